@@ -1,0 +1,36 @@
+# demo, test and check each make what they need: a .venv, once, on any machine with Python 3.12 or newer.
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.14; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help demo test check format clean
+
+help: ## what there is to make
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+demo: $(READY) ## a click before and after, on this machine
+	@$(BIN)/storehop demo
+
+test: $(READY) ## the whole test suite, against real processes on loopback
+	$(BIN)/python -m pytest
+
+check: $(READY) ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PYTHONPATH=addon $(BIN)/lint-imports
+
+format: $(READY) ## let the formatter do it
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## forget what was made
+	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(READY): pyproject.toml
+	@test -n "$(PYTHON)" || { echo "storehop needs Python 3.12 or newer; none was found. Try: make PYTHON=/path/to/python3.13" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,116 @@
+"""The commands, as users type them. Each does its work in a module of its own name."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from storehop.assets import ASSETS, asset
+from storehop.cli import check as checking
+from storehop.cli import demo as showing
+from storehop.cli import explain as explaining
+from storehop.cli import run as running
+from storehop.cli.fail import fail
+from storehop.rulefile.schema import json_schema
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_show_locals=False,
+    help="Ad clicks straight to the app store, reported to AppsFlyer from server to server.",
+)
+
+Rules = Annotated[Path, typer.Option("--rules", metavar="PATH", help="Rule file, or a folder of them.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(f"storehop {version('storehop')}")
+        except PackageNotFoundError:  # a bare checkout: the source is there, its metadata is not
+            typer.echo("storehop (not installed)")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    upstream: Annotated[str, typer.Option(metavar="URL", help="The ad stack: http(s)://host[:port].")],
+    rules: Rules,
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where clients come in.")] = "127.0.0.1:8080",
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(metavar="PEM", help="Certificate chain and key, to speak TLS and HTTP/2 with clients."),
+    ] = None,
+    upstream_ca: Annotated[
+        Path | None,
+        typer.Option(metavar="PEM", help="Authorities that may sign the upstream's certificate."),
+    ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="What outlives the process. Default: ~/.local/state/storehop."),
+    ] = None,
+) -> None:
+    """The sidecar: stands in front of the ad stack. SIGHUP reloads the rules, SIGTERM ends it."""
+    running.run(upstream, rules, listen, tls_cert, upstream_ca, state)
+
+
+@app.command()
+def check(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="Rule file, or a folder of them.")],
+) -> None:
+    """Say whether rule files can be used: exit 0 and a summary, or exit 1 and every fault."""
+    checking.check(path)
+
+
+@app.command()
+def explain(
+    rules: Rules,
+    url: Annotated[str | None, typer.Argument(metavar="URL", help="An attribution link.")] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option("-H", metavar="'NAME: VALUE'", help="A header of the user's request. May be repeated."),
+    ] = None,
+    client_ip: Annotated[str, typer.Option(metavar="IP", help="Address that the click comes from.")] = "127.0.0.1",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+    stdin: Annotated[bool, typer.Option("--stdin", help="A URL a line in, a JSON object a line out.")] = False,
+) -> None:
+    """What would happen to a click: every rule tried, every parameter's source, the two final URLs."""
+    explaining.explain(url, rules, explaining.Given(header or [], client_ip), as_json=as_json, stdin=stdin)
+
+
+@app.command()
+def demo() -> None:
+    """A click before and after, hop by hop: stand-ins for ad stack and AppsFlyer on this machine."""
+    showing.demo()
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of rule files, for editors."""
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+@app.command()
+def path(
+    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of: {', '.join(ASSETS)}.")] = "entry.py",
+) -> None:
+    """Print where a shipped file lies: mitmweb -s "$(storehop path)"."""
+    try:
+        typer.echo(asset(name))
+    except FileNotFoundError as error:
+        fail(str(error))

@@ -1,0 +1,225 @@
+"""`storehop demo`: three clicks on this machine, before and after.
+
+The ad stack and AppsFlyer are stand-ins; the sidecar between them is the real `storehop run`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from urllib.parse import unquote, urlsplit
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from storehop.cli import standins
+from storehop.cli.explain import source
+from storehop.cli.fail import fail
+from storehop.decide.decision import decide
+from storehop.model import Click, Direct, Pass
+from storehop.rulefile import load
+
+START = 20.0
+"""Seconds that the sidecar may take to start."""
+WAIT = 5.0
+"""Seconds to wait for an S2S click."""
+AD_STACK = "ads.network.example"
+APPSFLYER = "app.appsflyer.com"
+CLIENT_IP = "81.2.69.142"
+"""The address that the demo's user has, said by a trusted proxy on this machine."""
+
+_ANDROID = (
+    "Mozilla/5.0 (Linux; Android 12; Pixel 5) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/95.0.4638.16 Mobile Safari/537.36"
+)
+_IPHONE = (
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) "
+    "Version/17.5 Mobile/15E148 Safari/604.1"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A click to show."""
+
+    title: str
+    path: str
+    link: str
+    user_agent: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {
+            "User-Agent": self.user_agent,
+            "Accept-Language": "en-US,en;q=0.9",
+            "X-Forwarded-For": CLIENT_IP,
+        }
+
+
+_CAMPAIGN = "pid=networka_int&c=spring"
+SCENES = (
+    Scene(
+        "An Android click",
+        "/click/1",
+        f"https://{APPSFLYER}/com.example.game?{_CAMPAIGN}&clickid=K1&af_siteid=77",
+        _ANDROID,
+    ),
+    Scene(
+        "An iOS click",
+        "/click/2",
+        f"https://{APPSFLYER}/id123456789?{_CAMPAIGN}&clickid=K2&af_siteid=77",
+        _IPHONE,
+    ),
+    Scene(
+        "A retargeting click, which must open the installed app: it passes, untouched",
+        "/click/3",
+        f"https://{APPSFLYER}/com.example.game?{_CAMPAIGN}&clickid=K3&is_retargeting=true",
+        _ANDROID,
+    ),
+)
+
+_RULES = """
+version: 1
+partner: NetworkA
+client_ip: {{trusted_proxies: [127.0.0.0/8]}}
+delivery: {{endpoint: "http://127.0.0.1:{port}"}}
+rules:
+  - {{name: games, match: {{app: "com.example.*", pid: networka_int}}}}
+  - {{name: games-ios, match: {{app: id123456789}}}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    status: int
+    host: str
+    location: str
+    milliseconds: float
+
+
+def demo() -> None:
+    """Shows all scenes. Fails with one sentence where the sidecar does not start."""
+    console = Console(highlight=False)
+    received: SimpleQueue[standins.Received] = SimpleQueue()
+    links = {scene.path: scene.link for scene in SCENES}
+    with (
+        tempfile.TemporaryDirectory(prefix="storehop-demo-") as folder,
+        standins.ad_stack(links) as ads,
+        standins.appsflyer(received) as appsflyer,
+    ):
+        rules = Path(folder) / "rules.yaml"
+        rules.write_text(_RULES.format(port=appsflyer), encoding="utf-8")
+        with _sidecar(ads, rules) as sidecar:
+            for scene in SCENES:
+                before = list(_follow(scene, {AD_STACK: ads, APPSFLYER: appsflyer}))
+                after = list(_follow(scene, {AD_STACK: sidecar, APPSFLYER: appsflyer}))
+                _show(console, scene, before, after)
+                _show_s2s(console, scene, rules, received)
+    console.print(
+        "[dim]Everything above ran on this machine, so a hop costs next to nothing. On a phone each one costs "
+        "a DNS lookup, a TLS handshake and a round trip, and the one to AppsFlyer is gone from the user's way.[/]",
+    )
+
+
+@contextmanager
+def _sidecar(ads: int, rules: Path) -> Iterator[int]:
+    """The real thing in a process of its own, with its log kept aside. Yields its port."""
+    port = _free_port()
+    command = [sys.executable, "-m", "storehop", "run", "--upstream", f"http://127.0.0.1:{ads}"]
+    options = ["--rules", str(rules), "--listen", f"127.0.0.1:{port}", "--state", str(rules.parent / "state")]
+    source_root = str(Path(__file__).resolve().parents[2])
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (source_root, os.environ.get("PYTHONPATH"))))}
+    log = rules.parent / "sidecar.log"
+    with log.open("w") as output, subprocess.Popen([*command, *options], stderr=output, env=env) as process:  # noqa: S603
+        try:
+            _wait_for(port, process, log)
+            yield port
+        finally:
+            process.terminate()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + START
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    fail(f"the sidecar did not start:\n{log.read_text()}")
+
+
+def _follow(scene: Scene, network: dict[str, int]) -> Iterator[Hop]:
+    """The redirect chain as the user's browser goes it, until it leaves this machine for a store."""
+    host, target = AD_STACK, scene.path
+    while host in network:
+        begin = time.perf_counter()
+        connection = HTTPConnection("127.0.0.1", network[host], timeout=WAIT)
+        connection.request("GET", target, headers=scene.headers | {"Host": host})
+        response = connection.getresponse()
+        response.read()
+        connection.close()
+        location = response.headers["Location"]
+        yield Hop(response.status, host, location, (time.perf_counter() - begin) * 1000)
+        url = urlsplit(location)
+        host, target = url.netloc, f"{url.path}?{url.query}"
+
+
+def _show(console: Console, scene: Scene, before: list[Hop], after: list[Hop]) -> None:
+    console.rule(f"[bold]{escape(scene.title)}")
+    table = Table("", "asks", "gets", "ms", "sends the user to", box=box.SIMPLE_HEAD)
+    table.columns[3].justify = "right"
+    table.columns[4].overflow = "fold"
+    for name, hops in (("before", before), ("after", after)):
+        for place, hop in enumerate(hops):
+            label = f"[bold]{name}[/]" if place == 0 else ""
+            table.add_row(label, hop.host, str(hop.status), f"{hop.milliseconds:.1f}", escape(hop.location))
+    console.print(table)
+
+
+def _show_s2s(console: Console, scene: Scene, rules: Path, received: SimpleQueue[standins.Received]) -> None:
+    """The S2S click as it arrived; where each parameter came from is what the decision says of the same click."""
+    headers = {name.lower(): value for name, value in scene.headers.items()}
+    decision = decide(Click("demo", "GET", scene.link, headers, "127.0.0.1"), load(rules))
+    if isinstance(decision, Pass):
+        console.print(f"No S2S click: the click passes ({decision.reason}), and AppsFlyer logs it itself.\n")
+        return
+    try:
+        click = received.get(timeout=WAIT)
+    except Empty:
+        fail("no S2S click arrived")
+    _show_received(console, decision, click)
+
+
+def _show_received(console: Console, decision: Direct, click: standins.Received) -> None:
+    query = urlsplit(click.path).query
+    values = dict(segment.split("=", 1) for segment in query.split("&"))
+    sources = {param.name: source(param) for param in decision.params}
+    console.print(f"[bold]AppsFlyer received[/]  GET {escape(urlsplit(click.path).path)}")
+    table = Table("parameter", "value", "from", box=box.SIMPLE_HEAD)
+    table.columns[1].overflow = "fold"
+    for name, value in values.items():
+        table.add_row(escape(name), escape(unquote(value)), escape(sources.get(name, "")))
+    console.print(table)
+    for name, value in click.headers:
+        console.print(f"  [dim]{escape(name)}: {escape(value)}[/]", soft_wrap=True)
+    console.print()

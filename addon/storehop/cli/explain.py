@@ -1,0 +1,179 @@
+"""`storehop explain`: the decision about a click, for people and for machines (design §5)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from storehop.cli.check import load_or_fail
+from storehop.cli.fail import fail
+from storehop.decide import address, device
+from storehop.decide.decision import decide, find_target
+from storehop.decide.link import split
+from storehop.decide.rules import RuleSet
+from storehop.host.ids import new_click_id
+from storehop.model import Click, Decision, Direct, Param, Pass, Reason, Source
+
+HELP = {
+    Reason.NOT_A_CLICK: "the host is not one of an attribution link",
+    Reason.IMPRESSION: "it is an impression or an engagement, no click",
+    Reason.ALREADY_S2S: "it is a server-to-server click already",
+    Reason.INVALID_LINK: "there is no app id in it, or it is malformed",
+    Reason.SHORT_LINK: "it is a OneLink short link: its parameters are on AppsFlyer's side",
+    Reason.UNKNOWN_ONELINK: "the rules do not say which app this OneLink is for",
+    Reason.NO_RULE: "no rule matches",
+    Reason.RULE_OFF: "the rule is off",
+    Reason.NO_STORE: "the rule does not say which store has this app",
+    Reason.NOT_GET: "it is no GET",
+    Reason.PREFETCH: "the browser only prefetches",
+    Reason.NO_USER_AGENT: "there is no usable User-Agent: give one with -H 'User-Agent: …'",
+    Reason.BOT: "the User-Agent is a crawler's or a link preview's",
+    Reason.WRONG_PLATFORM: "this device cannot use that store",
+    Reason.SIGNED: "the link is signed, and more parameters would break the signature",
+    Reason.OTHER_TARGET: "the link asks for another place than the store's page",
+    Reason.DEEP_LINK: "the installed app should open (a rule may say deep_links: store)",
+    Reason.RETARGETING: "it is a retargeting click (a rule may say deep_links: store)",
+    Reason.TOO_LONG: "the S2S URL would be longer than 2,000 characters",
+    Reason.NOT_SAMPLED: "it is outside the rule's percent",
+    Reason.OBSERVED: "the rule only observes",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The click's circumstances, as typed."""
+
+    headers: list[str]
+    client_ip: str
+
+    def click(self, url: str) -> Click:
+        if split(url) is None:
+            fail(f"{url!r} is no link: expected http(s)://host/path", 2)
+        if address.parse(self.client_ip) is None:
+            fail(f"--client-ip {self.client_ip!r}: expected an IPv4 or IPv6 address", 2)
+        headers: dict[str, str] = {}
+        for line in self.headers:
+            name, colon, value = line.partition(":")
+            if not colon or not name.strip():
+                fail(f"-H {line!r}: expected 'Name: value'", 2)
+            key, text = name.strip().lower(), value.strip()
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        return Click(new_click_id(), "GET", url, headers, self.client_ip)
+
+
+def explain(url: str | None, path: Path, given: Given, *, as_json: bool, stdin: bool) -> None:
+    if stdin == (url is not None):
+        fail("expected a URL, or --stdin and a URL a line", 2)
+    rules = load_or_fail(path)
+    if url is None:
+        _explain_lines(rules, given)
+        return
+    click = given.click(url)
+    decision = decide(click, rules)
+    if as_json:
+        typer.echo(json.dumps(to_json(click, decision)))
+    else:
+        _print(click, decision, rules)
+
+
+def _explain_lines(rules: RuleSet, given: Given) -> None:
+    for line in sys.stdin:
+        if url := line.strip():
+            click = given.click(url)
+            typer.echo(json.dumps(to_json(click, decide(click, rules))))
+
+
+def to_json(click: Click, decision: Decision) -> dict[str, Any]:
+    """The contract of `explain --json` (design §5). `location` of a pass is the link itself."""
+    direct = decision if isinstance(decision, Direct) else None
+    reason = decision.reason if isinstance(decision, Pass) else None
+    return {
+        "decision": "direct" if direct else "pass",
+        "reason": reason,
+        "rule": decision.rule,
+        "app": decision.app,
+        "platform": decision.platform,
+        "store": decision.store,
+        "referrer": direct.referrer if direct else None,
+        "location": direct.location if direct else click.link,
+        "s2s": {"method": "GET", "url": direct.call.url, "headers": dict(direct.call.headers)} if direct else None,
+        "params": [_param(param) for param in direct.params] if direct else [],
+    }
+
+
+def _param(param: Param) -> dict[str, str | None]:
+    return {"name": param.name, "value": param.value, "source": source(param)}
+
+
+def source(param: Param) -> str:
+    """`link`, `header: User-Agent`, `omitted: not a public address`: where a value came from."""
+    return f"{param.source}: {param.why}" if param.why else param.source
+
+
+def _print(click: Click, decision: Decision, rules: RuleSet) -> None:
+    console = Console(highlight=False)
+    if isinstance(decision, Direct):
+        console.print(f"[bold green]direct[/]: the user goes to {decision.store}, AppsFlyer gets an S2S click")
+    else:
+        console.print(f"[bold yellow]pass[/] ({decision.reason}): {escape(HELP[decision.reason])}")
+    console.print(_facts(decision))
+    _print_trials(console, click, decision, rules)
+    if isinstance(decision, Direct):
+        console.print(parameters(decision.params))
+    location = decision.location if isinstance(decision, Direct) else click.link
+    _print_url(console, "The user gets", location)
+    if isinstance(decision, Direct):
+        _print_url(console, "AppsFlyer gets", decision.call.url)
+        for name, value in decision.call.headers:
+            console.print(f"  {escape(name)}: {escape(value)}", soft_wrap=True)
+
+
+def _facts(decision: Decision) -> str:
+    facts = {
+        "app": decision.app,
+        "platform": decision.platform,
+        "store": decision.store,
+        "rule": decision.rule,
+    }
+    if isinstance(decision, Direct):
+        facts["referrer"] = decision.referrer
+    return escape("  ".join(f"{name}: {value or '–'}" for name, value in facts.items()))
+
+
+def _print_trials(console: Console, click: Click, decision: Decision, rules: RuleSet) -> None:
+    url = split(click.link)
+    if url is None or (isinstance(decision, Pass) and decision.app is None):
+        return
+    target = find_target(url, device.read(click.headers.get("user-agent", "")).platform, rules)
+    if isinstance(target, Pass):
+        return
+    table = Table("rule", "verdict", box=box.SIMPLE_HEAD, title="Rules tried", title_justify="left")
+    for rule, missed in rules.trials(target):
+        table.add_row(escape(rule.name), f"[dim]{escape(missed)} does not match[/]" if missed else "[green]matches[/]")
+    if not rules.rules:
+        table.add_row("–", "there are no rules")
+    console.print(table)
+
+
+def parameters(params: tuple[Param, ...]) -> Table:
+    """Every parameter of the S2S call with its source."""
+    table = Table("parameter", "value", "source", box=box.SIMPLE_HEAD, title="S2S click", title_justify="left")
+    table.columns[1].overflow = "fold"
+    for param in params:
+        style = {Source.LINK: "dim", Source.OMITTED: "yellow"}.get(param.source, "green")
+        table.add_row(escape(param.name), escape(param.value or "–"), f"[{style}]{escape(source(param))}[/]")
+    return table
+
+
+def _print_url(console: Console, title: str, url: str) -> None:
+    console.print(f"[bold]{title}[/]")
+    console.print(f"  {escape(url)}", soft_wrap=True)

@@ -1,0 +1,84 @@
+"""The client's address: the TCP peer, or what a trusted proxy says about it (design §3.4).
+
+One source, by configuration. A forged header from a peer that is not trusted is never looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+type Address = IPv4Address | IPv6Address
+type Network = IPv4Network | IPv6Network
+
+_FORWARDED_ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
+_FORWARDED_FOR = re.compile(r'(?:^|;)\s*for=("[^"]*"|[^";,\s]*)\s*(?:;|$)', re.IGNORECASE)
+_WITH_PORT = re.compile(r"\[([^\]]*)\](?::\d+)?|([^:]+):\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """Whose word about the client's address counts, and which header they say it in (lower case)."""
+
+    trusted: tuple[Network, ...] = ()
+    header: str = "x-forwarded-for"
+
+    def trust(self, address: Address) -> bool:
+        return any(address in network for network in self.trusted)
+
+
+_LONGEST = 128
+
+
+def parse(text: str) -> Address | None:
+    """An address without port, brackets, quotes and zone; IPv4-mapped IPv6 as IPv4. None where it is none."""
+    return _parse(text) if text and len(text) <= _LONGEST else None
+
+
+@lru_cache(maxsize=8192)
+def _parse(text: str) -> Address | None:
+    text = text.strip().strip('"')
+    if found := _WITH_PORT.fullmatch(text):
+        text = found[1] or found[2] or ""
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
+def client_address(peer: str, headers: Mapping[str, str], proxies: Proxies) -> Address | None:
+    """Who clicked. Walks the configured header from the right to the first address that is not trusted.
+
+    Anything malformed on the way: the peer. None where the peer itself has no IP address.
+    """
+    direct = parse(peer)
+    if direct is None or not proxies.trusted or not proxies.trust(direct):
+        return direct
+    chain = _chain(headers.get(proxies.header, ""), proxies.header)
+    address: Address | None = direct
+    for hop in reversed(chain):
+        address = parse(hop)
+        if address is None:
+            return direct
+        if not proxies.trust(address):
+            return address
+    return address
+
+
+def _chain(value: str, header: str) -> list[str]:
+    if not value:
+        return []
+    if header != "forwarded":
+        return value.split(",")
+    elements = (_FORWARDED_FOR.search(element) for element in _FORWARDED_ELEMENT.findall(value))
+    return [found[1] if found else "" for found in elements]
+
+
+@lru_cache(maxsize=8192)
+def is_public(address: Address) -> bool:
+    """False for private, loopback, link-local, CGNAT, multicast and reserved addresses: no place on a map."""
+    return address.is_global and not address.is_multicast

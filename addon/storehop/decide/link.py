@@ -1,0 +1,153 @@
+"""Attribution links: read without changing a byte (design §3, appsflyer-clicks.md §3).
+
+A link is split where a browser would split it and no further: what is kept is never decoded and encoded
+again. Names are decoded to be compared, values only where somebody asks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import unquote_plus
+
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+LONGEST_LINK = 8192
+"""Characters. Above it nothing is parsed: such a link can never become an S2S call of 2,000."""
+
+_URL = re.compile(r"(?:(https?):)?//([^/?#\\]*)([^?#]*)(?:\?([^#]*))?", re.IGNORECASE)
+_AUTHORITY = re.compile(r"([a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*)\.?(?::(\d*))?")
+_VISIBLE = re.compile(r"[\x21-\x7e]*")
+_UNFIT = re.compile(r"[\x00-\x1f\x7f\ufffd\ud800-\udfff]")
+_MACRO = re.compile(r"\$?\{.*\}|\[.*\]|#.*#", re.DOTALL)
+
+APP_STORE_ID = re.compile(r"id\d{6,12}")
+PACKAGE = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)+", re.ASCII)
+_CHANNEL = re.compile(r"[\w.-]{1,100}", re.ASCII)
+_TEMPLATE = re.compile(r"[A-Za-z0-9]{4,10}")
+
+_ZERO_ID = b"00000000-0000-0000-0000-000000000000"
+_NOTHING = {
+    "null",
+    *(
+        hash_(text, usedforsecurity=False).hexdigest()
+        for hash_ in (hashlib.sha1, hashlib.md5)
+        for text in (b"", _ZERO_ID)
+    ),
+}
+_ZEROS = re.compile(r"[0-]+")
+
+
+@dataclass(frozen=True)
+class Link:
+    """An absolute http(s) link in its parts, as written. `invalid` says why it can't be used, or is empty."""
+
+    host: str
+    """Lower case, without port and trailing dot."""
+    path: str
+    query: str
+    invalid: str = ""
+
+    @cached_property
+    def params(self) -> tuple[tuple[str, str, str], ...]:
+        """Each parameter as (decoded name, raw value, raw segment), in order; empty segments included."""
+        return tuple(_param(segment) for segment in self.query.split("&")) if self.query else ()
+
+    @cached_property
+    def values(self) -> dict[str, str]:
+        """The decoded value of each name: of its first occurrence that is real, else of its first."""
+        found: dict[str, str] = {}
+        for name, raw, _ in self.params:
+            if name not in found or is_absent(found[name]):
+                found[name] = decoded(raw)
+        return found
+
+    @property
+    def is_s2s(self) -> bool:
+        """Whether somebody made a server-to-server click of it already."""
+        return self.path.startswith("/v2.0/s2s/") or any(
+            name == "redirect" and decoded(raw).lower() == "false" for name, raw, _ in self.params
+        )
+
+    def real(self, name: str) -> str | None:
+        """The decoded value of `name`, or None where it is missing or counts as absent (design §3.2)."""
+        value = self.values.get(name)
+        return None if value is None or is_absent(value) else value
+
+
+def _param(segment: str) -> tuple[str, str, str]:
+    name, _, raw = segment.partition("=")
+    return decoded(name), raw, segment
+
+
+def decoded(raw: str) -> str:
+    """The value as a server reads it: percent-decoded once as UTF-8, `+` is a space; bad UTF-8 is U+FFFD."""
+    return unquote_plus(raw) if "%" in raw or "+" in raw else raw
+
+
+def is_absent(value: str) -> bool:
+    """Empty, `null`, a zeroed id or its hash, or a macro that nobody expanded (design §3.2)."""
+    text = value.strip()
+    return (
+        not text
+        or text.lower() in _NOTHING
+        or (len(text) >= 8 and _ZEROS.fullmatch(text) is not None)  # noqa: PLR2004  shorter could be a sub id
+        or _MACRO.fullmatch(text) is not None
+    )
+
+
+def is_clean(value: str) -> bool:
+    """No control character and no broken UTF-8: fit to be repeated in a header."""
+    return _UNFIT.search(value) is None
+
+
+def split(text: str) -> Link | None:
+    """The link in its parts; None where it is no absolute or scheme-relative http(s) URL with a host name."""
+    url = _URL.match(text)
+    if url is None:
+        return None
+    scheme, authority, path, query = url.groups()
+    userinfo, at, host_port = authority.rpartition("@")
+    host = _AUTHORITY.fullmatch(host_port.lower())
+    if host is None:
+        return None
+    name, port = host.groups()
+    return Link(
+        host=name,
+        path=path,
+        query=query or "",
+        invalid=_fault(text, scheme, port, has_userinfo=bool(at or userinfo)),
+    )
+
+
+def _fault(text: str, scheme: str | None, port: str | None, *, has_userinfo: bool) -> str:
+    if not _VISIBLE.fullmatch(text):
+        return "holds a space, a control character or a character outside ASCII that is not percent-encoded"
+    if has_userinfo:
+        return "holds a user name"
+    if port and port != DEFAULT_PORTS[(scheme or "https").lower()]:
+        return f"names port {port}"
+    return ""
+
+
+def app_id(path: str) -> str | None:
+    """The app id of a single-platform click path, `/<app_id>` or `/<app_id>/`; None where it is malformed."""
+    app = path[1:-1] if path.endswith("/") else path[1:]
+    return app if is_app_id(app) else None
+
+
+def is_app_id(text: str) -> bool:
+    """`id` and 6 to 12 digits, or a package name, or `package-channel` (appsflyer-clicks.md §3)."""
+    if APP_STORE_ID.fullmatch(text):
+        return True
+    package, dash, channel = text.partition("-")
+    return PACKAGE.fullmatch(package) is not None and (not dash or _CHANNEL.fullmatch(channel) is not None)
+
+
+def onelink_path(path: str) -> tuple[str, bool] | None:
+    """(template, is it a short link) of a OneLink path; None where it is neither."""
+    parts = path.strip("/").split("/")
+    if not _TEMPLATE.fullmatch(parts[0]) or len(parts) > 2:  # noqa: PLR2004  template and short id
+        return None
+    return parts[0], len(parts) == 2  # noqa: PLR2004

@@ -1,0 +1,175 @@
+"""The server-to-server click (design §3.2): the link's own bytes, plus what we know, plus `redirect=false`.
+
+Original parameters stay byte for byte and in order, except those that are replaced. No name is sent twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from storehop.decide import address, device
+from storehop.decide.device import Device, Fact
+from storehop.decide.link import Link, decoded, is_absent, is_clean
+from storehop.model import Click, Enrich, Param, Rule, S2SCall, Source
+
+MAX_URL = 2000
+"""Characters of a whole click URL (appsflyer-clicks.md §2.5)."""
+
+SHED_ORDER = ("af_lang", "af_model", "af_os_version")
+"""What goes first when the URL is too long. Ids and the referrer are never shed."""
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_SHA1 = re.compile(r"[0-9a-fA-F]{40}")
+_ANDROID_IDS = frozenset({"android_id", "sha1_android_id", "md5_android_id"})
+_DEVICE_IDS = _ANDROID_IDS | {
+    f"{hash_}{name}"
+    for hash_ in ("", "sha1_", "md5_")
+    for name in ("advertising_id", "idfa", "idfv", "oaid", "imei", "fire_advertising_id")
+}
+_REDIRECT = Param("redirect", "false", Source.GENERATED, "marks a server-to-server click")
+_HEADERS = (("Accept", "*/*"), ("Content-Type", "application/json"))
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A click that will go direct, with what was found out about it on the way through the gates."""
+
+    click: Click
+    link: Link
+    rule: Rule
+    device: Device
+    client_ip: address.Address | None
+    referrer: Param | None
+    """`af_ref`, where the store takes a referrer."""
+
+
+def build(subject: Subject, endpoint: str | None) -> tuple[S2SCall, tuple[Param, ...]] | None:
+    """The call and every parameter's source; None where it stays longer than 2,000 characters."""
+    ours = _ours(subject)
+    kept, shown = _kept(subject.link, {param.name for param in ours})
+    base = f"{endpoint or 'https://' + subject.link.host}{subject.link.path}?"
+    shed: list[str] = []
+    added = [param for param in ours if param.value is not None and param.source is not Source.LINK]
+    while len(url := base + _query(kept, added)) > MAX_URL:
+        name = next((name for name in SHED_ORDER if any(param.name == name for param in added)), None)
+        if name is None:
+            return None
+        added = [param for param in added if param.name != name]
+        shed.append(name)
+    params = (*shown, *(_shed(param) if param.name in shed else param for param in ours), _REDIRECT)
+    return S2SCall(subject.click.id, url, _headers(subject, ours)), params
+
+
+def _query(kept: list[str], added: list[Param]) -> str:
+    ours = [f"{param.name}={quote(param.value or '', safe='')}" for param in added]
+    return "&".join([*kept, *ours, "redirect=false"])
+
+
+def _shed(param: Param) -> Param:
+    return Param(param.name, None, Source.OMITTED, "no room in 2,000 characters")
+
+
+def _ours(subject: Subject) -> list[Param]:
+    """Our parameters in the order in which they are added. One with Source.LINK stays where the link has it."""
+    enrich, link = subject.rule.enrich, subject.link
+    user_agent = subject.click.headers.get("user-agent", "")
+    ours = [subject.referrer] if subject.referrer else []
+    own_ua = _from_link(link, "af_ua") if Enrich.AF_UA in enrich else None
+    headers = subject.click.headers
+    reader = subject.device
+    if own_ua and own_ua.value and own_ua.value != user_agent:
+        # The link speaks of another browser than the one that clicked: its hints say nothing about that one.
+        reader, headers = device.read(own_ua.value), {"accept-language": headers.get("accept-language", "")}
+    facts = (
+        (Enrich.AF_IP, _address_fact(subject.client_ip)),
+        (Enrich.AF_UA, Fact(user_agent, Source.HEADER, "User-Agent")),
+        (Enrich.AF_LANG, device.language(headers)),
+        (Enrich.AF_OS_VERSION, device.os_version(reader, headers)),
+        (Enrich.AF_MODEL, device.model(reader, headers)),
+    )
+    for name, fact in facts:
+        if name in enrich:
+            ours.append(_from_link(link, name) or Param(name, fact.value, fact.source, fact.why))
+    return ours
+
+
+def _from_link(link: Link, name: str) -> Param | None:
+    """The link's own real value, which wins over ours; one with control characters counts as absent."""
+    value = link.real(name)
+    return Param(name, value, Source.LINK) if value is not None and is_clean(value) else None
+
+
+def _address_fact(client_ip: address.Address | None) -> Fact:
+    if client_ip is None:
+        return Fact(None, Source.OMITTED, "no client address")
+    if not address.is_public(client_ip):
+        return Fact(None, Source.OMITTED, "not a public address")
+    return Fact(str(client_ip), Source.ADDRESS, "client address")
+
+
+def _kept(link: Link, replaced: set[str]) -> tuple[list[str], list[Param]]:
+    """The link's segments that stay, byte for byte, and all of the link's parameters for `explain`."""
+    kept: list[str] = []
+    shown: list[Param] = []
+    seen: set[str] = set()
+    for name, raw, segment in link.params:
+        value = decoded(raw)
+        if name == "redirect":
+            continue
+        if name in replaced:
+            if name not in seen and link.real(name) == value and is_clean(value):
+                kept.append(segment)
+            seen.add(name)
+        elif why := _unusable_id(link, name, value):
+            shown.append(Param(name, None, Source.OMITTED, why))
+        elif name == "android_id":
+            kept.append(hashed := f"sha1_android_id={_sha1(value)}")
+            shown.append(Param("sha1_android_id", hashed.partition("=")[2], Source.LINK, "SHA-1 of android_id"))
+        else:
+            kept.append(segment)
+            if segment:
+                shown.append(Param(name, value, Source.LINK))
+    return kept, shown
+
+
+def _unusable_id(link: Link, name: str, value: str) -> str:
+    """Why this device id is left out (design §3.2), or "" where it stays."""
+    if name not in _DEVICE_IDS:
+        return ""
+    if is_absent(value):
+        return "empty, zeroed or an unexpanded macro"
+    if name in _ANDROID_IDS and _has_advertising_id(link):
+        return "the link has an advertising id"
+    if name == "android_id" and link.real("sha1_android_id"):
+        return "the link has its SHA-1"
+    return ""
+
+
+def _has_advertising_id(link: Link) -> bool:
+    plain, hashed = link.real("advertising_id"), link.real("sha1_advertising_id")
+    return bool((plain and _UUID.fullmatch(plain)) or (hashed and _SHA1.fullmatch(hashed)))
+
+
+def _sha1(value: str) -> str:
+    """SHA-1 of the id as written; one that is a SHA-1 already is never hashed twice."""
+    if _SHA1.fullmatch(value):
+        return value
+    return hashlib.sha1(value.encode(), usedforsecurity=False).hexdigest()
+
+
+def _headers(subject: Subject, ours: list[Param]) -> tuple[tuple[str, str], ...]:
+    """The call's headers: `User-Agent` equals the decoded `af_ua`, `X-Forwarded-For` equals `af_ip`."""
+    values = {param.name: param.value for param in ours}
+    headers = subject.click.headers
+    user_agent = values.get("af_ua") or headers["user-agent"]
+    result = [("User-Agent", user_agent), *_HEADERS]
+    ip = address.parse(values.get("af_ip") or "")
+    if ip is not None:
+        result.append(("X-Forwarded-For", values["af_ip"] or ""))
+    language = headers.get("accept-language", "")
+    if language and len(language) <= device.MAX_HEADER and is_clean(language):
+        result.append(("Accept-Language", language))
+    return tuple(result)

@@ -1,0 +1,122 @@
+"""Where the user goes: store URLs built from the rule and a validated app id (design §3.1).
+
+Nothing here takes a free parameter of the link into a URL unchecked: no open redirect, no header injection.
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import parse_qs, quote, urlsplit
+
+from storehop.decide.link import APP_STORE_ID, PACKAGE, Link
+from storehop.model import Platform, Rule, Store
+
+HUAWEI_MAX_REFERRER = 500
+TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+"""A referrer token: needs no encoding and fits every store (appsflyer-clicks.md §1.3)."""
+
+_LISTING = re.compile(r"[A-Za-z0-9_.~-]{1,64}")
+_UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_WITH_REFERRER = {Store.GOOGLE_PLAY, Store.HUAWEI_APPGALLERY}
+
+
+def package(app: str) -> str:
+    """The package of an app id: what stands before the first `-`."""
+    return app.partition("-")[0]
+
+
+def resolve(rule: Rule, app: str) -> Store | None:
+    """The store of this app by this rule; None where `auto` can't tell or the id can't be in that store."""
+    is_ios = APP_STORE_ID.fullmatch(app) is not None
+    if rule.store is Store.CUSTOM:
+        return Store.CUSTOM
+    if rule.store is Store.AUTO:
+        if is_ios:
+            return Store.APP_STORE
+        return Store.GOOGLE_PLAY if PACKAGE.fullmatch(app) else None
+    return rule.store if is_ios == (rule.store is Store.APP_STORE) else None
+
+
+def platform_of(store: Store, app: str) -> Platform:
+    """Whose devices can use that store."""
+    if store is Store.CUSTOM:
+        return Platform.IOS if APP_STORE_ID.fullmatch(app) else Platform.ANDROID
+    return Platform.IOS if store is Store.APP_STORE else Platform.ANDROID
+
+
+def takes_referrer(store: Store, rule: Rule) -> bool:
+    """Whether this store hands a referrer to the app, by a parameter whose name is known."""
+    if store is Store.CUSTOM:
+        return "{referrer}" in (rule.store_url or "")
+    return store in _WITH_REFERRER
+
+
+def custom_page(store: Store, app: str, link: Link) -> tuple[bool, str]:
+    """(can it be honoured, its name or "") of the store page that the link asks for.
+
+    `af_android_store_csl` holds a listing's name or a whole Play URL of the same package; `af_ios_store_cpp`
+    must be a UUID. A page that can't be honoured means that somebody wants another place: the click passes.
+    """
+    if store is Store.GOOGLE_PLAY and (listing := link.real("af_android_store_csl")):
+        name = _listing_of_play_url(listing, package(app)) if "/" in listing else listing
+        return (_LISTING.fullmatch(name) is not None, name)
+    if store is Store.APP_STORE and (page := link.real("af_ios_store_cpp")):
+        return (_UUID.fullmatch(page) is not None, page)
+    return True, ""
+
+
+def _listing_of_play_url(text: str, wanted: str) -> str:
+    """The `listing` of a Play URL for this package, else ""."""
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        return ""
+    query = parse_qs(url.query)
+    is_play = url.scheme == "https" and url.netloc == "play.google.com" and url.path == "/store/apps/details"
+    return query.get("listing", [""])[0] if is_play and query.get("id") == [wanted] else ""
+
+
+def url(store: Store, rule: Rule, app: str, page: str, referrer: str | None) -> str:
+    """The Location of the store redirect. `page` is a validated custom page name or ""."""
+    match store:
+        case Store.GOOGLE_PLAY:
+            base = "market://details" if rule.market_link else "https://play.google.com/store/apps/details"
+            return _with_query(base, ("id", package(app)), ("listing", page), ("referrer", referrer))
+        case Store.APP_STORE:
+            country = f"{rule.country}/" if rule.country else ""
+            tokens = rule.campaign
+            base = f"https://apps.apple.com/{country}app/{app}"
+            return _with_query(base, ("ppid", page), ("pt", tokens.pt), ("ct", tokens.ct), ("mt", tokens.mt))
+        case Store.HUAWEI_APPGALLERY:
+            return _with_query(
+                "https://appgallery.cloud.huawei.com/appDetail",
+                ("pkgName", package(app)),
+                ("referrer", referrer),
+                ("detailType", "0"),
+                ("callType", "AGDLINK"),
+                ("channelId", rule.channel_id),
+            )
+        case Store.SAMSUNG_GALAXY_STORE:
+            return f"https://galaxystore.samsung.com/detail/{package(app)}"
+        case Store.XIAOMI_GETAPPS:
+            return _with_query("https://app.mi.com/details", ("id", package(app)))
+        case Store.AMAZON_APPSTORE:
+            return _with_query("https://www.amazon.com/gp/mas/dl/android", ("p", package(app)))
+        case Store.CUSTOM:
+            return _expand(rule.store_url or "", app, referrer or "")
+        case Store.AUTO:
+            raise ValueError("auto is no store: resolve() it first")
+
+
+def _with_query(base: str, *pairs: tuple[str, str | None]) -> str:
+    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in pairs if value)
+    return f"{base}?{query}" if query else base
+
+
+_PLACEHOLDER = re.compile(r"\{(app|package|referrer)\}")
+
+
+def _expand(template: str, app: str, referrer: str) -> str:
+    """Expands once: what a value holds is never expanded again."""
+    values = {"app": app, "package": package(app), "referrer": referrer}
+    return _PLACEHOLDER.sub(lambda found: quote(values[found[1]], safe=""), template)

@@ -1,0 +1,1 @@
+"""Delivery: what was decided reaches AppsFlyer (design §6). Sees the model, never the decision or the host."""

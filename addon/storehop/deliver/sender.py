@@ -1,0 +1,88 @@
+"""Sends one S2S call and says honestly what came of it. The only module that calls httpx.
+
+A transport is called directly, without httpx's client: no redirects to follow, no cookies to keep, and a
+tenth of the processor time (design §8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import lru_cache
+
+import httpx
+
+from storehop.deliver.transport import ExactTransport, TLSError
+from storehop.model import Failure, Fault, Outcome, Reply, S2SCall
+
+MAX_BODY = 64 * 1024
+"""Bytes of an answer that are read to keep the connection usable; nothing in them matters."""
+
+# The most specific first. `maybe_sent` is whether the request can have reached AppsFlyer.
+FAULTS: tuple[tuple[type[httpx.TransportError], Fault, bool], ...] = (
+    (TLSError, Fault.TLS, False),
+    (httpx.ConnectTimeout, Fault.CONNECT_TIMEOUT, False),
+    (httpx.ConnectError, Fault.CONNECT, False),
+    (httpx.TimeoutException, Fault.READ_TIMEOUT, True),
+    (httpx.ProtocolError, Fault.PROTOCOL, True),
+    (httpx.TransportError, Fault.RESET, True),
+)
+
+
+@lru_cache(maxsize=256)
+def _origin(scheme_and_host: str) -> httpx.URL:
+    return httpx.URL(scheme_and_host)
+
+
+def _split(url: str) -> tuple[str, bytes]:
+    """(scheme://host, path and query) without a change to either."""
+    slash = url.index("/", url.index("://") + 3)
+    return url[:slash], url[slash:].encode("ascii")
+
+
+class Sender:
+    """Sends calls through one connection pool. Must be made on a running event loop."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    @classmethod
+    def with_pool(cls) -> Sender:
+        return cls(ExactTransport())
+
+    async def send(self, call: S2SCall, timeout: float) -> Outcome:
+        """One attempt. `timeout` is for the whole call, in seconds; half of it for the connection."""
+        origin, target = _split(call.url)
+        request = httpx.Request(
+            "GET",
+            _origin(origin),
+            headers=[(name.encode(), value.encode()) for name, value in call.headers],
+            extensions={"target": target, "timeout": {"connect": timeout / 2, "read": timeout}},
+        )
+        try:
+            async with asyncio.timeout(timeout):
+                response = await self._transport.handle_async_request(request)
+                try:
+                    await _drain(response)
+                finally:
+                    await response.aclose()
+        except TimeoutError:
+            return Failure(Fault.READ_TIMEOUT, maybe_sent=True)
+        except httpx.TransportError as error:
+            return _failure(error)
+        return Reply(response.status_code, response.headers.get("retry-after"))
+
+    async def close(self) -> None:
+        await self._transport.aclose()
+
+
+async def _drain(response: httpx.Response) -> None:
+    size = 0
+    async for chunk in response.aiter_raw():
+        size += len(chunk)
+        if size > MAX_BODY:
+            return
+
+
+def _failure(error: httpx.TransportError) -> Failure:
+    fault, maybe_sent = next((fault, sent) for kind, fault, sent in FAULTS if isinstance(error, kind))
+    return Failure(fault, maybe_sent)

@@ -1,0 +1,94 @@
+"""mitmproxy's flows to the model and back: the one place where both are known."""
+
+from __future__ import annotations
+
+from mitmproxy import http
+from mitmproxy.proxy import mode_specs
+
+from storehop.decide import address
+from storehop.decide.address import Proxies
+from storehop.model import Click, Direct
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+"""Statuses whose Location a browser follows (RFC 9110 §15.4)."""
+
+_FORWARD_MODES = (mode_specs.RegularMode, mode_specs.UpstreamMode, mode_specs.Socks5Mode)
+
+
+def target_host(flow: http.HTTPFlow) -> str:
+    """The host that a request is addressed to, lower case: the target in a forward mode, else its own Host."""
+    request = flow.request
+    if isinstance(flow.client_conn.proxy_mode, _FORWARD_MODES):
+        host = request.host
+    else:
+        host = (request.host_header or "").partition(":")[0]
+    return host.lower().rstrip(".")
+
+
+def own_link(flow: http.HTTPFlow) -> str:
+    """The attribution link that a request addressed to an attribution host is."""
+    request = flow.request
+    if isinstance(flow.client_conn.proxy_mode, _FORWARD_MODES):
+        return f"{request.scheme}://{request.host}:{request.port}{request.path}"
+    return f"https://{target_host(flow)}{request.path}"  # the port is our listener's, the scheme our proxy's
+
+
+def redirect_link(flow: http.HTTPFlow) -> str | None:
+    """The Location of a redirect, else None. Several of them are joined, which no link survives."""
+    response = flow.response
+    if response is None or response.status_code not in REDIRECTS:
+        return None
+    return response.headers.get("location")
+
+
+def read(flow: http.HTTPFlow, link: str, click_id: str) -> Click:
+    """The click that this flow is."""
+    headers: dict[str, str] = {}
+    for name, value in flow.request.headers.items(multi=True):
+        key = name.lower()
+        headers[key] = f"{headers[key]}, {value}" if key in headers else value
+    return Click(click_id, flow.request.method, link, headers, peer_address(flow))
+
+
+def peer_address(flow: http.HTTPFlow) -> str:
+    """The TCP peer's address; empty for a flow that came from no connection."""
+    peer = flow.client_conn.peername
+    return peer[0] if peer else ""
+
+
+def answer(direct: Direct) -> http.Response:
+    """Our own 302: the user never meets an upstream."""
+    headers = {"Location": direct.location, "Cache-Control": "no-store", "Content-Length": "0"}
+    return http.Response.make(302, b"", headers)
+
+
+def rewrite(response: http.Response, direct: Direct) -> None:
+    """Points the ad stack's redirect at the store; every other header stays."""
+    response.status_code = 302
+    if not response.is_http2:
+        response.reason = "Found"
+    response.headers["Location"] = direct.location
+    response.headers["Cache-Control"] = "no-store"
+
+
+def add_forwarded_headers(flow: http.HTTPFlow, proxies: Proxies) -> None:
+    """Tells the ad stack behind a reverse proxy who its user is and what they asked for (design §2).
+
+    The peer joins X-Forwarded-For. Scheme and host are ours to say unless a trusted proxy said them.
+    Forward modes stay as they are: there the next server is anybody's.
+    """
+    if not isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode):
+        return
+    headers = flow.request.headers
+    peer = peer_address(flow)
+    given = headers.get("X-Forwarded-For")
+    headers["X-Forwarded-For"] = f"{given}, {peer}" if given else peer
+    known = address.parse(peer)
+    is_trusted = known is not None and proxies.trust(known)
+    facts = {
+        "X-Forwarded-Proto": "https" if flow.client_conn.tls_established else "http",
+        "X-Forwarded-Host": flow.request.host_header,
+    }
+    for name, value in facts.items():
+        if value and not (is_trusted and name in headers):
+            headers[name] = value

@@ -1,0 +1,71 @@
+"""The rules of a running host: the last good ones, swapped in whole when their files change (design §4)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from storehop.decide.rules import RuleSet
+from storehop.rulefile import RuleFileError, read, summary
+from storehop.rulefile.stamp import Stamp, is_current
+
+logger = logging.getLogger(__name__)
+
+INTERVAL = 1.0
+"""Seconds between two looks at the files."""
+
+
+class LiveRules:
+    """The rules in use. `current` is replaced, never changed: a click keeps the one it began with."""
+
+    def __init__(self, path: Path, rules: RuleSet, seen: Stamp) -> None:
+        self.path = path
+        self.current = rules
+        self._seen = seen
+        self._watcher: asyncio.Task[None] | None = None
+        self._reloads: set[asyncio.Task[None]] = set()
+
+    @classmethod
+    def start(cls, path: Path) -> LiveRules:
+        """Loads the rules for the first time. Raises RuleFileError with every fault."""
+        loaded = read(path)
+        if loaded.rules is None:
+            raise RuleFileError(loaded.faults)
+        return cls(path, loaded.rules, loaded.seen)
+
+    def watch(self, swapped: Callable[[RuleSet], None]) -> None:
+        """Looks at the files every second from now on and calls `swapped` with new rules."""
+        self._watcher = asyncio.create_task(self._watch(swapped), name="storehop rule watcher")
+
+    def stop(self) -> None:
+        if self._watcher:
+            self._watcher.cancel()
+
+    def reload(self, swapped: Callable[[RuleSet], None]) -> None:
+        """Reads the files now, whether they changed or not."""
+        task = asyncio.create_task(self._reload(swapped), name="storehop rule reload")
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+
+    def summary(self) -> str:
+        return summary(self.current)
+
+    async def _watch(self, swapped: Callable[[RuleSet], None]) -> None:
+        while True:
+            await asyncio.sleep(INTERVAL)
+            if not await asyncio.to_thread(is_current, self._seen):
+                await self._reload(swapped)
+
+    async def _reload(self, swapped: Callable[[RuleSet], None]) -> None:
+        """Reads in a thread, swaps on the loop. A faulty file is reported, and the last good rules stay."""
+        loaded = await asyncio.to_thread(read, self.path)
+        self._seen = loaded.seen
+        if loaded.rules is None:
+            faults = "\n".join(map(str, loaded.faults))
+            logger.error("the changed rules can't be used, the last good ones stay:\n%s", faults)
+        else:
+            self.current = loaded.rules
+            swapped(loaded.rules)
+            logger.info("rules reloaded: %s", self.summary())

@@ -1,0 +1,239 @@
+"""The system's data, in the order it flows: Click, Rule, Direct or Pass, S2SCall, Outcome.
+
+Only types live here: no behaviour beyond what a type needs to be itself, no I/O, no clock. A click and the
+rules make a decision; a decision's call is delivered; the outcome is shown. Names are design §10's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a click passes, in the order of the gates (design §3). A closed list: it labels metrics and logs."""
+
+    NOT_A_CLICK = "not_a_click"
+    IMPRESSION = "impression"
+    ALREADY_S2S = "already_s2s"
+    INVALID_LINK = "invalid_link"
+    SHORT_LINK = "short_link"
+    UNKNOWN_ONELINK = "unknown_onelink"
+    NO_RULE = "no_rule"
+    RULE_OFF = "rule_off"
+    NO_STORE = "no_store"
+    NOT_GET = "not_get"
+    PREFETCH = "prefetch"
+    NO_USER_AGENT = "no_user_agent"
+    BOT = "bot"
+    WRONG_PLATFORM = "wrong_platform"
+    SIGNED = "signed"
+    OTHER_TARGET = "other_target"
+    DEEP_LINK = "deep_link"
+    RETARGETING = "retargeting"
+    TOO_LONG = "too_long"
+    NOT_SAMPLED = "not_sampled"
+    OBSERVED = "observed"
+    S2S_DOWN = "s2s_down"
+    OUTBOX_DOWN = "outbox_down"
+    ERROR = "error"
+
+
+class Platform(StrEnum):
+    ANDROID = "android"
+    IOS = "ios"
+    OTHER = "other"
+
+
+class Store(StrEnum):
+    """An app store that a rule can name; `auto` is resolved per app id (design §3.1)."""
+
+    AUTO = "auto"
+    GOOGLE_PLAY = "google_play"
+    APP_STORE = "app_store"
+    HUAWEI_APPGALLERY = "huawei_appgallery"
+    SAMSUNG_GALAXY_STORE = "samsung_galaxy_store"
+    XIAOMI_GETAPPS = "xiaomi_getapps"
+    AMAZON_APPSTORE = "amazon_appstore"
+    CUSTOM = "custom"
+
+
+class Mode(StrEnum):
+    DIRECT = "direct"
+    OBSERVE = "observe"
+    OFF = "off"
+
+
+class Enrich(StrEnum):
+    """The parameters that a rule lets us add about the device (design §3.3)."""
+
+    AF_IP = "af_ip"
+    AF_UA = "af_ua"
+    AF_LANG = "af_lang"
+    AF_OS_VERSION = "af_os_version"
+    AF_MODEL = "af_model"
+
+
+class Source(StrEnum):
+    """Where a parameter's value came from. A closed list: it labels metrics."""
+
+    LINK = "link"
+    HEADER = "header"
+    HINT = "hint"
+    USER_AGENT = "user_agent"
+    ADDRESS = "address"
+    GENERATED = "generated"
+    OMITTED = "omitted"
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """What a person did: the link, and what the request around it says about the device."""
+
+    id: str
+    """UUIDv7 of this click, made by the host."""
+    method: str
+    link: str
+    """The attribution link, absolute, as written: never decoded."""
+    headers: Mapping[str, str]
+    """The user's request headers by lower-case name; several lines of one name joined with ", "."""
+    peer: str
+    """Address of the TCP peer, without port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """App Store campaign tokens: provider (`pt`), campaign (`ct`), media type (`mt`)."""
+
+    pt: str | None = None
+    ct: str | None = None
+    mt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What to do with the clicks that a rule matches, with the file's defaults filled in (design §4)."""
+
+    name: str
+    mode: Mode = Mode.DIRECT
+    percent: float = 100.0
+    """Share of clicks that go direct, 0 to 100."""
+    store: Store = Store.AUTO
+    store_url: str | None = None
+    """Template of `store: custom`; may hold {app}, {package} and {referrer}."""
+    market_link: bool = False
+    """Google Play by `market://` instead of `https://`."""
+    country: str | None = None
+    campaign: Campaign = Campaign()
+    channel_id: str | None = None
+    partner: str = ""
+    click_id: tuple[str, ...] = ("clickid",)
+    enrich: frozenset[Enrich] = frozenset(Enrich)
+    deep_links_to_store: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OneLink:
+    """A OneLink template that the rules map to apps; an app id is None where it has none."""
+
+    host: str
+    template: str
+    android: str | None
+    ios: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How S2S calls are sent. Durations are seconds."""
+
+    endpoint: str | None = None
+    """`scheme://host[:port]` in place of the link's own, for every call."""
+    timeout: float = 5.0
+    max_age: float = 120.0
+    concurrency: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One parameter of the S2S call and where its value came from; `value` is None when it was left out."""
+
+    name: str
+    value: str | None
+    """Decoded, for people."""
+    source: Source
+    why: str = ""
+    """The header's name, or why the parameter was omitted."""
+
+
+@dataclass(frozen=True, slots=True)
+class S2SCall:
+    """One server-to-server click, frozen: a retry is the same bytes whatever the rules say by then."""
+
+    id: str
+    """The click's id."""
+    url: str
+    """Absolute, exactly as it goes on the wire."""
+    headers: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """The user goes to the store, and the call is delivered."""
+
+    rule: str
+    app: str
+    platform: Platform
+    store: Store
+    referrer: str | None
+    location: str
+    call: S2SCall
+    params: tuple[Param, ...]
+    client_ip: str
+    """The client's address as far as it is known, public or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """The user gets the original link, and nothing is sent. What was known by then is kept for `explain`."""
+
+    reason: Reason
+    rule: str | None = None
+    app: str | None = None
+    platform: Platform | None = None
+    store: Store | None = None
+
+
+type Decision = Direct | Pass
+
+
+class Fault(StrEnum):
+    """What went wrong with an S2S call that got no usable answer."""
+
+    CONNECT = "connect"
+    CONNECT_TIMEOUT = "connect_timeout"
+    TLS = "tls"
+    READ_TIMEOUT = "read_timeout"
+    RESET = "reset"
+    PROTOCOL = "protocol"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """AppsFlyer answered."""
+
+    status: int
+    retry_after: str | None = None
+    """The Retry-After header as it came (RFC 9110 §10.2.3)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """AppsFlyer did not answer."""
+
+    fault: Fault
+    maybe_sent: bool
+    """True when the click may have been counted: the request could have arrived."""
+
+
+type Outcome = Reply | Failure

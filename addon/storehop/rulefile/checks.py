@@ -1,0 +1,147 @@
+"""What the keys of a rule file must say together. Works on the raw YAML, so that one fault hides no other.
+
+Each check yields (path of keys, message); the message says what was expected.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+from storehop.decide.link import APP_STORE_ID, is_app_id
+from storehop.decide.rules import is_glob
+from storehop.model import Store
+
+type Finding = tuple[tuple[str | int, ...], str]
+
+_PLACEHOLDERS = {"app", "package", "referrer"}
+_UNSAFE_SCHEMES = {"javascript", "data", "vbscript", "file", "blob", "about"}
+_ONLY_WITH = {
+    "store_url": {"custom"},
+    "channel_id": {"huawei_appgallery"},
+    "country": {"app_store", "auto"},
+    "campaign": {"app_store", "auto"},
+}
+
+
+def check_file(raw: dict[str, Any]) -> Iterator[Finding]:
+    """Everything about one file that takes more than one key to see."""
+    delivery = raw.get("delivery")
+    if isinstance(delivery, dict):
+        yield from _endpoint(delivery)
+    for place, onelink in enumerate(_list(raw, "onelinks")):
+        yield from _onelink(place, onelink)
+    for place, rule in enumerate(_list(raw, "rules")):
+        if isinstance(rule, dict):
+            for key, message in _rule(rule, has_partner="partner" in raw):
+                yield ("rules", place, *key), message
+
+
+def _list(raw: dict[str, Any], key: str) -> list[Any]:
+    value = raw.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _endpoint(delivery: dict[str, Any]) -> Iterator[Finding]:
+    endpoint = delivery.get("endpoint")
+    if not isinstance(endpoint, str):
+        return
+    where = ("delivery", "endpoint")
+    try:
+        url = urlsplit(endpoint)
+        port = url.port
+    except ValueError:
+        url, port = urlsplit(""), None
+    whole = f"{url.scheme}://{url.hostname}" + (f":{port}" if port else "")
+    if url.scheme not in {"http", "https"} or not url.hostname or endpoint.lower().rstrip("/") != _bare(url, whole):
+        yield where, "expected scheme://host[:port] and nothing behind it"
+    elif url.scheme == "http" and not _is_loopback(url.hostname) and delivery.get("allow_plain_http") is not True:
+        yield where, "http is accepted for loopback only: expected https, or allow_plain_http: true"
+
+
+def _bare(url: Any, whole: str) -> str:
+    return whole.replace(url.hostname, f"[{url.hostname}]") if ":" in url.hostname else whole
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _onelink(place: int, onelink: Any) -> Iterator[Finding]:
+    if not isinstance(onelink, dict):
+        return
+    android, ios = onelink.get("android"), onelink.get("ios")
+    if android is None and ios is None:
+        yield ("onelinks", place), "expected android, ios or both"
+    if isinstance(ios, str) and is_app_id(ios) and not APP_STORE_ID.fullmatch(ios):
+        yield ("onelinks", place, "ios"), "expected an App Store id such as id123456789"
+    if isinstance(android, str) and APP_STORE_ID.fullmatch(android):
+        yield ("onelinks", place, "android"), "expected a package such as com.example.game"
+
+
+def _rule(rule: dict[str, Any], *, has_partner: bool) -> Iterator[Finding]:
+    store = rule.get("store", "auto")
+    yield from _keys_of_store(rule, store)
+    if store == "custom" and "store_url" not in rule:
+        yield ("store",), "store: custom needs a store_url"
+    if isinstance(rule.get("store_url"), str):
+        for message in _template(rule["store_url"]):
+            yield ("store_url",), message
+    if not has_partner and "partner" not in rule:
+        yield (), "no partner: expected partner here or at the top of the file"
+    match = rule.get("match")
+    if isinstance(match, dict):
+        for where, message in _apps_of_store(match, store):
+            yield ("match", *where), message
+
+
+def _keys_of_store(rule: dict[str, Any], store: Any) -> Iterator[Finding]:
+    for key, stores in _ONLY_WITH.items():
+        if key in rule and store not in stores:
+            yield (key,), f"only means something with store: {' or '.join(sorted(stores))}"
+    if rule.get("link") == "market" and store not in {"google_play", "auto"}:
+        yield ("link",), "market links only lead to google_play"
+
+
+def _template(template: str) -> Iterator[str]:
+    names = re.findall(r"\{([^{}]*)\}", template)
+    if unknown := sorted(set(names) - _PLACEHOLDERS):
+        yield f"unknown placeholder {{{unknown[0]}}}: expected {{app}}, {{package}} or {{referrer}}"
+    scheme, colon, rest = template.partition(":")
+    if not colon or not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) or scheme in _UNSAFE_SCHEMES or not rest:
+        yield "expected a whole URL such as https://store.example/app/{package}"
+    elif not re.fullmatch(r"[\x21-\x7e]*", template):
+        yield "expected no spaces and only ASCII: encode them"
+    elif scheme in {"http", "https"} and not re.match(r"//[A-Za-z0-9.-]+(:\d+)?(/|\?|$)", rest):
+        yield "expected a fixed host name: no placeholder may stand in it"
+
+
+def _apps_of_store(match: dict[str, Any], store: Any) -> Iterator[Finding]:
+    """App ids that the rule's store cannot hold."""
+    apps = match.get("app")
+    known = [app for app in (apps if isinstance(apps, list) else [apps]) if isinstance(app, str)]
+    for place, app in enumerate(known):
+        if not is_glob(app) and is_app_id(app) and (message := misfit(app, store)):
+            yield ("app", *((place,) if isinstance(apps, list) else ())), message
+
+
+def misfit(app: str, store: Any) -> str:
+    """Why this store cannot hold this app, or ""."""
+    is_ios = APP_STORE_ID.fullmatch(app) is not None
+    if store == Store.CUSTOM:
+        return ""
+    if store == Store.AUTO:
+        if "-" in app:
+            return f"{app} names a channel: expected an explicit store, since the id does not say which one"
+        return ""
+    if store == Store.APP_STORE and not is_ios:
+        return f"{app} is not in the App Store: expected an id such as id123456789"
+    if store != Store.APP_STORE and is_ios:
+        return f"{app} is in the App Store: expected store: app_store or auto"
+    return ""

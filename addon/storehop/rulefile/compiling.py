@@ -1,0 +1,89 @@
+"""Compiles checked rule files into a RuleSet: defaults filled in, patterns compiled, settings merged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from storehop.decide.address import Proxies
+from storehop.decide.rules import DEFAULT_HOSTS, Match, Patterns, RuleSet
+from storehop.model import Campaign, Delivery, OneLink, Rule
+from storehop.rulefile.schema import MatchSection, RuleFile, RuleSection
+
+
+def compile_rules(
+    files: Sequence[tuple[Path, RuleFile]],
+    apps: dict[Path, dict[int, list[str]]],
+    digest: str,
+) -> RuleSet:
+    """Rules in the order of the files; `apps` holds the app ids of each rule's app files by its place."""
+    rules = tuple(
+        (_match(section.match, apps[path].get(place, [])), _rule(section, file))
+        for path, file in files
+        for place, section in enumerate(file.rules)
+    )
+    hosts = {host for _, file in files if "hosts" in file.model_fields_set for host in file.hosts}
+    return RuleSet(
+        rules=rules,
+        hosts=frozenset(hosts) or DEFAULT_HOSTS,
+        onelinks={(one.host, one.template): OneLink(**one.model_dump()) for _, f in files for one in f.onelinks},
+        proxies=_proxies(files),
+        delivery=_delivery(files),
+        digest=digest,
+    )
+
+
+def _match(section: MatchSection, listed: list[str]) -> Match:
+    named = (section.app or []) + listed
+    conditions = {**({"pid": section.pid} if section.pid else {}), **section.param}
+    return Match(
+        app=Patterns.of(named) if section.app is not None or section.app_file is not None else None,
+        host=Patterns.of(section.host) if section.host else None,
+        platform=frozenset(section.platform) if section.platform else None,
+        params=tuple((name, Patterns.of(texts)) for name, texts in conditions.items()),
+    )
+
+
+def _rule(section: RuleSection, file: RuleFile) -> Rule:
+    return Rule(
+        name=section.name,
+        mode=section.mode,
+        percent=section.percent,
+        store=section.store,
+        store_url=section.store_url,
+        market_link=section.link == "market",
+        country=section.country,
+        campaign=Campaign(**section.campaign.model_dump()),
+        channel_id=section.channel_id,
+        partner=section.partner or file.partner or "",
+        click_id=tuple(section.click_id or file.click_id),
+        enrich=frozenset(section.enrich),
+        deep_links_to_store=section.deep_links == "store",
+    )
+
+
+def _proxies(files: Sequence[tuple[Path, RuleFile]]) -> Proxies:
+    for _, file in files:
+        if "client_ip" in file.model_fields_set:
+            return Proxies(tuple(file.client_ip.trusted_proxies), file.client_ip.header.lower())
+    return Proxies()
+
+
+def _delivery(files: Sequence[tuple[Path, RuleFile]]) -> Delivery:
+    for _, file in files:
+        if "delivery" in file.model_fields_set:
+            section = file.delivery
+            endpoint = section.endpoint.rstrip("/") if section.endpoint else None
+            return Delivery(endpoint, section.timeout, section.max_age, section.concurrency)
+    return Delivery()
+
+
+def summary(rules: RuleSet) -> str:
+    """`2 rules, 1 app id, 0 OneLinks (3f2a…)`: what was loaded, for people."""
+    counts = (
+        (len(rules.rules), "rule"),
+        (len(rules.by_app), "exact app id"),
+        (len(rules.onelinks), "OneLink"),
+    )
+    text = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
+    return f"{text} ({rules.digest})"

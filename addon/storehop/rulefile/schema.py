@@ -1,0 +1,205 @@
+"""The shape of a rule file, key by key. The single source of the checks, of the JSON Schema and of its help.
+
+Only what one key says on its own is checked here; what keys say together is in checks.py.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_network
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+
+from storehop.decide.address import Network
+from storehop.decide.link import is_app_id
+from storehop.decide.rules import DEFAULT_HOSTS, is_glob
+from storehop.model import Enrich, Mode, Platform, Store
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+")
+
+
+def _seconds(value: Any) -> float:
+    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if found is None or float(found[1]) == 0:
+        raise ValueError("expected a duration above zero such as 250ms, 5s or 2m")
+    return float(found[1]) * _SECONDS[found[2]]
+
+
+def _one_or_many(value: Any) -> Any:
+    if not isinstance(value, str | list):
+        raise ValueError("expected text or a list of texts: put numbers in quotes")  # noqa: TRY004  pydantic's way
+    return [value] if isinstance(value, str) else value
+
+
+def _host(value: Any) -> str:
+    if not isinstance(value, str) or not _HOST.fullmatch(value):
+        raise ValueError("expected a host name in lower case, without scheme, port and path")
+    return value
+
+
+def _network(value: Any) -> Network:
+    try:
+        return ip_network(value) if isinstance(value, str) else ip_network("")
+    except ValueError as error:
+        raise ValueError("expected a network such as 10.0.0.0/8, or an address") from error
+
+
+def _app_pattern(value: Any) -> str:
+    if isinstance(value, str) and (is_glob(value) or is_app_id(value)):
+        return value
+    raise ValueError("expected an app id (id123456789, com.example.game, com.example.game-channel) or a glob")
+
+
+def _app(value: Any) -> str:
+    if isinstance(value, str) and is_app_id(value):
+        return value
+    raise ValueError("expected an app id such as id123456789 or com.example.game")
+
+
+def _typed(check: Any, json_type: dict[str, Any]) -> Any:
+    return BeforeValidator(check), WithJsonSchema(json_type)
+
+
+type Duration = Annotated[float, *_typed(_seconds, {"type": "string", "pattern": rf"^{_DURATION.pattern}$"})]
+type Host = Annotated[str, *_typed(_host, {"type": "string", "pattern": f"^{_HOST.pattern}$"})]
+type NetworkText = Annotated[Network, *_typed(_network, {"type": "string", "examples": ["10.0.0.0/8"]})]
+type AppPattern = Annotated[str, *_typed(_app_pattern, {"type": "string"})]
+type App = Annotated[str, *_typed(_app, {"type": "string"})]
+type Text = Annotated[str, StringConstraints(min_length=1)]
+type Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+type Token = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
+type Texts = Annotated[
+    list[Text],
+    Field(min_length=1),
+    BeforeValidator(_one_or_many, json_schema_input_type=str | list[str]),
+]
+type AppPatterns = Annotated[
+    list[AppPattern],
+    Field(min_length=1),
+    BeforeValidator(_one_or_many, json_schema_input_type=str | list[str]),
+]
+type Platforms = Annotated[
+    list[Platform],
+    Field(min_length=1),
+    BeforeValidator(_one_or_many, json_schema_input_type=Platform | list[Platform]),
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class ClientIpSection(_Section):
+    trusted_proxies: list[NetworkText] = []
+    """Networks of your own proxies and load balancers. Only what they say about the client is believed."""
+    header: Name = "X-Forwarded-For"
+    """The one header they say it in: X-Forwarded-For, Forwarded, or one such as CF-Connecting-IP."""
+
+
+class DeliverySection(_Section):
+    endpoint: str | None = None
+    """scheme://host[:port] in place of the link's own, for every S2S call: staging and tests."""
+    allow_plain_http: bool = False
+    """Accept an http endpoint beyond loopback."""
+    timeout: Duration = 5.0
+    """How long one S2S call may take."""
+    max_age: Duration = 120.0
+    """A click is worth nothing later."""
+    concurrency: Annotated[int, Field(ge=1, le=1000)] = 64
+    """S2S calls at the same time."""
+
+
+class OneLinkSection(_Section):
+    host: Host
+    """brand.onelink.me, or the branded domain."""
+    template: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]{4,10}$")]
+    """The template id: the first part of the link's path."""
+    android: App | None = None
+    """The app that the template opens on Android."""
+    ios: App | None = None
+    """The app that the template opens on iOS."""
+
+
+class MatchSection(_Section):
+    app: AppPatterns | None = None
+    """App id, glob, or a list of them."""
+    app_file: Texts | None = None
+    """A file of exact app ids, one a line, `#` begins a comment; relative to this file."""
+    pid: Texts | None = None
+    """Media source: exact, glob, or a list."""
+    host: Texts | None = None
+    """The link's host: exact, glob, or a list."""
+    platform: Platforms | None = None
+    """android, ios or other."""
+    param: dict[Text, Texts] = {}
+    """Any parameter of the link: name to exact value, glob, or a list."""
+
+
+class CampaignSection(_Section):
+    pt: Token | None = None
+    """App Store provider token."""
+    ct: Annotated[str, StringConstraints(pattern=r"^[\x20-\x7e]{1,40}$")] | None = None
+    """App Store campaign token."""
+    mt: Annotated[str, StringConstraints(pattern=r"^\d{1,3}$")] | None = None
+    """App Store media type; 8 is apps."""
+
+
+class RuleSection(_Section):
+    name: Name
+    """Unique; it labels metrics and logs."""
+    match: MatchSection
+    """All conditions must hold. The first rule that matches decides."""
+    mode: Mode = Mode.DIRECT
+    """direct; observe: decide and say so, but let the click pass; off: let it pass."""
+    percent: Annotated[float, Field(ge=0, le=100)] = 100.0
+    """Share of the clicks that go direct, stable per click."""
+    store: Store = Store.AUTO
+    """auto: id… is the App Store, a plain package is Google Play."""
+    store_url: str | None = None
+    """Template of `store: custom`; {app}, {package} and {referrer} are filled in."""
+    link: Literal["https", "market"] = "https"
+    """market: open Google Play by market:// instead of https://."""
+    country: Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")] | None = None
+    """App Store country, two lower-case letters."""
+    campaign: CampaignSection = CampaignSection()
+    """App Store campaign tokens."""
+    channel_id: Token | None = None
+    """Huawei AppGallery channel."""
+    partner: Token | None = None
+    """Referrer prefix of this rule's clicks."""
+    click_id: Texts | None = None
+    """Link parameters of this rule's clicks that hold the transaction id."""
+    enrich: list[Enrich] = list(Enrich)
+    """What to say about the device; [] says nothing."""
+    deep_links: Literal["pass", "store"] = "pass"
+    """store: send deep links and retargeting clicks to the store too."""
+
+
+class RuleFile(_Section):
+    version: Literal[1]
+    """Version of this format: 1."""
+    partner: Token | None = None
+    """Referrer prefix: PARTNER_<transaction>. AppsFlyer wants the partner's name."""
+    click_id: Texts = ["clickid"]
+    """Link parameters that hold the transaction id; the first present one wins."""
+    hosts: list[Host] = sorted(DEFAULT_HOSTS)
+    """Hosts of single-platform attribution links. *.onelink.me is known anyway."""
+    client_ip: ClientIpSection = ClientIpSection()
+    """Where the client's address comes from."""
+    delivery: DeliverySection = DeliverySection()
+    """How S2S calls are sent."""
+    onelinks: list[OneLinkSection] = []
+    """OneLink templates and the apps they stand for."""
+    rules: list[RuleSection] = []
+    """First match wins."""
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of a rule file, for editors."""
+    schema = RuleFile.model_json_schema(mode="validation")
+    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    schema["title"] = "storehop rules"
+    return schema
