@@ -1,9 +1,15 @@
 """`storehop` and `python -m storehop`."""
 
+import io
+import sys
+
 from storehop.cli.app import app
 
 
 def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character is no reason to fail
     app(prog_name="storehop")
 
 

@@ -15,7 +15,8 @@ ASSETS = ("entry.py", "rules/storehop.yaml", "rules/storehop.schema.json")
 
 def asset(name: str) -> Path:
     """Path of a shipped file such as `entry.py` or `rules/storehop.yaml`. Raises FileNotFoundError."""
-    for home in _HOMES:
+    homes = _HOMES if name in ASSETS else ()
+    for home in homes:
         if (home / name).exists():
             return home / name
     raise FileNotFoundError(f"{name} does not come with storehop: expected one of {', '.join(ASSETS)}")

@@ -11,7 +11,7 @@ from typing import Any
 import typer
 from rich import box
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.table import Table
 
 from storehop.cli.check import load_or_fail
@@ -86,8 +86,8 @@ def explain(url: str | None, path: Path, given: Given, *, as_json: bool, stdin: 
 
 
 def _explain_lines(rules: RuleSet, given: Given) -> None:
-    for line in sys.stdin:
-        if url := line.strip():
+    for line in sys.stdin.buffer:
+        if url := line.decode(errors="surrogateescape").strip():
             click = given.click(url)
             typer.echo(json.dumps(to_json(click, decide(click, rules))))
 
@@ -117,6 +117,11 @@ def _param(param: Param) -> dict[str, str | None]:
 def source(param: Param) -> str:
     """`link`, `header: User-Agent`, `omitted: not a public address`: where a value came from."""
     return f"{param.source}: {param.why}" if param.why else param.source
+
+
+def escape(text: str) -> str:
+    """The text as a terminal may have it: no markup, no control character, no broken UTF-8."""
+    return escape_markup("".join(char if char.isprintable() else ascii(char)[1:-1] for char in text))
 
 
 def _print(click: Click, decision: Decision, rules: RuleSet) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import ssl
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from storehop.cli.check import load_or_fail
 from storehop.cli.fail import fail
+
+LAST_PORT = 65535
 
 
 def run(
@@ -20,37 +22,59 @@ def run(
     state: Path | None,
 ) -> None:
     host, port = _listen(listen)
-    for file in (tls_cert, upstream_ca):
-        if file and not file.is_file():
-            fail(f"{file}: no such file")
     url = _upstream(upstream)
+    if tls_cert:
+        _check_certificate(tls_cert)
+    if upstream_ca:
+        _check_authorities(upstream_ca)
     load_or_fail(rules)
     # mitmproxy takes most of a second to import: not for every --help.
-    from storehop.host.runner import CannotListenError, HostConfig, serve  # noqa: PLC0415
+    from storehop.host.runner import CannotServeError, HostConfig, serve  # noqa: PLC0415
 
     try:
         serve(HostConfig(url, rules, host, port, _state(state), tls_cert, upstream_ca))
-    except CannotListenError as error:
+    except CannotServeError as error:
         fail(str(error))
 
 
+_UPSTREAM = re.compile(
+    r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::([1-9]\d{0,4}))?/?", re.IGNORECASE
+)
+
+
 def _upstream(text: str) -> str:
-    try:
-        url = urlsplit(text)
-        port = url.port
-    except ValueError:
-        url, port = urlsplit(""), None
-    if url.scheme not in {"http", "https"} or not url.hostname or url.path.strip("/") or url.query:
+    found = _UPSTREAM.fullmatch(text)
+    if found is None or int(found[3] or 0) > LAST_PORT:
         fail(f"--upstream {text!r}: expected http(s)://host[:port]", 2)
-    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
-    return f"{url.scheme}://{host}:{port or (443 if url.scheme == 'https' else 80)}"
+    scheme = found[1].lower()
+    return f"{scheme}://{found[2]}:{found[3] or (443 if scheme == 'https' else 80)}"
 
 
 def _listen(text: str) -> tuple[str, int]:
     found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]*)):(\d{1,5})", text)
-    if found is None or int(found[3]) > 65535:  # noqa: PLR2004  ports end there
+    if found is None or int(found[3]) > LAST_PORT:
         fail(f"--listen {text!r}: expected HOST:PORT such as 0.0.0.0:8080 or [::]:8080", 2)
     return found[1] or found[2], int(found[3])
+
+
+def _check_certificate(file: Path) -> None:
+    try:
+        # A key with a passphrase has none that anybody could type in here.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(file, password="")
+    except (OSError, ValueError) as error:
+        fail(f"--tls-cert {file}: expected PEM with certificate chain and key: {_why(error)}")
+
+
+def _check_authorities(file: Path) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except (OSError, ValueError) as error:
+        fail(f"--upstream-ca {file}: expected PEM with certificates: {_why(error)}")
+
+
+def _why(error: Exception) -> str:
+    reason = error.reason if isinstance(error, ssl.SSLError) else getattr(error, "strerror", None)
+    return f"{reason or error}"
 
 
 def _state(given: Path | None) -> Path:

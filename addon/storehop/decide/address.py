@@ -14,8 +14,10 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 type Address = IPv4Address | IPv6Address
 type Network = IPv4Network | IPv6Network
 
-_FORWARDED_ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
-_FORWARDED_FOR = re.compile(r'(?:^|;)\s*for=("[^"]*"|[^";,\s]*)\s*(?:;|$)', re.IGNORECASE)
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_WELL_QUOTED = re.compile(rf'(?:[^"]|{_QUOTED})*', re.DOTALL)
+_FORWARDED_ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})+', re.DOTALL)
+_FORWARDED_PAIR = re.compile(rf'(?:[^;"]|{_QUOTED})+', re.DOTALL)
 _WITH_PORT = re.compile(r"\[([^\]]*)\](?::\d+)?|([^:]+):\d+")
 
 
@@ -74,11 +76,20 @@ def _chain(value: str, header: str) -> list[str]:
         return []
     if header != "forwarded":
         return value.split(",")
-    elements = (_FORWARDED_FOR.search(element) for element in _FORWARDED_ELEMENT.findall(value))
-    return [found[1] if found else "" for found in elements]
+    quoted = _WELL_QUOTED.match(value)
+    if quoted is None or quoted.end() < len(value):
+        return [""]  # a client left a quote open: what our own proxy wrote behind it can't be told apart
+    return [_forwarded_for(element) for element in _FORWARDED_ELEMENT.findall(value)]
+
+
+def _forwarded_for(element: str) -> str:
+    """The `for` of one hop (RFC 7239 §4), or "" where it has none."""
+    pairs = (pair[0].partition("=") for pair in _FORWARDED_PAIR.finditer(element))
+    return next((value for name, _, value in pairs if name.strip().lower() == "for"), "")
 
 
 @lru_cache(maxsize=8192)
 def is_public(address: Address) -> bool:
     """False for private, loopback, link-local, CGNAT, multicast and reserved addresses: no place on a map."""
-    return address.is_global and not address.is_multicast
+    is_site_local = isinstance(address, IPv6Address) and address.is_site_local
+    return address.is_global and not (address.is_multicast or address.is_reserved or is_site_local)

@@ -26,7 +26,7 @@ MAX_MODEL = 64
 """Characters of af_os_version and af_model (appsflyer-clicks.md §2.4)."""
 
 _CRAWLER = re.compile("|".join(entry["pattern"] for entry in CRAWLER_USER_AGENTS_DATA))
-_VERSION = re.compile(r"\d+(?:\.\d+)*")
+_VERSION = re.compile(r"\d+(?:\.\d+)*", re.ASCII)
 _MODEL = re.compile(r"[\x20-\x7e]+")
 _SAFARI_VERSION = re.compile(r"\bVersion/(\d+(?:\.\d+)*)")
 _FACEBOOK_VERSION = re.compile(r"\bFBSV/(\d+(?:\.\d+)*)")
@@ -36,6 +36,7 @@ _LOCALE = re.compile(r"[a-z]{2}(?:[-_][A-Za-z]{2})?")
 _BUILD = re.compile(r"\s+(?:Build|MIUI)/.*")
 _NO_MODEL = frozenset({"", "k", "wv", "mobile", "tablet", "unknown", "u"})
 _NO_MODEL_PREFIX = ("rv:", "Linux", "HMSCore", "Opera", "Android")
+_IPHONE = re.compile(r"iPhone(?! OS)")
 _FROZEN_IOS = ("18.6", "18.7")
 _SAFARI_UNFROZEN = 26
 
@@ -80,8 +81,8 @@ def _read(user_agent: str) -> Device:
     if family == "iOS" and seen.os is not None:
         parts = (seen.os.major, seen.os.minor, seen.os.patch)
         token = ".".join(part for part in parts if part)
-        model = "ipad" if "iPad" in user_agent else "iphone"
-        return Device(Platform.IOS, _ios_version(user_agent, token), model, is_bot, has_google_play=False)
+        version = _ios_version(user_agent, token)
+        return Device(Platform.IOS, version, _ios_model(user_agent), is_bot, has_google_play=False)
     return Device(Platform.OTHER, None, None, is_bot, has_google_play=False)
 
 
@@ -106,6 +107,12 @@ def _build_model(field: str) -> str | None:
     if model.lower() in _NO_MODEL or model.startswith(_NO_MODEL_PREFIX) or len(model) > MAX_MODEL:
         return None
     return model if _MODEL.fullmatch(model) else None
+
+
+def _ios_model(user_agent: str) -> str | None:
+    if "iPad" in user_agent:
+        return "ipad"
+    return "iphone" if _IPHONE.search(user_agent) else None  # an iPod, or an app that does not say
 
 
 def _ios_version(user_agent: str, token: str) -> str | None:
@@ -174,7 +181,7 @@ def _hint(headers: Mapping[str, str], name: str) -> str | None:
     return _string_item(raw) if raw and len(raw) <= MAX_HEADER else None
 
 
-_LANGUAGE = re.compile(r"([A-Za-z]{2,3})(?:-[A-Za-z]{4})?(?:-([A-Za-z]{2}|\d{3}))?")
+_LANGUAGE = re.compile(r"([A-Za-z]{2,3})(?:-[A-Za-z]{4})?(?:-([A-Za-z]{2}|[0-9]{3}))?")
 
 
 def language(headers: Mapping[str, str]) -> Fact:

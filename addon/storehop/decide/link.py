@@ -59,8 +59,9 @@ class Link:
         """The decoded value of each name: of its first occurrence that is real, else of its first."""
         found: dict[str, str] = {}
         for name, raw, _ in self.params:
-            if name not in found or is_absent(found[name]):
-                found[name] = decoded(raw)
+            value = decoded(raw)
+            if name not in found or (is_absent(found[name]) and not is_absent(value)):
+                found[name] = value
         return found
 
     @property
@@ -133,8 +134,8 @@ def _fault(text: str, scheme: str | None, port: str | None, *, has_userinfo: boo
 
 def app_id(path: str) -> str | None:
     """The app id of a single-platform click path, `/<app_id>` or `/<app_id>/`; None where it is malformed."""
-    app = path[1:-1] if path.endswith("/") else path[1:]
-    return app if is_app_id(app) else None
+    app = path.removeprefix("/").removesuffix("/")
+    return app if path.startswith("/") and is_app_id(app) else None
 
 
 def is_app_id(text: str) -> bool:

@@ -77,7 +77,7 @@ def _ours(subject: Subject) -> list[Param]:
     enrich, link = subject.rule.enrich, subject.link
     user_agent = subject.click.headers.get("user-agent", "")
     ours = [subject.referrer] if subject.referrer else []
-    own_ua = _from_link(link, "af_ua") if Enrich.AF_UA in enrich else None
+    own_ua = _from_link(link, "af_ua")
     headers = subject.click.headers
     reader = subject.device
     if own_ua and own_ua.value and own_ua.value != user_agent:
@@ -122,10 +122,13 @@ def _kept(link: Link, replaced: set[str]) -> tuple[list[str], list[Param]]:
         if name in replaced:
             if name not in seen and link.real(name) == value and is_clean(value):
                 kept.append(segment)
-            seen.add(name)
+                seen.add(name)
         elif why := _unusable_id(link, name, value):
             shown.append(Param(name, None, Source.OMITTED, why))
         elif name == "android_id":
+            if name in seen:
+                continue
+            seen.add(name)
             kept.append(hashed := f"sha1_android_id={_sha1(value)}")
             shown.append(Param("sha1_android_id", hashed.partition("=")[2], Source.LINK, "SHA-1 of android_id"))
         else:
@@ -162,14 +165,18 @@ def _sha1(value: str) -> str:
 
 def _headers(subject: Subject, ours: list[Param]) -> tuple[tuple[str, str], ...]:
     """The call's headers: `User-Agent` equals the decoded `af_ua`, `X-Forwarded-For` equals `af_ip`."""
-    values = {param.name: param.value for param in ours}
     headers = subject.click.headers
-    user_agent = values.get("af_ua") or headers["user-agent"]
-    result = [("User-Agent", user_agent), *_HEADERS]
-    ip = address.parse(values.get("af_ip") or "")
-    if ip is not None:
-        result.append(("X-Forwarded-For", values["af_ip"] or ""))
+    result = [("User-Agent", _sent("af_ua", subject.link, ours) or headers["user-agent"]), *_HEADERS]
+    ip = _sent("af_ip", subject.link, ours)
+    if ip and address.parse(ip):
+        result.append(("X-Forwarded-For", ip))
     language = headers.get("accept-language", "")
     if language and len(language) <= device.MAX_HEADER and is_clean(language):
         result.append(("Accept-Language", language))
     return tuple(result)
+
+
+def _sent(name: str, link: Link, ours: list[Param]) -> str | None:
+    """The value with which this parameter goes out, decoded: the link's own also where the rule adds none."""
+    own = _from_link(link, name)
+    return own.value if own else next((param.value for param in ours if param.name == name), None)

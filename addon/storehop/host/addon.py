@@ -64,7 +64,11 @@ class Storehop:
             try:
                 rules = LiveRules.start(path)
             except RuleFileError as error:
-                raise exceptions.OptionsError(f"storehop's rules can't be used:\n{error}") from error
+                message = f"storehop's rules can't be used:\n{error}"
+                if self._rules:
+                    raise exceptions.OptionsError(message) from error
+                logger.error(message)  # noqa: TRY400  ends mitmproxy; a traceback would bury what is wrong
+                return
             if self._rules:
                 self._rules.stop()
             self._rules = rules
@@ -104,8 +108,8 @@ class Storehop:
         if self._rules is None or not flow.live:
             return
         rules = self._rules.current
-        if not rules.is_attribution_host(flows.target_host(flow)):
-            flow.request.stream = True
+        if flow.request.method != "GET" or not rules.is_attribution_host(flows.target_host(flow)):
+            flow.request.stream = True  # what streams can't be answered by us any more, so a click never does
         flows.add_forwarded_headers(flow, rules.proxies)
 
     async def request(self, flow: http.HTTPFlow) -> None:
@@ -119,9 +123,9 @@ class Storehop:
     async def responseheaders(self, flow: http.HTTPFlow) -> None:
         if self._rules is None or flow.response is None or flow.error or not flow.live:
             return
+        flow.response.stream = True
         if "storehop" in flow.metadata:
             return  # our own answer, or a click that passed already
-        flow.response.stream = True
         link = flows.redirect_link(flow)
         if link is None or flow.is_replay:
             return

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mitmproxy.addons import core, disable_h2c, errorcheck, next_layer, proxyserver, tlsconfig
+from mitmproxy.exceptions import OptionsError
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 
@@ -36,14 +37,14 @@ class HostConfig:
     """PEM with the authorities that may sign the upstream's certificate."""
 
 
-class CannotListenError(Exception):
-    """The address to listen on can't be had."""
+class CannotServeError(Exception):
+    """What the host was told can't be done; the message says why."""
 
 
 def serve(config: HostConfig) -> None:
     """Serves until SIGTERM or SIGINT. SIGHUP reloads the rules.
 
-    Raises CannotListenError; exits with 1 when the host reports another fault while starting.
+    Raises CannotServeError; exits with 1 when the host reports another fault while starting.
     """
     _check_address(config.listen_host, config.listen_port)
     _log_to_stderr()
@@ -59,7 +60,7 @@ def _check_address(host: str, port: int) -> None:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(address)
     except OSError as error:
-        raise CannotListenError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+        raise CannotServeError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
 
 def _log_to_stderr() -> None:
@@ -82,7 +83,10 @@ async def _serve(config: HostConfig) -> None:
         errorcheck.ErrorCheck(),
         storehop,
     )
-    master.options.update(**_options(config))
+    try:
+        master.options.update(**_options(config))
+    except OptionsError as error:
+        raise CannotServeError(str(error)) from error
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, master.shutdown)

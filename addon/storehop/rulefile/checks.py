@@ -36,7 +36,7 @@ def check_file(raw: dict[str, Any]) -> Iterator[Finding]:
         yield from _onelink(place, onelink)
     for place, rule in enumerate(_list(raw, "rules")):
         if isinstance(rule, dict):
-            for key, message in _rule(rule, has_partner="partner" in raw):
+            for key, message in _rule(rule, has_partner=raw.get("partner") is not None):
                 yield ("rules", place, *key), message
 
 
@@ -93,7 +93,7 @@ def _rule(rule: dict[str, Any], *, has_partner: bool) -> Iterator[Finding]:
     if isinstance(rule.get("store_url"), str):
         for message in _template(rule["store_url"]):
             yield ("store_url",), message
-    if not has_partner and "partner" not in rule:
+    if not has_partner and rule.get("partner") is None:
         yield (), "no partner: expected partner here or at the top of the file"
     match = rule.get("match")
     if isinstance(match, dict):

@@ -42,6 +42,24 @@ _SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
     ("rules", "campaign"): CampaignSection,
 }
 
+_IN_OUR_WORDS = {
+    "missing": "is missing",
+    "too_short": "is empty",
+    "string_too_short": "is empty",
+    "string_type": "expected text: put it in quotes",
+    "list_type": "expected a list",
+    "dict_type": "expected keys and values",
+    "model_type": "expected keys and values",
+    "int_type": "expected a whole number",
+    "int_parsing": "expected a whole number",
+    "int_from_float": "expected a whole number",
+    "float_type": "expected a number",
+    "float_parsing": "expected a number",
+    "bool_type": "expected true or false",
+    "bool_parsing": "expected true or false",
+    "invalid_key": "expected text as a key: put it in quotes",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class RuleFault:
@@ -199,7 +217,7 @@ def _position(raw: Any, path: Path_, *, at_key: bool = False) -> tuple[int, int]
 
 def _named(raw: Any, path: Path_, message: str) -> str:
     """The message with the rule's name and the key before it."""
-    where = ".".join(str(key) for key in path if isinstance(key, str) and key != "rules")
+    where = ".".join(str(key) for key in path if isinstance(key, str) and (key != "rules" or len(path) == 1))
     rule = ""
     if path[:1] == ("rules",) and len(path) > 1:
         section = raw["rules"][path[1]]
@@ -211,8 +229,6 @@ def _named(raw: Any, path: Path_, message: str) -> str:
 def _message(error: ErrorDetails, path: Path_) -> str:
     """What was expected, in our words where pydantic's are for programmers."""
     match error["type"]:
-        case "missing":
-            return "is missing"
         case "extra_forbidden":
             return _unknown_key(path)
         case "value_error":
@@ -221,12 +237,8 @@ def _message(error: ErrorDetails, path: Path_) -> str:
             return f"expected {error['ctx']['expected']}"
         case "string_pattern_mismatch":
             return f"expected text like {error['ctx']['pattern']}"
-        case "string_type":
-            return "expected text: put it in quotes"
-        case "too_short" | "string_too_short":
-            return "is empty"
-        case _:
-            return error["msg"].replace("Input should be", "expected").replace("valid ", "")
+        case kind:
+            return _IN_OUR_WORDS.get(kind) or error["msg"].replace("Input should be", "expected")
 
 
 def _unknown_key(path: Path_) -> str:
@@ -282,8 +294,9 @@ def _read_app_file(file: Path, store: Any, reading: _Reading) -> Iterator[str]:
         app = line.partition("#")[0].strip()
         if not app:
             continue
+        position = number, line.index(app) + 1
         if not is_app_id(app):
-            reading.fault(file, (number, 1), f"{app!r} is no app id: expected one such as com.example.game")
+            reading.fault(file, position, f"{app!r} is no app id: expected one such as com.example.game")
         elif message := checks.misfit(app, store):
-            reading.fault(file, (number, 1), message)
+            reading.fault(file, position, message)
         yield app

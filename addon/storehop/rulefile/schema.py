@@ -71,6 +71,7 @@ type App = Annotated[str, *_typed(_app, {"type": "string"})]
 type Text = Annotated[str, StringConstraints(min_length=1)]
 type Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 type Token = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
+type Partner = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,91}$")]  # with _ and a UUID: 128
 type Texts = Annotated[
     list[Text],
     Field(min_length=1),
@@ -168,7 +169,7 @@ class RuleSection(_Section):
     """App Store campaign tokens."""
     channel_id: Token | None = None
     """Huawei AppGallery channel."""
-    partner: Token | None = None
+    partner: Partner | None = None
     """Referrer prefix of this rule's clicks."""
     click_id: Texts | None = None
     """Link parameters of this rule's clicks that hold the transaction id."""
@@ -181,7 +182,7 @@ class RuleSection(_Section):
 class RuleFile(_Section):
     version: Literal[1]
     """Version of this format: 1."""
-    partner: Token | None = None
+    partner: Partner | None = None
     """Referrer prefix: PARTNER_<transaction>. AppsFlyer wants the partner's name."""
     click_id: Texts = ["clickid"]
     """Link parameters that hold the transaction id; the first present one wins."""

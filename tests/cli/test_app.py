@@ -1,0 +1,232 @@
+"""The command line as a whole: its commands, how it says no, and what it tells about itself (design §5)."""
+
+import json
+import re
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from storehop.cli.app import app
+from storehop.cli.explain import HELP
+from storehop.model import Reason
+
+LINK = "https://app.appsflyer.com/com.example.game"
+RULES = "version: 1\npartner: NetworkA\nrules: [{name: games, match: {app: com.example.game}}]\n"
+COMMANDS = ["run", "check", "explain", "demo", "schema", "path"]
+SHIPPED = ["entry.py", "rules/storehop.yaml", "rules/storehop.schema.json"]
+
+
+def storehop(*arguments):
+    return CliRunner(env={"COLUMNS": "100"}).invoke(app, [str(argument) for argument in arguments])
+
+
+def plain(text):
+    """Text without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+@pytest.fixture
+def rules(tmp_path):
+    file = tmp_path / "rules.yaml"
+    file.write_text(RULES)
+    return file
+
+
+@pytest.mark.parametrize("option", ["--help", "-h"])
+def test_help_names_every_command(option):
+    """The help lists every command, each with a sentence."""
+    result = storehop(option)
+
+    assert 0 == result.exit_code
+    assert COMMANDS == re.findall(
+        r"^\W*([a-z]+) +[A-Z]\w* ", plain(result.stdout).partition("Commands")[2], re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command):
+    """Each command tells its usage and exits with 0."""
+    result = storehop(command, "--help")
+
+    assert 0 == result.exit_code
+    assert re.search(rf"Usage: \S+ {command} ", plain(result.stdout))
+
+
+def test_no_command_shows_the_help():
+    """Without a command the help is shown, and the exit code says that something was missing."""
+    result = storehop()
+
+    assert 2 == result.exit_code
+    assert storehop("--help").stdout.strip() == result.output.strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        pytest.param(["nonsense"], "nonsense", id="command"),
+        pytest.param(["--nonsense"], "--nonsense", id="option"),
+        pytest.param(["check", "--nonsense"], "--nonsense", id="a command's option"),
+        pytest.param(["check"], "PATH", id="missing argument"),
+        pytest.param(["explain", LINK], "--rules", id="missing option"),
+        pytest.param(["run", "--rules", "rules.yaml"], "--upstream", id="missing upstream"),
+        pytest.param(["check", "a.yaml", "b.yaml"], "b.yaml", id="too many arguments"),
+    ],
+)
+def test_an_unknown_word_is_a_usage_error(arguments, named):
+    """What the command line does not know, or misses, ends with exit 2 and its name on stderr."""
+    result = storehop(*arguments)
+
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert named in plain(result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        pytest.param("--upstream", "legacy:8000", id="upstream without scheme"),
+        pytest.param("--upstream", "ftp://legacy", id="upstream of another scheme"),
+        pytest.param("--upstream", "http://legacy/path", id="upstream with a path"),
+        pytest.param("--upstream", "http://legacy:65536", id="upstream's port too high"),
+        pytest.param("--listen", "8080", id="listen without host"),
+        pytest.param("--listen", "127.0.0.1:65536", id="listen's port too high"),
+        pytest.param("--listen", "::1:8080", id="IPv6 without brackets"),
+    ],
+)
+def test_the_sidecar_refuses_what_is_no_address(rules, option, value):
+    """An upstream or a listen address that is none ends with exit 2 and one sentence that names it."""
+    options = {"--upstream": "http://legacy:8000", "--listen": "127.0.0.1:0", "--rules": rules} | {option: value}
+    result = storehop("run", *(word for pair in options.items() for word in pair))
+
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert re.fullmatch(rf"storehop: {option} '{re.escape(value)}': expected [^\n]+\n", result.stderr)
+
+
+@pytest.mark.parametrize("option", ["--tls-cert", "--upstream-ca"])
+@pytest.mark.parametrize("content", [None, "", "no PEM"], ids=["missing", "empty", "text"])
+def test_the_sidecar_refuses_what_is_no_certificate(tmp_path, rules, option, content):
+    """A certificate file that can't be used ends with exit 1 and one sentence that names it."""
+    file = tmp_path / "some.pem"
+    if content is not None:
+        file.write_text(content)
+    result = storehop("run", "--upstream", "http://legacy:8000", "--rules", rules, option, file)
+
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert re.fullmatch(rf"storehop: {option} {re.escape(str(file))}: expected PEM[^\n]+\n", result.stderr)
+
+
+def test_the_sidecar_refuses_faulty_rules(rules):
+    """The sidecar does not start with faulty rules: exit 1 and every fault at its place."""
+    rules.write_text(f"{RULES}nonsense: 1\nhosts: 7\n")
+    result = storehop("run", "--upstream", "http://legacy:8000", "--rules", rules)
+
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert [f"{rules}:4:1", f"{rules}:5:8"] == [line.partition(": ")[0] for line in result.stderr.splitlines()]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # mitmproxy is imported here, and its libraries warn
+def test_the_sidecar_refuses_a_state_folder_that_cannot_be(monkeypatch, rules):
+    """A state folder that can't be made ends with exit 1 and one sentence that names it, and nothing is served."""
+    served = []
+    monkeypatch.setattr("storehop.host.runner.serve", served.append)
+    folder = rules / "state"
+    result = storehop("run", "--upstream", "http://legacy:8000", "--rules", rules, "--state", folder)
+
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert re.fullmatch(rf"storehop: --state {re.escape(str(folder))}: [^\n]+\n", result.stderr)
+    assert [] == served
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param(["nonsense"], id="unknown command"),
+        pytest.param(["check", "none.yaml"], id="check a missing file"),
+        pytest.param(["check", "/dev/null"], id="check an empty file"),
+        pytest.param(["check", "\0"], id="check a name that can't be"),
+        pytest.param(["check", "x" * 5000], id="check a name that is too long"),
+        pytest.param(["explain", LINK, "--rules", "none.yaml"], id="explain with missing rules"),
+        pytest.param(["explain", LINK, "--rules", ""], id="explain with no name of rules"),
+        pytest.param(["explain", "\udcff", "--rules", "RULES"], id="explain a byte that is no text"),
+        pytest.param(["explain", f"{LINK}?x=\udcff", "--rules", "RULES", "--json"], id="explain such a byte in a link"),
+        pytest.param(["explain", LINK, "-H", "X: \udcff", "--rules", "RULES", "--json"], id="and in a header"),
+        pytest.param(["explain", "https://[", "--rules", "RULES"], id="explain a broken host"),
+        pytest.param(["run", "--upstream", "http://[", "--rules", "RULES"], id="run before a broken host"),
+        pytest.param(["run", "--upstream", "http://a", "--rules", "none.yaml"], id="run with missing rules"),
+        pytest.param(["path", "none"], id="path of an unknown name"),
+        pytest.param(["path", "\0"], id="path of a name that can't be"),
+    ],
+)
+def test_nobody_sees_a_traceback(rules, arguments):
+    """Whatever was typed, a command ends by exiting, in words."""
+    result = storehop(*(rules if word == "RULES" else word for word in arguments))
+
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert "" != result.output
+    assert "Traceback" not in result.output
+
+
+def test_schema_prints_the_shipped_schema(pytestconfig):
+    """`schema` prints the JSON Schema that lies beside the rules, so that neither falls behind."""
+    shipped = (pytestconfig.rootpath / "rules" / "storehop.schema.json").read_text()
+    result = storehop("schema")
+
+    assert (0, "") == (result.exit_code, result.stderr)
+    assert json.loads(shipped) == json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_path_prints_where_a_file_lies(name):
+    """`path` prints the absolute path of a shipped file that exists, and nothing else: `$(storehop path)` is a file."""
+    result = storehop("path", name)
+
+    assert (0, "") == (result.exit_code, result.stderr)
+    path = Path(result.stdout.removesuffix("\n"))
+    assert path.is_absolute()
+    assert path.is_file()
+    assert Path(name).name == path.name
+
+
+def test_path_alone_is_the_addon_script(pytestconfig):
+    """`path` without a name prints where the script for `mitmdump -s` lies."""
+    assert f"{pytestconfig.rootpath / 'addon' / 'entry.py'}\n" == storehop("path").stdout
+
+
+@pytest.mark.parametrize("name", ["nonsense", "entry.pyc", "../nonsense"])
+def test_path_of_an_unknown_name_fails(name):
+    """`path` of a name that is not shipped ends with exit 1 and one sentence that names all that are."""
+    result = storehop("path", name)
+
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert re.fullmatch(rf"storehop: {re.escape(name)} [^\n]*{', '.join(SHIPPED)}\n", result.stderr)
+
+
+def test_version_is_that_of_the_package(monkeypatch):
+    """--version prints the name and the installed package's version, and nothing else happens."""
+    monkeypatch.setattr("storehop.cli.app.version", lambda name: {"storehop": "4.5.6"}[name])
+    result = storehop("--version", "nonsense")
+
+    assert (0, "storehop 4.5.6\n", "") == (result.exit_code, result.stdout, result.stderr)
+
+
+def test_version_of_a_bare_checkout_is_said_to_be_none(monkeypatch):
+    """--version of a checkout that is not installed says so."""
+
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("storehop.cli.app.version", missing)
+    result = storehop("--version")
+
+    assert (0, "storehop (not installed)\n", "") == (result.exit_code, result.stdout, result.stderr)
+
+
+OF_DELIVERY = {Reason.S2S_DOWN, Reason.OUTBOX_DOWN, Reason.ERROR}
+"""Reasons that the host and the delivery give, after the decision."""
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason not in OF_DELIVERY], ids=str)
+def test_every_reason_of_a_decision_is_put_in_words(reason):
+    """Each reason that the decision can give has a sentence of several words for people."""
+    assert len(HELP.get(reason, "").split()) > 2

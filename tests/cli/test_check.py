@@ -1,0 +1,144 @@
+"""`storehop check`: rule files that can be used, and every fault of those that can't (design §4, §5)."""
+
+import pytest
+from typer.testing import CliRunner
+
+from storehop.cli.app import app
+
+GOOD = """\
+version: 1
+partner: NetworkA
+onelinks:
+  - {host: brand.onelink.me, template: AbC1, android: com.example.game, ios: id123456789}
+rules:
+  - {name: games, match: {app: "com.example.*"}, percent: 25}
+  - {name: games-ios, match: {app: id123456789}, mode: observe, store: app_store}
+"""
+FAULTY = """\
+version: 1
+partner: NetworkA
+rules:
+  - name: games
+    match: {app: "com.example.*"}
+    mode: sideways
+    percnt: 50
+  - name: other
+    match: {app: com.example.game}
+    store: custom
+"""
+
+
+def check(path):
+    return CliRunner().invoke(app, ["check", str(path)])
+
+
+def places(result):
+    """`file:line:column` of each fault, once the command has failed as it should."""
+    assert (1, "") == (result.exit_code, result.stdout)
+    return [line.partition(": ")[0] for line in result.stderr.splitlines()]
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="rules.yaml"):
+        file = tmp_path / name
+        file.write_text(text)
+        return file
+
+    return write
+
+
+def test_a_good_file_is_summed_up(write):
+    """A usable file gives exit 0 and a summary that counts what it holds, with nothing on stderr."""
+    file = write(GOOD)
+    result = check(file)
+
+    assert (0, "") == (result.exit_code, result.stderr)
+    assert result.stdout.startswith(f"{file}: 2 rules, 1 exact app id, 1 OneLink ")
+
+
+def test_the_summary_tells_every_rule(write):
+    """The summary tells each rule's name, mode and store, and its share of clicks where that is not all of them."""
+    _, *rules = check(write(GOOD)).stdout.splitlines()
+
+    assert ["  games: direct to auto, 25 % of clicks", "  games-ios: observe to app_store"] == rules
+
+
+def test_the_shipped_rules_are_good(pytestconfig):
+    """The rule file that comes with storehop can be used as it is."""
+    result = check(pytestconfig.rootpath / "rules" / "storehop.yaml")
+
+    assert (0, "") == (result.exit_code, result.stderr)
+
+
+def test_every_fault_is_told_at_its_place(write):
+    """A faulty file gives exit 1 and each of its faults on stderr, in the file's order, and no summary."""
+    file = write(FAULTY)
+
+    assert [f"{file}:6:11", f"{file}:7:5", f"{file}:10:12"] == places(check(file))
+
+
+def test_a_fault_names_rule_key_and_what_was_expected(write):
+    """A fault says which rule and key it is about, and what was expected there."""
+    mode, percent, store = check(write(FAULTY)).stderr.splitlines()
+
+    assert mode.endswith(": rule 'games': mode: expected 'direct', 'observe' or 'off'")
+    assert percent.endswith(": rule 'games': percnt: unknown key: did you mean percent?")
+    assert store.endswith(": rule 'other': store: store: custom needs a store_url")
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        pytest.param("version: 1\nrules: [}\n", "2:9", id="no YAML"),
+        pytest.param("", "1:1", id="empty"),
+        pytest.param("- version: 1\n", "1:1", id="a list"),
+    ],
+)
+def test_a_file_that_holds_no_rules_is_a_fault(write, text, place):
+    """A file that is no YAML mapping is one fault at the place where that shows."""
+    file = write(text)
+
+    assert [f"{file}:{place}"] == places(check(file))
+
+
+def test_a_file_that_is_no_text_is_a_fault(tmp_path):
+    """A file that is no UTF-8 text is one fault of that file."""
+    file = tmp_path / "rules.yaml"
+    file.write_bytes(b"version: 1\npartner: \xff\n")
+
+    assert [f"{file}:1:1"] == places(check(file))
+
+
+def test_a_missing_file_is_a_fault(tmp_path):
+    """A file that is not there is one fault of that file."""
+    assert [f"{tmp_path / 'none.yaml'}:1:1"] == places(check(tmp_path / "none.yaml"))
+
+
+def test_a_folder_is_read_in_the_order_of_names(tmp_path, write):
+    """A folder gives one summary of all its rule files, with the rules in the order of the files' names."""
+    for name in ("b", "a", "c"):
+        write(
+            f"version: 1\npartner: X\nrules: [{{name: {name}, match: {{app: com.example.{name}}}}}]\n", f"{name}.yaml"
+        )
+    write("no rules", "README.md")
+    result = check(tmp_path)
+
+    assert (0, "") == (result.exit_code, result.stderr)
+    summary, *rules = result.stdout.splitlines()
+    assert summary.startswith(f"{tmp_path}: 3 rules, 3 exact app ids, 0 OneLinks ")
+    assert ["  a: direct to auto", "  b: direct to auto", "  c: direct to auto"] == rules
+
+
+def test_a_folders_faults_are_told_together(tmp_path, write):
+    """A folder with faulty files gives exit 1 and the faults of each of them, under its own name."""
+    second = write(FAULTY, "2.yaml")
+    third = write("version: 1\nnonsense: 1\n", "3.yaml")
+    write(GOOD.replace("name: games,", "name: good,"), "1.yaml")
+
+    assert [f"{second}:6:11", f"{second}:7:5", f"{second}:10:12", f"{third}:2:1"] == places(check(tmp_path))
+
+
+def test_a_folder_without_rule_files_is_a_fault(tmp_path):
+    """A folder without rule files is one fault of the folder."""
+    assert [f"{tmp_path}:1:1"] == places(check(tmp_path))

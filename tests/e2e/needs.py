@@ -1,0 +1,29 @@
+"""What a test needs of the machine: missing, it is skipped where people work, and fails where CI does."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import NoReturn
+
+import pytest
+
+
+def need(program: str) -> str:
+    """The path of a program."""
+    return shutil.which(program) or _missing(f"needs the program {program}")
+
+
+def need_namespace() -> None:
+    """A network namespace of one's own, which takes root or user namespaces."""
+    command = [need("unshare"), "--net", need("ip"), "link", "set", "lo", "up"]
+    tried = subprocess.run(command, capture_output=True, text=True, check=False)
+    if tried.returncode:
+        _missing(f"may not make a network namespace: {tried.stderr.strip()}")
+
+
+def _missing(what: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what}; CI has to have it")
+    pytest.skip(what)

@@ -1,0 +1,91 @@
+"""The same click again within ten seconds gets the same answer and no second call (design §3)."""
+
+# ruff: noqa: SIM300  expected == actual, in all tests
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from e2e.clients import ANDROID, connection, get, request
+from e2e.scenes import link_of, new_id
+
+
+def fresh_link():
+    """A link without a click id: each click gets a new one, unless it is the same click."""
+    return f"https://app.appsflyer.com/com.example.game?pid=networka_int&c={new_id()}"
+
+
+async def calls_before_another(world):
+    """The calls that came until a click of ours came."""
+    click_id = new_id()
+    await get(world.port, world.ads.redirect(link_of(click_id)))
+    calls = []
+    while f"clickid={click_id}&" not in (call := (await world.appsflyer.next_click()).target):
+        calls.append(call)
+    return calls
+
+
+async def test_a_reload_is_the_same_click(world):
+    """A second click gets the first one's answer, token included, and makes no second call."""
+    path = world.ads.redirect(fresh_link())
+
+    first, second = await get(world.port, path), await get(world.port, path)
+
+    assert (first.raw, 1) == (second.raw, len(await calls_before_another(world)))
+
+
+async def test_a_double_tap_is_the_same_click(world):
+    """Two equal clicks at the same moment on two connections get one answer and make one call."""
+    path = world.ads.redirect(fresh_link())
+
+    first, second = await asyncio.gather(get(world.port, path), get(world.port, path))
+
+    assert (first.raw, 1) == (second.raw, len(await calls_before_another(world)))
+
+
+async def test_many_taps_are_the_same_click(world):
+    """Twenty equal clicks, written to twenty open connections before any answer is read, are one click."""
+    raw = request(world.ads.redirect(fresh_link()), connection="close")
+
+    async def tap(everybody_is_ready):
+        async with connection(world.port) as (reader, writer), asyncio.timeout(10):
+            await everybody_is_ready.wait()
+            writer.write(raw)
+            return await reader.read()
+
+    barrier = asyncio.Barrier(20)
+    answers = await asyncio.gather(*(tap(barrier) for _ in range(20)))
+
+    assert (1, 1) == (len(set(answers)), len(await calls_before_another(world)))
+
+
+async def test_a_click_is_the_same_on_both_ways(world):
+    """A double click on a link addressed to AppsFlyer itself makes one call too."""
+    target = fresh_link().removeprefix("https://app.appsflyer.com")
+
+    first, second = [await get(world.port, target, host="app.appsflyer.com") for _ in range(2)]
+
+    assert (first.raw, 1) == (second.raw, len(await calls_before_another(world)))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"user_agent": f"{ANDROID} Other/1"}, {"x_forwarded_for": "81.2.69.160"}],
+    ids=["User-Agent", "address"],
+)
+async def test_another_device_is_another_click(world, other):
+    """The same link from another User-Agent or address is another click with its own token and call."""
+    path = world.ads.redirect(fresh_link())
+
+    first, second = await get(world.port, path), await get(world.port, path, **other)
+
+    assert (False, 2) == (first.location == second.location, len(await calls_before_another(world)))
+
+
+async def test_another_link_is_another_click(world):
+    """Another link from the same device is another click."""
+    for _ in range(2):
+        await get(world.port, world.ads.redirect(fresh_link()))
+
+    assert 2 == len(await calls_before_another(world))

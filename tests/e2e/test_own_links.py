@@ -1,0 +1,214 @@
+"""Clicks that are addressed to AppsFlyer itself and come to us: as its host, or on the way through a forward proxy.
+
+AppsFlyer's own host and the upstream are unreachable throughout: an answer can only be ours.
+"""
+
+# ruff: noqa: SIM300  expected == actual, in all tests
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+from e2e.certificates import client_context
+from e2e.clients import ANDROID, get, get_by_connect, get_by_socks, get_http2, get_http2_by_connect, request, talk
+from e2e.processes import Host, free_port, start_mitmdump, start_sidecar, start_stock
+from e2e.scenes import android_call, new_id, path_of, play
+
+APPSFLYER = "app.appsflyer.com"
+NOWHERE = """
+def server_connect(data):
+    if data.server.address[0] != "127.0.0.1":
+        data.server.address = ("127.0.0.1", {port})
+"""
+"""A script that sends every connection that would leave this machine to a closed port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A mitmdump in several forward modes at once, each with its port."""
+
+    host: Host
+    regular: int
+    upstream: int
+    socks: int
+
+    def port(self, mode: str) -> int:
+        return getattr(self, mode)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def forward(tmp_path_factory, module_rules, dead_port):
+    folder = tmp_path_factory.mktemp("forward")
+    script = folder / "nowhere.py"
+    script.write_text(NOWHERE.format(port=dead_port))
+    upstream, socks = free_port(), free_port()
+    modes = ("--mode", f"upstream:http://127.0.0.1:{dead_port}@{upstream}", "--mode", f"socks5@{socks}")
+    host = await start_stock("mitmdump", "regular", module_rules, folder, "-s", script, *modes)
+    yield Forward(host, host.port, upstream, socks)
+    await host.process.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["sidecar", "mitmdump"])
+async def reverse(request, tmp_path_factory, module_rules, dead_port, authority):
+    """Reverse proxies that speak TLS too, before an ad stack that is down. Yields them and the CA to trust."""
+    folder = tmp_path_factory.mktemp(request.param)
+    upstream = f"http://127.0.0.1:{dead_port}"
+    if request.param == "sidecar":
+        host = await start_sidecar(upstream, module_rules, folder, "--tls-cert", authority.sign(APPSFLYER))
+        ca = authority.ca
+    else:
+        host = await start_mitmdump(upstream, module_rules, folder)
+        ca = host.ca
+    yield host, ca
+    await host.process.stop()
+
+
+async def test_a_reverse_proxy_answers_for_appsflyer(reverse, appsflyer):
+    """A click whose Host is AppsFlyer's gets our 302 though the ad stack is down."""
+    host, _ = reverse
+    click_id = new_id()
+
+    answer = await get(host.port, path_of(click_id), host=APPSFLYER)
+
+    assert ("HTTP/1.1 302 Found", play(click_id)) == (answer.lines[0], answer.location)
+    await appsflyer.next_click()
+
+
+async def test_our_own_302_is_not_cached(reverse, appsflyer):
+    """Our own 302 has Cache-Control no-store and no body."""
+    host, _ = reverse
+
+    answer = await get(host.port, path_of(new_id()), host=APPSFLYER)
+
+    assert (["no-store"], b"") == (answer.all("Cache-Control"), answer.body)
+    await appsflyer.next_click()
+
+
+async def test_the_host_may_name_a_port_and_capitals(reverse, appsflyer):
+    """A Host with a port and capital letters is AppsFlyer's too."""
+    host, _ = reverse
+    click_id = new_id()
+
+    answer = await get(host.port, path_of(click_id), host="App.AppsFlyer.com:8080")
+
+    assert play(click_id) == answer.location
+    await appsflyer.next_click()
+
+
+async def test_its_call_is_the_links(reverse, appsflyer):
+    """The S2S call of a click that was addressed to AppsFlyer has the request's own path and query."""
+    host, _ = reverse
+    click_id = new_id()
+
+    await get(host.port, path_of(click_id), host=APPSFLYER)
+
+    assert android_call(click_id, ANDROID) == (await appsflyer.next_click()).target
+
+
+async def test_tls_clients_get_it_by_http1(reverse, appsflyer):
+    """A click by HTTP/1.1 over TLS gets our 302."""
+    host, ca = reverse
+    click_id = new_id()
+
+    raw = request(path_of(click_id), host=APPSFLYER, connection="close")
+    answer = await talk(host.port, raw, client_context(ca), APPSFLYER)
+
+    assert (302, play(click_id)) == (answer.status, answer.location)
+    await appsflyer.next_click()
+
+
+async def test_tls_clients_get_it_by_http2(reverse, appsflyer):
+    """A click by HTTP/2 gets our 302."""
+    host, ca = reverse
+    click_id = new_id()
+
+    answer = await get_http2(host.port, ca, APPSFLYER, path_of(click_id))
+
+    assert (302, play(click_id)) == (answer.status, answer.location)
+    await appsflyer.next_click()
+
+
+async def test_an_http2_clicks_call_is_the_same(reverse, appsflyer):
+    """The S2S call of an HTTP/2 click is the one of an HTTP/1.1 click."""
+    host, ca = reverse
+    click_id = new_id()
+
+    await get_http2(host.port, ca, APPSFLYER, path_of(click_id))
+
+    received = await appsflyer.next_click()
+    assert (android_call(click_id, ANDROID), ANDROID) == (received.target, received.header("User-Agent"))
+
+
+@pytest.mark.parametrize("mode", ["regular", "upstream"])
+async def test_a_forward_proxy_answers_a_plain_click(forward, appsflyer, mode):
+    """A click asked for in absolute form gets our 302, and nobody is connected to."""
+    click_id = new_id()
+
+    answer = await get(forward.port(mode), f"http://{APPSFLYER}{path_of(click_id)}", host=APPSFLYER)
+
+    assert (302, play(click_id)) == (answer.status, answer.location)
+    assert android_call(click_id, ANDROID) == (await appsflyer.next_click()).target
+
+
+@pytest.mark.parametrize("mode", ["regular", "upstream"])
+async def test_a_forward_proxy_answers_a_click_over_tls(forward, appsflyer, mode):
+    """A click through CONNECT and TLS gets our 302, and nobody is connected to."""
+    click_id = new_id()
+
+    answer = await get_by_connect(forward.port(mode), forward.host.ca, APPSFLYER, path_of(click_id))
+
+    assert (302, play(click_id)) == (answer.status, answer.location)
+    assert android_call(click_id, ANDROID) == (await appsflyer.next_click()).target
+
+
+@pytest.mark.parametrize("mode", ["regular", "upstream"])
+async def test_a_forward_proxy_answers_a_click_by_http2(forward, appsflyer, mode):
+    """A click through CONNECT by HTTP/2 gets our 302, and nobody is connected to."""
+    click_id = new_id()
+
+    answer = await get_http2_by_connect(forward.port(mode), forward.host.ca, APPSFLYER, path_of(click_id))
+
+    assert (302, play(click_id)) == (answer.status, answer.location)
+    await appsflyer.next_click()
+
+
+async def test_a_socks_proxy_answers_a_click(forward, appsflyer):
+    """A click through SOCKS5 gets our 302, and nobody is connected to."""
+    click_id = new_id()
+
+    answer = await get_by_socks(forward.socks, APPSFLYER, path_of(click_id))
+
+    assert (302, play(click_id)) == (answer.status, answer.location)
+    await appsflyer.next_click()
+
+
+@pytest.mark.parametrize("mode", ["regular", "upstream"])
+async def test_without_us_there_is_nobody(forward, mode):
+    """AppsFlyer is unreachable indeed: a click that passes gets 502."""
+    answer = await get(forward.port(mode), f"http://{APPSFLYER}{path_of(new_id(), '&af_dp=x')}", host=APPSFLYER)
+
+    assert 502 == answer.status
+
+
+async def test_a_forward_proxy_rewrites_redirects(forward, ads, appsflyer):
+    """The ad stack's redirect becomes ours on the way through a forward proxy too."""
+    click_id = new_id()
+    path = ads.redirect(f"https://{APPSFLYER}{path_of(click_id)}")
+
+    answer = await get(forward.regular, f"http://127.0.0.1:{ads.port}{path}", host=f"127.0.0.1:{ads.port}")
+
+    assert (302, play(click_id)) == (answer.status, answer.location)
+    await appsflyer.next_click()
+
+
+async def test_a_forward_proxy_tells_nobody_who_its_user_is(forward, ads):
+    """A forward proxy adds no X-Forwarded header: the next server is anybody's."""
+    ads.forget()
+    url = f"http://127.0.0.1:{ads.port}{ads.serve(b'HTTP/1.1 204 No Content\r\n\r\n')}"
+
+    await get(forward.regular, url, host=f"127.0.0.1:{ads.port}", x_forwarded_for=None)
+
+    seen = await ads.next_request()
+    assert [] == [line for line in seen.header_lines if line.lower().startswith(b"x-forwarded-")]

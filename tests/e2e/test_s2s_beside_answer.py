@@ -1,0 +1,161 @@
+"""The S2S call goes out beside the answer: AppsFlyer can neither delay the user nor be flooded (design §6)."""
+
+# ruff: noqa: SIM300  expected == actual, in all tests
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import contextmanager
+
+import pytest
+from e2e.clients import get
+from e2e.scenes import RULES, link_of, new_id, path_of, play
+from e2e.standins import response
+
+AT_ONCE = 1.0
+"""Seconds: far above what an answer takes, far below the call's timeout."""
+CONCURRENCY = 4
+
+
+@pytest.fixture(scope="module")
+def rules_text():
+    return RULES.replace('{appsflyer}"', f'{{appsflyer}}", timeout: 30s, concurrency: {CONCURRENCY}')
+
+
+@contextmanager
+def silent(appsflyer):
+    """AppsFlyer accepts and never answers, as long as this lasts."""
+    appsflyer.hold()
+    try:
+        yield
+    finally:
+        appsflyer.unhold()
+
+
+async def timed(world, target, **changes):
+    """A request's answer, and how many seconds it took."""
+    begin = time.monotonic()
+    answer = await get(world.port, target, **changes)
+    return answer, time.monotonic() - begin
+
+
+async def clicks(world, number):
+    """So many clicks after one another: their ids, locations, and the slowest answer's seconds."""
+    ids = [new_id() for _ in range(number)]
+    answers = [await timed(world, world.ads.redirect(link_of(click_id))) for click_id in ids]
+    return ids, [answer.location for answer, _ in answers], max(seconds for _, seconds in answers)
+
+
+async def arrived(appsflyer, number):
+    return {dict((await appsflyer.next_click()).params)["clickid"] for _ in range(number)}
+
+
+async def test_a_silent_appsflyer_delays_no_redirect(world):
+    """While AppsFlyer accepts and never answers, users are redirected at once, more of them than calls may be open."""
+    with silent(world.appsflyer):
+        ids, locations, slowest = await clicks(world, 3 * CONCURRENCY)
+
+    assert [play(click_id) for click_id in ids] == locations
+    assert slowest < AT_ONCE
+    await arrived(world.appsflyer, len(ids))
+
+
+async def test_a_silent_appsflyer_delays_no_answer_of_our_own(world):
+    """While AppsFlyer accepts and never answers, a click addressed to it is answered at once."""
+    click_id = new_id()
+    with silent(world.appsflyer):
+        answer, seconds = await timed(world, path_of(click_id), host="app.appsflyer.com")
+
+    assert play(click_id) == answer.location
+    assert seconds < AT_ONCE
+    await arrived(world.appsflyer, 1)
+
+
+async def test_calls_are_bounded(world):
+    """At most `concurrency` calls are open at the same time, and each one answered lets the next one go."""
+    with silent(world.appsflyer):
+        ids, _, _ = await clicks(world, 3 * CONCURRENCY)
+        got = await arrived(world.appsflyer, CONCURRENCY)
+        for _ in range(2 * CONCURRENCY):
+            world.appsflyer.release(1)
+            got |= await arrived(world.appsflyer, 1)
+
+    assert (set(ids), CONCURRENCY) == (got, world.appsflyer.most_open)
+
+
+async def test_the_call_leaves_at_once(world):
+    """The call arrives in the same second as the answer."""
+    await get(world.port, world.ads.redirect(link_of(new_id())))
+    answered = time.monotonic()
+
+    received = await world.appsflyer.next_click()
+
+    assert abs(received.at - answered) < AT_ONCE
+
+
+async def test_the_answer_comes_first_or_beside(world):
+    """The answer waits for nothing that the call does: it is there though the call was not even accepted."""
+    with silent(world.appsflyer):
+        await clicks(world, CONCURRENCY)
+        answer, _ = await timed(world, world.ads.redirect(link_of(new_id())))
+
+        assert CONCURRENCY == world.appsflyer.open
+    assert 302 == answer.status
+    await arrived(world.appsflyer, CONCURRENCY + 1)
+
+
+async def test_a_redirect_of_appsflyer_is_not_followed(world):
+    """When AppsFlyer redirects the call, nobody goes there: the next request is the next click."""
+    world.appsflyer.answer = response("302 Found", f"Location: http://127.0.0.1:{world.appsflyer.port}/followed")
+    before = len(world.host.log.text)
+    try:
+        await get(world.port, world.ads.redirect(link_of(new_id())))
+        await world.appsflyer.next_click()
+        await world.host.log.saw("s2s refused with 302", since=before)
+    finally:
+        world.appsflyer.answer = response("200 OK")
+    click_id = new_id()
+
+    await get(world.port, world.ads.redirect(link_of(click_id)))
+
+    assert {click_id} == await arrived(world.appsflyer, 1)
+
+
+async def test_cookies_of_appsflyer_are_not_kept(world):
+    """A cookie that AppsFlyer sets is not sent back with the next call."""
+    world.appsflyer.answer = response("200 OK", "Set-Cookie: af_id=7; Path=/")
+    try:
+        await get(world.port, world.ads.redirect(link_of(new_id())))
+        await world.appsflyer.next_click()
+    finally:
+        world.appsflyer.answer = response("200 OK")
+
+    await get(world.port, world.ads.redirect(link_of(new_id())))
+
+    assert [] == (await world.appsflyer.next_click()).all("Cookie")
+
+
+@pytest.mark.parametrize("status", ["404 Not Found", "500 Internal Server Error", "204 No Content"])
+async def test_what_appsflyer_answers_is_nothing_to_the_user(world, status):
+    """Whatever AppsFlyer answers, the user goes to the store."""
+    click_id = new_id()
+    world.appsflyer.answer = response(status)
+    try:
+        answer = await get(world.port, world.ads.redirect(link_of(click_id)))
+        await world.appsflyer.next_click()
+    finally:
+        world.appsflyer.answer = response("200 OK")
+
+    assert play(click_id) == answer.location
+
+
+async def test_many_users_at_once(world):
+    """A hundred clicks at the same moment, each on its own connection, make a hundred redirects and calls."""
+    ids = [new_id() for _ in range(100)]
+    paths = [world.ads.redirect(link_of(click_id)) for click_id in ids]
+
+    answers = await asyncio.gather(*(get(world.port, path) for path in paths))
+
+    assert [play(click_id) for click_id in ids] == [answer.location for answer in answers]
+    assert set(ids) == await arrived(world.appsflyer, len(ids))

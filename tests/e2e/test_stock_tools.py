@@ -1,0 +1,50 @@
+"""The addon in stock mitmproxy's three tools, with no flags that it would need (design §1)."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest_asyncio
+from e2e.clients import ANDROID, get
+from e2e.processes import Process, free_port, listening, stock_command
+from e2e.scenes import android_call, link_of, new_id, path_of, play
+from e2e.standins import WAIT
+
+OWN_FLAGS = {
+    "mitmdump": list,
+    "mitmweb": lambda: ["--no-web-open-browser", "--web-port", str(free_port())],
+    "mitmproxy": list,
+}
+"""Ports, and not to open a browser."""
+
+
+@pytest_asyncio.fixture(loop_scope="session", params=OWN_FLAGS)
+async def port(request, start, ads, module_rules, tmp_path):
+    """Where the tool listens, as a reverse proxy of the ad stack."""
+    tool, port = request.param, free_port()
+    command = stock_command(tool, f"reverse:http://127.0.0.1:{ads.port}", module_rules, port, tmp_path)
+    process = await start(Process.start, *command, *OWN_FLAGS[tool](), terminal=tool == "mitmproxy")
+    await listening(port, process)
+    return port
+
+
+async def click(port, ads):
+    """The first click that does not pass: it listens a moment before its addons run."""
+    async with asyncio.timeout(WAIT):
+        while True:
+            link = link_of(click_id := new_id())
+            answer = await get(port, ads.redirect(link))
+            if answer.location != link:
+                return click_id, answer
+
+
+async def test_it_answers_clicks(port, ads, appsflyer):
+    """A redirect becomes one to the store and a call, and a click addressed to AppsFlyer is answered."""
+    redirected, rewritten = await click(port, ads)
+    own = await get(port, path_of(addressed := new_id()), host="app.appsflyer.com")
+
+    assert [play(redirected), play(addressed)] == [rewritten.location, own.location]
+    assert {android_call(redirected, ANDROID), android_call(addressed, ANDROID)} == {
+        (await appsflyer.next_click()).target,
+        (await appsflyer.next_click()).target,
+    }
