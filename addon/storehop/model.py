@@ -152,6 +152,14 @@ class Delivery:
     timeout: float = 5.0
     max_age: float = 120.0
     concurrency: int = 64
+    retry_ambiguous: bool = True
+    """Send again what may have been counted already, such as after a read timeout."""
+    recovery_rate: float = 50.0
+    """Stored calls a second that are sent again, at most."""
+    power_safe: bool = True
+    """A stored click survives a power cut (SQLite's synchronous=FULL), not only a crash of the process."""
+    max_outbox: int = 256 * 1024 * 1024
+    """Bytes that the outbox may grow to; above it clicks pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +183,8 @@ class S2SCall:
     url: str
     """Absolute, exactly as it goes on the wire."""
     headers: tuple[tuple[str, str], ...]
+    rule: str = ""
+    """Name of the rule that it came from, for people."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,3 +247,74 @@ class Failure:
 
 
 type Outcome = Reply | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to send one stored call, until the lease ends. Times are seconds of the machine's uptime."""
+
+    call: S2SCall
+    host: str
+    """scheme://host[:port] that the call goes to."""
+    attempt: int
+    """Starts at 1."""
+    born: float
+    """When the click was stored."""
+    lease_until: float
+
+
+class DeadReason(StrEnum):
+    """Why a stored call is given up. A closed list."""
+
+    REJECTED = "rejected"
+    REDIRECT_NOT_HONOURED = "redirect_not_honoured"
+    TOO_OLD = "too_old"
+    AMBIGUOUS = "ambiguous"
+    UNSENDABLE = "unsendable"
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """AppsFlyer took it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAt:
+    """To be sent again, at this uptime in seconds."""
+
+    when: float
+    spent: bool = True
+    """False gives the attempt back: it was put off before anything was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """Given up."""
+
+    reason: DeadReason
+
+
+type Verdict = Delivered | RetryAt | Dead
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of one attempt at a call."""
+
+    call: S2SCall
+    outcome: Outcome | None
+    """None where nothing was sent."""
+    verdict: Verdict
+    attempt: int
+    age: float
+    """Seconds since the click was stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxCounts:
+    """What stands in the outbox."""
+
+    pending: int
+    dead: int
+    oldest: float | None
+    """Age of the oldest pending click in seconds."""

@@ -240,6 +240,18 @@ def test_a_line_that_is_no_utf8_is_answered(explain):
     assert json.loads(result.stdout)["reason"] == "invalid_link"
 
 
+def test_a_line_that_is_no_link_is_no_click(explain):
+    """A line that is no URL gets its answer, and so do the lines behind it."""
+    result = explain("--stdin", stdin=f"game\n{LINK}&redirect=false\n")
+
+    assert [json.loads(line)["reason"] for line in result.stdout.splitlines()] == ["not_a_click", "already_s2s"]
+
+
+def test_headers_are_checked_before_the_first_line(explain):
+    """A malformed header is said also where no line comes."""
+    assert explain("--stdin", "-H", "x", stdin="").exit_code == 2
+
+
 # Asked wrongly
 
 

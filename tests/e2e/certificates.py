@@ -13,6 +13,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+_SIGNS = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Authority:
@@ -25,9 +37,12 @@ class Authority:
     @classmethod
     def make(cls, folder: Path) -> Authority:
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder("test authority", "test authority", key)
-        certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True).sign(
-            key, hashes.SHA256()
+        certificate = (
+            _builder("test authority", "test authority", key)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(_SIGNS, critical=True)
+            .sign(key, hashes.SHA256())
         )
         self = cls(folder, key, certificate)
         self.ca.write_bytes(certificate.public_bytes(Encoding.PEM))
@@ -43,6 +58,7 @@ class Authority:
         certificate = (
             _builder(name, "test authority", key)
             .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
             .sign(self.key, hashes.SHA256())
         )
         file = self.folder / f"{name}.pem"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ type Start = Callable[..., Awaitable[Host]]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One event loop for all of them: stand-ins live as long as the process that talks to them."""
     for item in items:
-        if item.path.is_relative_to(HERE):
+        if item.path.is_relative_to(HERE) and inspect.iscoroutinefunction(getattr(item, "obj", None)):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
@@ -71,6 +72,12 @@ async def worlds(tmp_path_factory, ads, appsflyer, module_rules) -> AsyncIterato
 def world(request, worlds) -> World:
     """Each of both hosts in turn."""
     return worlds[request.param]
+
+
+@pytest.fixture
+def rules(tmp_path, rules_text, appsflyer) -> Path:
+    """A rule file of the test's own."""
+    return write_rules(tmp_path, rules_text, appsflyer)
 
 
 @pytest_asyncio.fixture(loop_scope="session")

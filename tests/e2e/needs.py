@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -27,3 +28,11 @@ def _missing(what: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what}; CI has to have it")
     pytest.skip(what)
+
+
+def need_mount(folder: Path, size: str) -> None:
+    """A small file system of one's own in this folder, which takes root. The caller unmounts it."""
+    command = [need("mount"), "-t", "tmpfs", "-o", f"size={size}", "storehop-test", folder]
+    tried = subprocess.run(command, capture_output=True, text=True, check=False)
+    if tried.returncode:
+        _missing(f"may not mount: {tried.stderr.strip()}")

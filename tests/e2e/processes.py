@@ -171,7 +171,7 @@ class Host:
 
 def sidecar_command(upstream: str, rules: Path, listen: str, folder: Path) -> list[str | Path]:
     command = [sys.executable, "-m", "storehop", "run", "--upstream", upstream, "--rules", rules]
-    return [*command, "--listen", listen, "--state", folder]
+    return [*command, "--listen", listen, "--state", folder, "--admin", "off", "--drain", "0"]
 
 
 def stock_command(
@@ -185,7 +185,8 @@ def stock_command(
 ) -> list[str | Path]:
     """mitmdump, mitmweb or mitmproxy with the addon and no more options than a test can't do without."""
     command = [Path(sys.executable).with_name(tool), "-s", entry, "--mode", mode, "--listen-port", str(port)]
-    return [*command, "--set", f"confdir={folder}", "--set", f"storehop_rules={rules}"]
+    options = {"confdir": folder, "storehop_rules": rules, "storehop_outbox": folder / "outbox.db"}
+    return [*command, *(part for name, value in options.items() for part in ("--set", f"{name}={value}"))]
 
 
 async def start_sidecar(

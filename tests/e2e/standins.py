@@ -177,6 +177,10 @@ class AppsFlyer(_Server):
         async with asyncio.timeout(WAIT):
             return await self._clicks.get()
 
+    def clicks_waiting(self) -> int:
+        """How many clicks came that nobody asked for yet."""
+        return self._clicks.qsize()
+
     def hold(self) -> None:
         """Answers nobody from now on."""
         self.most_open = self.open

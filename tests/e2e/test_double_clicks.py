@@ -1,7 +1,5 @@
 """The same click again within ten seconds gets the same answer and no second call (design §3)."""
 
-# ruff: noqa: SIM300  expected == actual, in all tests
-
 from __future__ import annotations
 
 import asyncio

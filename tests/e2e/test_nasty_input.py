@@ -1,10 +1,9 @@
 """Whatever stands in links and headers: nothing breaks, nothing is smuggled, and on any doubt the click passes.
 
-Each piece of PIECES stands in each place of PLACES once: some nine hundred requests. An answer must be the bare ad stack's bytes, or a store redirect that holds nothing but what design §3.1 says. Only what is
-no valid HTTP may be refused, since mitmproxy does so by itself.
+Each piece of PIECES stands in each place of PLACES once: some nine hundred requests. An answer must be the bare ad
+stack's bytes, or a store redirect that holds nothing but what design §3.1 says. Only what is no valid HTTP may be
+refused, since mitmproxy does so by itself.
 """
-
-# ruff: noqa: SIM300  expected == actual, in all tests
 
 from __future__ import annotations
 

@@ -1,7 +1,5 @@
 """Our own code raises in the middle of a click: the user gets the original link, the next one is served (design §6)."""
 
-# ruff: noqa: SIM300  expected == actual, in all tests
-
 from __future__ import annotations
 
 import asyncio

@@ -3,8 +3,6 @@
 AppsFlyer's own host and the upstream are unreachable throughout: an answer can only be ours.
 """
 
-# ruff: noqa: SIM300  expected == actual, in all tests
-
 from __future__ import annotations
 
 from dataclasses import dataclass

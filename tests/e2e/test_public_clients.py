@@ -1,7 +1,5 @@
 """Clients with a public address, met in a network namespace: the address that is reported is theirs (design §3.4)."""
 
-# ruff: noqa: SIM300  expected == actual, in all tests
-
 from __future__ import annotations
 
 import asyncio

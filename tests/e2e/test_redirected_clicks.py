@@ -1,7 +1,5 @@
 """The heart of it: the ad stack redirects to AppsFlyer, the user goes to the store, AppsFlyer gets the click."""
 
-# ruff: noqa: SIM300  expected == actual, in all tests
-
 from __future__ import annotations
 
 import pytest

@@ -1,7 +1,5 @@
 """Rules change while running: a good change counts without a restart, a faulty one changes nothing (design §4)."""
 
-# ruff: noqa: SIM300  expected == actual, in all tests
-
 from __future__ import annotations
 
 import asyncio

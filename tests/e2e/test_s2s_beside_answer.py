@@ -1,7 +1,5 @@
 """The S2S call goes out beside the answer: AppsFlyer can neither delay the user nor be flooded (design §6)."""
 
-# ruff: noqa: SIM300  expected == actual, in all tests
-
 from __future__ import annotations
 
 import asyncio

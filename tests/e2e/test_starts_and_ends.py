@@ -1,7 +1,5 @@
 """How storehop refuses to start, and how it ends: every way in one clear sentence, never in a traceback."""
 
-# ruff: noqa: SIM300  expected == actual, in all tests
-
 from __future__ import annotations
 
 import asyncio

@@ -1,7 +1,5 @@
 """All traffic that is no click streams through: nothing is held back, nothing is kept in memory (design §2)."""
 
-# ruff: noqa: SIM300  expected == actual, in all tests
-
 from __future__ import annotations
 
 import asyncio

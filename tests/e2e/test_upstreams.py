@@ -1,7 +1,5 @@
 """The way to the ad stack: it still knows its users, TLS is verified, and when it is down users hear so (design §2)."""
 
-# ruff: noqa: SIM300  expected == actual, in all tests
-
 from __future__ import annotations
 
 import asyncio

@@ -362,6 +362,21 @@ def test_a_rule_name_in_two_files_is_a_fault(write, tmp_path):
     assert [f"{second}:3:16: rule 'games': a rule of that name stands in {first} already"] == found
 
 
+def test_a_onelink_in_two_files_is_a_fault(write, tmp_path):
+    """A template stands for one pair of apps: a second one would silently win."""
+    onelink = "onelinks: [{host: brand.onelink.me, template: AbC1, android: com.example.game}]\n"
+    first = write(HEAD + onelink, "a.yaml")
+    second = write(HEAD + onelink, "b.yaml")
+    expected = [f"{second}:3:12: onelinks: brand.onelink.me/AbC1 stands in {first} already"]
+
+    assert [str(fault) for fault in read(tmp_path).faults] == expected
+
+
+def test_no_hosts_are_no_hosts(write):
+    """An empty list of hosts is taken at its word."""
+    assert load(write(HEAD + "hosts: []")).hosts == frozenset()
+
+
 def test_an_empty_folder_is_a_fault(tmp_path):
     """A folder without rule files is a fault, not an empty set of rules."""
     assert [f"{tmp_path}:1:1: is a folder without rule files: expected *.yaml"] == [

@@ -13,6 +13,7 @@ from storehop.assets import ASSETS, asset
 from storehop.cli import check as checking
 from storehop.cli import demo as showing
 from storehop.cli import explain as explaining
+from storehop.cli import outbox as stored
 from storehop.cli import run as running
 from storehop.cli.fail import fail
 from storehop.rulefile.schema import json_schema
@@ -52,6 +53,18 @@ def run(
     upstream: Annotated[str, typer.Option(metavar="URL", help="The ad stack: http(s)://host[:port].")],
     rules: Rules,
     listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where clients come in.")] = "127.0.0.1:8080",
+    admin: Annotated[
+        str,
+        typer.Option(metavar="HOST:PORT|off", help="Where /healthz and /readyz answer."),
+    ] = "127.0.0.1:9321",
+    outbox: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Clicks until they are delivered. Default: in the state folder."),
+    ] = None,
+    drain: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0, help="How long SIGTERM lets new clients in."),
+    ] = 5.0,
     tls_cert: Annotated[
         Path | None,
         typer.Option(metavar="PEM", help="Certificate chain and key, to speak TLS and HTTP/2 with clients."),
@@ -65,8 +78,18 @@ def run(
         typer.Option(metavar="FOLDER", help="What outlives the process. Default: ~/.local/state/storehop."),
     ] = None,
 ) -> None:
-    """The sidecar: stands in front of the ad stack. SIGHUP reloads the rules, SIGTERM ends it."""
-    running.run(upstream, rules, listen, tls_cert, upstream_ca, state)
+    """The sidecar: stands in front of the ad stack. SIGHUP reloads the rules, SIGTERM drains and ends it."""
+    running.run(
+        upstream,
+        rules,
+        listen=listen,
+        admin=admin,
+        outbox=outbox,
+        drain=drain,
+        tls_cert=tls_cert,
+        upstream_ca=upstream_ca,
+        state=state,
+    )
 
 
 @app.command()
@@ -114,3 +137,6 @@ def path(
         typer.echo(asset(name))
     except FileNotFoundError as error:
         fail(str(error))
+
+
+app.add_typer(stored.app, name="outbox")

@@ -137,8 +137,17 @@ def demo() -> None:
 def _sidecar(ads: int, rules: Path) -> Iterator[int]:
     """The real thing in a process of its own, with its log kept aside. Yields its port."""
     port = _free_port()
-    command = [sys.executable, "-m", "storehop", "run", "--upstream", f"http://127.0.0.1:{ads}"]
-    options = ["--rules", str(rules), "--listen", f"127.0.0.1:{port}", "--state", str(rules.parent / "state")]
+    command = [sys.executable, "-m", "storehop", "run", "--upstream", f"http://127.0.0.1:{ads}", "--rules", str(rules)]
+    options = [
+        "--listen",
+        f"127.0.0.1:{port}",
+        "--admin",
+        "off",
+        "--drain",
+        "0",
+        "--state",
+        str(rules.parent / "state"),
+    ]
     source_root = str(Path(__file__).resolve().parents[2])
     env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (source_root, os.environ.get("PYTHONPATH"))))}
     log = rules.parent / "sidecar.log"

@@ -42,7 +42,7 @@ HELP = {
     Reason.OTHER_TARGET: "the link asks for another place than the store's page",
     Reason.DEEP_LINK: "the installed app should open (a rule may say deep_links: store)",
     Reason.RETARGETING: "it is a retargeting click (a rule may say deep_links: store)",
-    Reason.TOO_LONG: "the S2S URL would be longer than 2,000 characters",
+    Reason.TOO_LONG: "the S2S URL would be longer than 2,000 characters, or the referrer than the store takes",
     Reason.NOT_SAMPLED: "it is outside the rule's percent",
     Reason.OBSERVED: "the rule only observes",
 }
@@ -55,16 +55,18 @@ class Given:
     headers: list[str]
     client_ip: str
 
-    def click(self, url: str) -> Click:
-        if split(url) is None:
-            fail(f"{url!r} is no link: expected http(s)://host/path", 2)
+    def check(self) -> None:
+        """Says what is wrong with them, before the first click."""
         if address.parse(self.client_ip) is None:
             fail(f"--client-ip {self.client_ip!r}: expected an IPv4 or IPv6 address", 2)
+        for line in self.headers:
+            if not line.partition(":")[0].strip() or ":" not in line:
+                fail(f"-H {line!r}: expected 'Name: value'", 2)
+
+    def click(self, url: str) -> Click:
         headers: dict[str, str] = {}
         for line in self.headers:
-            name, colon, value = line.partition(":")
-            if not colon or not name.strip():
-                fail(f"-H {line!r}: expected 'Name: value'", 2)
+            name, _, value = line.partition(":")
             key, text = name.strip().lower(), value.strip()
             headers[key] = f"{headers[key]}, {text}" if key in headers else text
         return Click(new_click_id(), "GET", url, headers, self.client_ip)
@@ -73,6 +75,9 @@ class Given:
 def explain(url: str | None, path: Path, given: Given, *, as_json: bool, stdin: bool) -> None:
     if stdin == (url is not None):
         fail("expected a URL, or --stdin and a URL a line", 2)
+    if url is not None and split(url) is None:
+        fail(f"{url!r} is no link: expected http(s)://host/path", 2)
+    given.check()
     rules = load_or_fail(path)
     if url is None:
         _explain_lines(rules, given)
@@ -86,6 +91,7 @@ def explain(url: str | None, path: Path, given: Given, *, as_json: bool, stdin: 
 
 
 def _explain_lines(rules: RuleSet, given: Given) -> None:
+    """An answer for every line: one that is no link is no click."""
     for line in sys.stdin.buffer:
         if url := line.decode(errors="surrogateescape").strip():
             click = given.click(url)

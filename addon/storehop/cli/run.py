@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import ssl
 from pathlib import Path
 
 from storehop.cli.check import load_or_fail
 from storehop.cli.fail import fail
+from storehop.state import outbox_path, state_folder
 
 LAST_PORT = 65535
 
@@ -16,12 +16,18 @@ LAST_PORT = 65535
 def run(
     upstream: str,
     rules: Path,
+    *,
     listen: str,
+    admin: str,
+    outbox: Path | None,
+    drain: float,
     tls_cert: Path | None,
     upstream_ca: Path | None,
     state: Path | None,
 ) -> None:
-    host, port = _listen(listen)
+    host, port = _address("--listen", listen)
+    if admin != "off":
+        _address("--admin", admin)
     url = _upstream(upstream)
     if tls_cert:
         _check_certificate(tls_cert)
@@ -32,7 +38,20 @@ def run(
     from storehop.host.runner import CannotServeError, HostConfig, serve  # noqa: PLC0415
 
     try:
-        serve(HostConfig(url, rules, host, port, _state(state), tls_cert, upstream_ca))
+        serve(
+            HostConfig(
+                upstream=url,
+                rules=rules,
+                listen_host=host,
+                listen_port=port,
+                state=_state(state),
+                outbox=outbox or outbox_path(_state(state)),
+                admin=admin,
+                drain=drain,
+                tls_cert=tls_cert,
+                upstream_ca=upstream_ca,
+            ),
+        )
     except CannotServeError as error:
         fail(str(error))
 
@@ -50,10 +69,10 @@ def _upstream(text: str) -> str:
     return f"{scheme}://{found[2]}:{found[3] or (443 if scheme == 'https' else 80)}"
 
 
-def _listen(text: str) -> tuple[str, int]:
+def _address(option: str, text: str) -> tuple[str, int]:
     found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]*)):(\d{1,5})", text)
     if found is None or int(found[3]) > LAST_PORT:
-        fail(f"--listen {text!r}: expected HOST:PORT such as 0.0.0.0:8080 or [::]:8080", 2)
+        fail(f"{option} {text!r}: expected HOST:PORT such as 0.0.0.0:8080 or [::]:8080", 2)
     return found[1] or found[2], int(found[3])
 
 
@@ -78,8 +97,7 @@ def _why(error: Exception) -> str:
 
 
 def _state(given: Path | None) -> Path:
-    home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    folder = given or home / "storehop"
+    folder = given or state_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -60,7 +60,7 @@ def build(subject: Subject, endpoint: str | None) -> tuple[S2SCall, tuple[Param,
         added = [param for param in added if param.name != name]
         shed.append(name)
     params = (*shown, *(_shed(param) if param.name in shed else param for param in ours), _REDIRECT)
-    return S2SCall(subject.click.id, url, _headers(subject, ours)), params
+    return S2SCall(subject.click.id, url, _headers(subject, ours), subject.rule.name), params
 
 
 def _query(kept: list[str], added: list[Param]) -> str:

@@ -1,21 +1,51 @@
-"""The courier: takes a decided click's call and sends it at once, beside the answer, never before it.
+"""The courier: takes a decided click's call, stores it, sends it at once, and again until it is delivered or dead.
 
-In this version an accepted call lives in memory and gets one attempt.
+A call is safe when `accept` returns. Its first attempt starts in the same moment, beside the answer and never
+before it. What is stored and due (after a failure, a crash, or another process's end) goes out newest first and
+paced. While a host fails its breaker is open: new clicks for it pass, stored ones wait without spending attempts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
+import random
+import uuid
 from collections.abc import Callable
+from contextlib import suppress
 
-from storehop.deliver.sender import Sender
-from storehop.model import Delivery, Outcome, Reason, S2SCall
+from storehop.deliver.breaker import Breaker
+from storehop.deliver.clock import Clock
+from storehop.deliver.outbox import Outbox, OutboxError
+from storehop.deliver.retry import Moment, is_healthy, judge
+from storehop.deliver.sender import Sender, host_of
+from storehop.deliver.writer import Writer
+from storehop.model import (
+    Claim,
+    Dead,
+    DeadReason,
+    Delivery,
+    OutboxCounts,
+    Outcome,
+    Reason,
+    Reply,
+    RetryAt,
+    S2SCall,
+    Settled,
+    Verdict,
+)
 
 logger = logging.getLogger(__name__)
 
 MAX_PENDING = 10_000
 """Calls in memory; above it clicks pass."""
+LEASE_MARGIN = 1.0
+"""Seconds that a lease is longer than a call may take."""
+TICK = 0.1
+"""Seconds between two looks at the outbox while there is something to send again."""
+IDLE = 1.0
+"""Seconds between two looks for what others left behind."""
 
 
 class NotAcceptedError(Exception):
@@ -29,50 +59,249 @@ class NotAcceptedError(Exception):
 class Courier:
     """Delivers accepted calls, at most `delivery.concurrency` at a time.
 
-    `settled` is called on the event loop with each call and what came of it.
+    `settled` is called on the event loop with what became of each attempt.
     """
 
-    def __init__(self, sender: Sender, delivery: Delivery, settled: Callable[[S2SCall, Outcome], None]) -> None:
+    def __init__(
+        self,
+        sender: Sender,
+        writer: Writer,
+        clock: Clock,
+        delivery: Delivery,
+        settled: Callable[[Settled], None],
+    ) -> None:
         self._sender = sender
+        self._writer = writer
+        self._clock = clock
         self._settled = settled
+        self._holder = str(uuid.uuid4())
+        self._breakers: dict[str, Breaker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unsaved: dict[str, tuple[Claim, Verdict, str | None]] = {}
+        self._next_due = math.inf
+        self._wake = asyncio.Event()
+        self._is_closing = False
+        self.counts = OutboxCounts(0, 0, None)
+        self._counted_at = -math.inf
         self.configure(delivery)
+        self._recovery = asyncio.create_task(self._recover(), name="storehop recovery")
+        self._recovery.add_done_callback(_report)
 
     def configure(self, delivery: Delivery) -> None:
         """Takes new settings; calls under way keep theirs."""
-        self._timeout = delivery.timeout
+        self._delivery = delivery
         self._slots = asyncio.Semaphore(delivery.concurrency)
 
     @property
-    def pending(self) -> int:
-        return len(self._tasks)
+    def fault(self) -> str | None:
+        """Why clicks can't be stored, or None."""
+        return self._writer.fault
+
+    @property
+    def open_breakers(self) -> list[str]:
+        return [host for host, breaker in self._breakers.items() if breaker.is_open]
 
     async def accept(self, call: S2SCall) -> None:
-        """Returns when the call is safe with us; its first attempt starts in the same moment.
+        """Returns when the call is committed; its first attempt starts in the same moment.
 
         Raises NotAcceptedError: the click must pass, and nothing will be sent.
         """
-        if len(self._tasks) >= MAX_PENDING:
+        if self._is_closing or self._writer.fault or len(self._tasks) >= MAX_PENDING:
             raise NotAcceptedError(Reason.OUTBOX_DOWN)
-        task = asyncio.create_task(self._deliver(call, self._slots, self._timeout), name=f"deliver {call.id}")
+        host = host_of(call.url)
+        breaker = self._breaker(host)
+        is_probe = breaker.is_open
+        if not breaker.admit(self._clock.uptime()):
+            raise NotAcceptedError(Reason.S2S_DOWN)
+        lease = self._lease()
+        try:
+            claim = await self._writer.run(lambda outbox: outbox.add(call, host, self._holder, lease))
+        except OutboxError as error:
+            raise NotAcceptedError(Reason.OUTBOX_DOWN) from error
+        self._start(claim, is_probe=is_probe)
+
+    def _breaker(self, host: str) -> Breaker:
+        return self._breakers.setdefault(host, Breaker())
+
+    def _lease(self) -> float:
+        return self._delivery.timeout + LEASE_MARGIN
+
+    # one call
+
+    def _start(self, claim: Claim, *, is_probe: bool) -> None:
+        task = asyncio.create_task(self._deliver(claim, is_probe=is_probe), name=f"deliver {claim.call.id}")
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._ended)
+        task.add_done_callback(_report)
 
-    async def _deliver(self, call: S2SCall, slots: asyncio.Semaphore, timeout: float) -> None:
-        await asyncio.sleep(0)  # mitmproxy starts tasks eagerly: let the answer go first
-        async with slots:
-            outcome = await self._sender.send(call, timeout)
-        self._settled(call, outcome)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            logger.error("%s failed in our own code", task.get_name(), exc_info=error)
+
+    async def _deliver(self, claim: Claim, *, is_probe: bool) -> None:
+        await asyncio.sleep(0)  # mitmproxy starts tasks eagerly: let the answer go first
+        delivery = self._delivery
+        async with self._slots:
+            ready = await self._ready(claim, delivery, is_probe=is_probe)
+            if ready is None:
+                return
+            try:
+                outcome = await self._sender.send(ready.call, delivery.timeout)
+            except UnicodeError as error:  # frozen bytes that are no URL or header: no attempt will do better
+                logger.error("call %s can't be sent: %s", ready.call.id, error)  # noqa: TRY400  no traceback needed
+                await self._settle(ready, Dead(DeadReason.UNSENDABLE), None)
+                return
+        now = self._clock.uptime()
+        self._breaker(claim.host).record(now, healthy=is_healthy(outcome))
+        deadline = ready.born + delivery.max_age
+        moment = Moment(ready.attempt, now, self._clock.wall(), deadline, random.random())  # noqa: S311  jitter
+        await self._settle(ready, judge(outcome, moment, retry_ambiguous=delivery.retry_ambiguous), outcome)
+
+    async def _ready(self, claim: Claim, delivery: Delivery, *, is_probe: bool) -> Claim | None:
+        """The claim, with a lease that outlasts the attempt; None where it must not be sent now."""
+        now = self._clock.uptime()
+        breaker = self._breaker(claim.host)
+        if self._is_closing or (breaker.is_open and not is_probe):
+            # It waited for a slot in vain: back into the outbox, without an attempt spent.
+            await self._settle(claim, RetryAt(now, spent=False), None)
+            return None
+        if now - claim.born >= delivery.max_age:
+            await self._settle(claim, Dead(DeadReason.TOO_OLD), None)
+            return None
+        if claim.lease_until - now >= delivery.timeout:
+            return claim
+        lease = self._lease()
+        try:
+            return await self._writer.run(lambda outbox: outbox.renew(claim, self._holder, lease))
+        except OutboxError:
+            return None  # the lease lapses, and the call is found again
+
+    async def _settle(self, claim: Claim, verdict: Verdict, outcome: Outcome | None) -> None:
+        await self._save(claim, verdict, _in_words(outcome))
+        age = self._clock.uptime() - claim.born
+        self._settled(Settled(claim.call, outcome, verdict, claim.attempt, age))
+
+    async def _save(self, claim: Claim, verdict: Verdict, last: str | None) -> None:
+        """Writes a verdict down; one that can't be written now stays in mind, and is tried again."""
+        try:
+            await self._writer.run(lambda outbox: outbox.settle(claim, self._holder, verdict, last))
+        except OutboxError:
+            self._unsaved[claim.call.id] = (claim, verdict, last)
+            return
+        if isinstance(verdict, RetryAt):
+            self._next_due = min(self._next_due, verdict.when)
+            self._wake.set()
+
+    async def _save_again(self) -> None:
+        for call_id in list(self._unsaved):
+            await self._save(*self._unsaved.pop(call_id))
+
+    # what is stored
+
+    async def _recover(self) -> None:
+        """Sends again what is due, newest first, at most `recovery_rate` calls a second."""
+        allowance, before = 1.0, self._clock.uptime()
+        while True:
+            rate, now = self._delivery.recovery_rate, self._clock.uptime()
+            allowance, before = min(max(1.0, rate * TICK), allowance + rate * (now - before)), now
+            try:
+                allowance -= await self._look(int(allowance))
+            except OutboxError as error:
+                logger.debug("recovery waits for the outbox: %s", error)
+            except Exception:  # whatever it is: what is stored must not wait for a restart
+                logger.exception("looking at the outbox failed in our own code")
+            await self._until_due()
+
+    async def _until_due(self) -> None:
+        """Waits for the next call that is due, and a second at the most."""
+        await asyncio.sleep(TICK)
+        end = self._clock.uptime() + IDLE
+        while (wait := min(self._next_due, end) - self._clock.uptime()) > 0:
+            self._wake.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), wait)
+
+    async def _look(self, most: int) -> int:
+        """One look at the outbox: up to `most` due calls are sent. Returns how many were."""
+        self._next_due = math.inf
+        if self._writer.fault:
+            await self._writer.check()
+            if self._writer.fault:
+                return 0
+        await self._save_again()
+        await self._expire()
+        sent = 0
+        for host in self.open_breakers:
+            sent += await self._probe(host)
+        claims = await self._claim(max(0, most - sent), but=tuple(self.open_breakers))
+        for claim in claims:
+            self._start(claim, is_probe=False)
+        return sent + len(claims)
+
+    async def _expire(self) -> None:
+        """Gives up what is too old; once a second, sees how the outbox stands."""
+        max_age, now = self._delivery.max_age, self._clock.uptime()
+        for call_id in await self._writer.run(lambda outbox: outbox.expire(max_age)):
+            logger.warning("s2s given up: too_old click=%s", call_id)
+        if now - self._counted_at >= IDLE:
+            self._counted_at = now
+            self.counts = await self._writer.run(Outbox.counts)
+
+    async def _probe(self, host: str) -> int:
+        """One stored call asks whether an open breaker's host is back."""
+        breaker = self._breaker(host)
+        if not breaker.may_send(self._clock.uptime()):
+            return 0
+        claims = await self._claim(1, only=host)
+        for claim in claims:
+            breaker.admit(self._clock.uptime())
+            self._start(claim, is_probe=True)
+        return len(claims)
+
+    async def _claim(self, most: int, *, only: str = "", but: tuple[str, ...] = ()) -> list[Claim]:
+        if most <= 0 or self._is_closing:
+            return []
+        lease, holder = self._lease(), self._holder
+        claims, due = await self._writer.run(
+            lambda outbox: (outbox.claim(most, holder, lease, only=only, but=but), outbox.next_due()),
+        )
+        if not self.open_breakers:
+            self._next_due = min(self._next_due, due)
+        # A verdict of ours that could not be written yet stands: sending again would count the click twice.
+        return [claim for claim in claims if not self._keep_verdict(claim)]
+
+    def _keep_verdict(self, claim: Claim) -> bool:
+        if (unsaved := self._unsaved.get(claim.call.id)) is None:
+            return False
+        self._unsaved[claim.call.id] = (claim, *unsaved[1:])
+        return True
 
     async def close(self, grace: float) -> None:
-        """Finishes the calls under way, for at most `grace` seconds, and closes the connections."""
+        """Takes nothing more, finishes the calls under way for at most `grace` seconds, and lets go of the rest.
+
+        What was not sent by then is free for another process at once; what was under way, when its lease ends.
+        """
+        self._is_closing = True
+        self._recovery.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=grace)
-        for task in self._tasks:
-            task.cancel()
+            _, late = await asyncio.wait(self._tasks, timeout=grace)
+            for task in late:
+                task.cancel()
+        await self._save_again()
+        await self._writer.close()
         await self._sender.close()
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """Logs an exception that nobody waits for."""
+    if not task.cancelled() and (error := task.exception()):
+        logger.error("%s failed in our own code", task.get_name(), exc_info=error)
+
+
+def _in_words(outcome: Outcome | None) -> str | None:
+    match outcome:
+        case None:
+            return None
+        case Reply(status):
+            return str(status)
+        case _:
+            return str(outcome.fault)

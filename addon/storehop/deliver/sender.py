@@ -33,10 +33,9 @@ def _origin(scheme_and_host: str) -> httpx.URL:
     return httpx.URL(scheme_and_host)
 
 
-def _split(url: str) -> tuple[str, bytes]:
-    """(scheme://host, path and query) without a change to either."""
-    slash = url.index("/", url.index("://") + 3)
-    return url[:slash], url[slash:].encode("ascii")
+def host_of(url: str) -> str:
+    """The `scheme://host[:port]` that a call goes to."""
+    return url[: url.index("/", url.index("://") + 3)]
 
 
 class Sender:
@@ -51,12 +50,15 @@ class Sender:
 
     async def send(self, call: S2SCall, timeout: float) -> Outcome:
         """One attempt. `timeout` is for the whole call, in seconds; half of it for the connection."""
-        origin, target = _split(call.url)
+        host = host_of(call.url)
         request = httpx.Request(
             "GET",
-            _origin(origin),
+            _origin(host),
             headers=[(name.encode(), value.encode()) for name, value in call.headers],
-            extensions={"target": target, "timeout": {"connect": timeout / 2, "read": timeout}},
+            extensions={
+                "target": call.url[len(host) :].encode("ascii"),
+                "timeout": {"connect": timeout / 2, "read": timeout},
+            },
         )
         try:
             async with asyncio.timeout(timeout):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 from mitmproxy import command, ctx, exceptions, http
@@ -21,14 +22,18 @@ from storehop.assets import asset
 from storehop.decide import device
 from storehop.decide.decision import decide
 from storehop.decide.rules import RuleSet
+from storehop.deliver.clock import SystemClock
 from storehop.deliver.courier import Courier, NotAcceptedError
 from storehop.deliver.sender import Sender
+from storehop.deliver.writer import Writer
 from storehop.host import flows
 from storehop.host.duplicates import Duplicates
 from storehop.host.ids import new_click_id
 from storehop.host.rules import LiveRules
-from storehop.model import Click, Decision, Direct, Outcome, Pass, Reason, Reply, S2SCall
+from storehop.model import Click, Dead, Decision, Delivered, Direct, Pass, Reason, Reply, RetryAt, Settled
+from storehop.observe.admin import AdminServer
 from storehop.rulefile import RuleFileError
+from storehop.state import outbox_path
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +42,7 @@ GRACE = 10.0
 
 
 class Storehop:
-    """See the module. Options: storehop_rules. Commands: storehop.reload."""
+    """See the module. Options: storehop_rules, storehop_outbox, storehop_admin. Commands: storehop.reload."""
 
     name = "storehop"
 
@@ -45,7 +50,11 @@ class Storehop:
         self._rules: LiveRules | None = None
         self._courier: Courier | None = None
         self._duplicates: Duplicates | None = None
+        self._admin: AdminServer | None = None
         self._is_upstream_down = False
+        self._is_draining = False
+        self._in_flight: set[str] = set()
+        self._all_answered = asyncio.Event()
 
     # lifecycle
 
@@ -55,6 +64,18 @@ class Storehop:
             str,
             str(asset("rules/storehop.yaml")),
             "storehop's rule file, or a folder of them. Changes are picked up while running.",
+        )
+        loader.add_option(
+            "storehop_outbox",
+            str,
+            str(outbox_path()),
+            "File that holds storehop's clicks until they are delivered. Read when mitmproxy starts.",
+        )
+        loader.add_option(
+            "storehop_admin",
+            str,
+            "off",
+            "Where storehop's admin endpoints listen, HOST:PORT or off. Read when mitmproxy starts.",
         )
         _tune_host()
 
@@ -81,16 +102,52 @@ class Storehop:
             return  # configure failed, and said so
         device.warm_up()
         delivery = self._rules.current.delivery
+        clock = SystemClock()
+        writer = Writer(Path(ctx.options.storehop_outbox).expanduser(), clock, delivery)
         self._duplicates = Duplicates(asyncio.get_running_loop().time)
-        self._courier = Courier(Sender.with_pool(), delivery, self._settled)
+        self._courier = Courier(Sender.with_pool(), writer, clock, delivery, self._settled)
         self._rules.watch(self._use_rules)
+        self._admin = self._open_admin(ctx.options.storehop_admin)
         logger.info("storehop: %s from %s", self._rules.summary(), self._rules.path)
 
     def done(self) -> asyncio.Task[None] | None:
         if self._rules:
             self._rules.stop()
+        if self._admin:
+            self._admin.close()
         courier, self._courier = self._courier, None
         return asyncio.create_task(courier.close(GRACE)) if courier else None
+
+    def _open_admin(self, address: str) -> AdminServer | None:
+        if address == "off":
+            return None
+        try:
+            return AdminServer(address, self.unready)
+        except OSError as error:
+            logger.error("storehop's admin endpoints can't listen on %s: %s", address, error.strerror)  # noqa: TRY400
+            return None
+
+    def unready(self) -> list[str]:
+        """Why no traffic should be sent here now, for /readyz."""
+        reasons = ["draining"] if self._is_draining else []
+        if self._rules is None:
+            reasons.append("rules: none could be loaded")
+        if self._courier is None:
+            reasons.append("outbox: closed")
+        elif self._courier.fault:
+            reasons.append(f"outbox: {self._courier.fault}")
+        return reasons
+
+    def drain(self) -> None:
+        """From now on clients are told to go elsewhere: /readyz says 503, answers close their connections."""
+        self._is_draining = True
+
+    async def idle(self, timeout: float) -> None:
+        """Returns when no answer is under way, or after `timeout` seconds."""
+        self._all_answered.clear()
+        if self._in_flight:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._all_answered.wait(), timeout)
 
     @command.command("storehop.reload")  # type: ignore[untyped-decorator]
     def reload(self) -> None:
@@ -108,6 +165,7 @@ class Storehop:
         if self._rules is None or not flow.live:
             return
         rules = self._rules.current
+        self._in_flight.add(flow.id)
         if flow.request.method != "GET" or not rules.is_attribution_host(flows.target_host(flow)):
             flow.request.stream = True  # what streams can't be answered by us any more, so a click never does
         flows.add_forwarded_headers(flow, rules.proxies)
@@ -124,6 +182,8 @@ class Storehop:
         if self._rules is None or flow.response is None or flow.error or not flow.live:
             return
         flow.response.stream = True
+        if self._is_draining and not flow.response.is_http2:
+            flow.response.headers["Connection"] = "close"
         if "storehop" in flow.metadata:
             return  # our own answer, or a click that passed already
         link = flows.redirect_link(flow)
@@ -131,6 +191,17 @@ class Storehop:
             return
         if direct := await self._meet(flow, link):
             flows.rewrite(flow.response, direct)
+
+    def response(self, flow: http.HTTPFlow) -> None:
+        self._answered(flow)
+
+    def error(self, flow: http.HTTPFlow) -> None:
+        self._answered(flow)
+
+    def _answered(self, flow: http.HTTPFlow) -> None:
+        self._in_flight.discard(flow.id)
+        if not self._in_flight:
+            self._all_answered.set()
 
     def server_connect(self, data: ServerConnectionHookData) -> None:
         mode = data.client.proxy_mode
@@ -181,14 +252,16 @@ class Storehop:
             return Pass(refused.reason, direct.rule, direct.app, direct.platform, direct.store)
         return direct
 
-    def _settled(self, call: S2SCall, outcome: Outcome) -> None:
-        match outcome:
-            case Reply(status) if 200 <= status < 300:  # noqa: PLR2004  2xx
-                logger.info("s2s %s click=%s", status, call.id)
-            case Reply(status):
-                logger.warning("s2s refused with %s click=%s", status, call.id)
-            case _:
-                logger.warning("s2s failed: %s click=%s", outcome.fault, call.id)
+    def _settled(self, settled: Settled) -> None:
+        call, outcome = settled.call, settled.outcome
+        said = outcome.status if isinstance(outcome, Reply) else outcome.fault if outcome else "not sent"
+        match settled.verdict:
+            case Delivered():
+                logger.info("s2s delivered: %s after %.0f ms click=%s", said, settled.age * 1000, call.id)
+            case RetryAt():
+                logger.info("s2s put off: %s attempt=%s click=%s", said, settled.attempt, call.id)
+            case Dead(reason):
+                logger.warning("s2s given up: %s (%s) attempt=%s click=%s", reason, said, settled.attempt, call.id)
 
 
 def _tune_host() -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from cachetools import TTLCache
 
-from storehop.model import Click, Decision, Direct
+from storehop.model import Click, Decision, Direct, Pass, Reason
 
 WINDOW = 10.0
 """Seconds in which a reload, a double tap or a browser's retry is the same click."""
@@ -34,7 +34,10 @@ class Duplicates:
         self._under_way[key] = asyncio.get_running_loop().create_future()
         try:
             decision = await act(direct)
-        except BaseException as error:
+        except asyncio.CancelledError:
+            self._finish(key, Pass(Reason.ERROR))  # those that wait were not cancelled: they pass
+            raise
+        except Exception as error:
             self._finish(key, error)
             raise
         if isinstance(decision, Direct):
@@ -42,9 +45,9 @@ class Duplicates:
         self._finish(key, decision)
         return decision
 
-    def _finish(self, key: bytes, result: Decision | BaseException) -> None:
+    def _finish(self, key: bytes, result: Decision | Exception) -> None:
         waiting = self._under_way.pop(key)
-        if isinstance(result, BaseException):
+        if isinstance(result, Exception):
             waiting.set_exception(result)
             waiting.exception()  # fetched, so that nobody waiting is no warning
         else:

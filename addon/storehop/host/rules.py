@@ -55,8 +55,11 @@ class LiveRules:
     async def _watch(self, swapped: Callable[[RuleSet], None]) -> None:
         while True:
             await asyncio.sleep(INTERVAL)
-            if not await asyncio.to_thread(is_current, self._seen):
-                await self._reload(swapped)
+            try:
+                if not await asyncio.to_thread(is_current, self._seen):
+                    await self._reload(swapped)
+            except Exception:  # whatever it is: the next change must not need a restart
+                logger.exception("looking at the rules failed in our own code, the last good ones stay")
 
     async def _reload(self, swapped: Callable[[RuleSet], None]) -> None:
         """Reads in a thread, swaps on the loop. A faulty file is reported, and the last good rules stay."""

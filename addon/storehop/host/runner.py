@@ -14,7 +14,9 @@ from mitmproxy.exceptions import OptionsError
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 
-from storehop.host.addon import Storehop
+from storehop.host.addon import GRACE, Storehop
+
+logger = logging.getLogger(__name__)
 
 _QUIET = ("mitmproxy.proxy.server", "asyncio", "hpack", "tornado")
 """Loggers that have a line for every connection."""
@@ -31,6 +33,11 @@ class HostConfig:
     listen_port: int
     state: Path
     """Folder for what must outlive the process; mitmproxy keeps its certificate authority there."""
+    outbox: Path
+    admin: str
+    """HOST:PORT of the admin endpoints, or `off`."""
+    drain: float = 5.0
+    """Seconds for which SIGTERM lets new clients in, so that load balancers see /readyz first."""
     tls_cert: Path | None = None
     """PEM with certificate chain and key, to speak TLS and HTTP/2 with clients."""
     upstream_ca: Path | None = None
@@ -42,11 +49,14 @@ class CannotServeError(Exception):
 
 
 def serve(config: HostConfig) -> None:
-    """Serves until SIGTERM or SIGINT. SIGHUP reloads the rules.
+    """Serves until SIGTERM, which drains, or SIGINT. SIGHUP reloads the rules.
 
     Raises CannotServeError; exits with 1 when the host reports another fault while starting.
     """
     _check_address(config.listen_host, config.listen_port)
+    if config.admin != "off":
+        host, _, port = config.admin.rpartition(":")
+        _check_address(host.strip("[]"), int(port))
     _log_to_stderr()
     asyncio.run(_serve(config))
 
@@ -73,10 +83,10 @@ def _log_to_stderr() -> None:
 
 async def _serve(config: HostConfig) -> None:
     master = Master(Options(confdir=str(config.state)))
-    storehop = Storehop()
+    storehop, servers = Storehop(), proxyserver.Proxyserver()
     master.addons.add(
         core.Core(),
-        proxyserver.Proxyserver(),
+        servers,
         next_layer.NextLayer(),
         tlsconfig.TlsConfig(),
         disable_h2c.DisableH2C(),
@@ -87,11 +97,38 @@ async def _serve(config: HostConfig) -> None:
         master.options.update(**_options(config))
     except OptionsError as error:
         raise CannotServeError(str(error)) from error
+    drain = _Drain(master, storehop, servers)
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, master.shutdown)
+    loop.add_signal_handler(signal.SIGTERM, drain.begin, config.drain)
+    loop.add_signal_handler(signal.SIGINT, drain.begin, 0.0)
     loop.add_signal_handler(signal.SIGHUP, storehop.reload)
     await master.run()
+
+
+class _Drain:
+    """The way out: say so, let clients go, finish the answers in flight, then end. A second signal ends at once."""
+
+    def __init__(self, master: Master, storehop: Storehop, servers: proxyserver.Proxyserver) -> None:
+        self._master = master
+        self._storehop = storehop
+        self._servers = servers
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, seconds: float) -> None:
+        if self._task:
+            self._master.shutdown()
+        else:
+            self._task = asyncio.get_running_loop().create_task(self._run(seconds), name="storehop drain")
+
+    async def _run(self, seconds: float) -> None:
+        try:
+            self._storehop.drain()
+            logger.info("draining for %g s", seconds)
+            await asyncio.sleep(seconds)
+            await self._servers.servers.update([])
+            await self._storehop.idle(GRACE)
+        finally:
+            self._master.shutdown()
 
 
 def _options(config: HostConfig) -> dict[str, object]:
@@ -100,6 +137,8 @@ def _options(config: HostConfig) -> dict[str, object]:
         "listen_host": config.listen_host,
         "listen_port": config.listen_port,
         "storehop_rules": str(config.rules),
+        "storehop_outbox": str(config.outbox),
+        "storehop_admin": config.admin,
     }
     if config.tls_cert:
         options["certs"] = [f"*={config.tls_cert}"]

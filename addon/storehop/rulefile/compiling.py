@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from storehop.decide.address import Proxies
@@ -22,10 +23,10 @@ def compile_rules(
         for path, file in files
         for place, section in enumerate(file.rules)
     )
-    hosts = {host for _, file in files if "hosts" in file.model_fields_set for host in file.hosts}
+    listed = [file.hosts for _, file in files if "hosts" in file.model_fields_set]
     return RuleSet(
         rules=rules,
-        hosts=frozenset(hosts) or DEFAULT_HOSTS,
+        hosts=frozenset(chain(*listed)) if listed else DEFAULT_HOSTS,
         onelinks={(one.host, one.template): OneLink(**one.model_dump()) for _, f in files for one in f.onelinks},
         proxies=_proxies(files),
         delivery=_delivery(files),
@@ -73,8 +74,16 @@ def _delivery(files: Sequence[tuple[Path, RuleFile]]) -> Delivery:
     for _, file in files:
         if "delivery" in file.model_fields_set:
             section = file.delivery
-            endpoint = section.endpoint.rstrip("/") if section.endpoint else None
-            return Delivery(endpoint, section.timeout, section.max_age, section.concurrency)
+            return Delivery(
+                endpoint=section.endpoint.rstrip("/") if section.endpoint else None,
+                timeout=section.timeout,
+                max_age=section.max_age,
+                concurrency=section.concurrency,
+                retry_ambiguous=section.retry_ambiguous,
+                recovery_rate=section.recovery_rate,
+                power_safe=section.durability == "power",
+                max_outbox=section.max_outbox,
+            )
     return Delivery()
 
 

@@ -140,9 +140,13 @@ def read(path: Path) -> Loaded:
 
 
 def _rule_files(path: Path, reading: _Reading) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    files = sorted(file for file in path.iterdir() if file.suffix in {".yaml", ".yml"})
+    try:
+        if not path.is_dir():
+            return [path]
+        files = sorted(file for file in path.iterdir() if file.suffix in {".yaml", ".yml"})
+    except OSError as error:  # a folder that may not be read, a name that is too long
+        reading.fault(path, (1, 1), f"cannot be read: {error.strerror}")
+        return []
     if not files:
         reading.fault(path, (1, 1), "is a folder without rule files: expected *.yaml")
     return files
@@ -254,6 +258,7 @@ def _check_across(parsed: list[tuple[Path, CommentedMap]], reading: _Reading) ->
         holders = [(file, raw) for file, raw in parsed if key in raw]
         for file, raw in holders[1:]:
             reading.fault(file, _position(raw, (key,), at_key=True), f"{key}: stands in {holders[0][0]} already")
+    _check_onelinks(parsed, reading)
     named: dict[str, Path] = {}
     for file, raw, place, rule in _rules(parsed):
         name = rule.get("name")
@@ -263,6 +268,21 @@ def _check_across(parsed: list[tuple[Path, CommentedMap]], reading: _Reading) ->
             position = _position(raw, ("rules", place, "name"))
             reading.fault(file, position, f"rule {name!r}: a rule of that name stands in {named[name]} already")
         named[name] = file
+
+
+def _check_onelinks(parsed: list[tuple[Path, CommentedMap]], reading: _Reading) -> None:
+    """A OneLink template stands for one pair of apps."""
+    seen: dict[tuple[Any, Any], Path] = {}
+    for file, raw in parsed:
+        onelinks = raw.get("onelinks")
+        for place, onelink in enumerate(onelinks if isinstance(onelinks, list) else ()):
+            template = (onelink.get("host"), onelink.get("template")) if isinstance(onelink, dict) else (None, None)
+            if not all(isinstance(part, str) for part in template):
+                continue
+            if template in seen:
+                position = _position(raw, ("onelinks", place))
+                reading.fault(file, position, f"onelinks: {'/'.join(template)} stands in {seen[template]} already")
+            seen[template] = file
 
 
 def _rules(

@@ -16,16 +16,26 @@ from storehop.decide.link import is_app_id
 from storehop.decide.rules import DEFAULT_HOSTS, is_glob
 from storehop.model import Enrich, Mode, Platform, Store
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE = re.compile(r"(\d+)(kB|MB|GB)")
+_BYTES = {"kB": 1024, "MB": 1024**2, "GB": 1024**3}
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+")
 
 
-def _seconds(value: Any) -> float:
+def parse_duration(value: Any) -> float:
+    """Seconds of `250ms`, `5s`, `2m` or `1h`. Raises ValueError that says what was expected."""
     found = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if found is None or float(found[1]) == 0:
         raise ValueError("expected a duration above zero such as 250ms, 5s or 2m")
     return float(found[1]) * _SECONDS[found[2]]
+
+
+def _bytes(value: Any) -> int:
+    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if found is None or int(found[1]) * _BYTES[found[2]] < _BYTES["MB"]:
+        raise ValueError("expected a size of 1MB or more such as 256MB or 2GB")
+    return int(found[1]) * _BYTES[found[2]]
 
 
 def _one_or_many(value: Any) -> Any:
@@ -63,7 +73,8 @@ def _typed(check: Any, json_type: dict[str, Any]) -> Any:
     return BeforeValidator(check), WithJsonSchema(json_type)
 
 
-type Duration = Annotated[float, *_typed(_seconds, {"type": "string", "pattern": rf"^{_DURATION.pattern}$"})]
+type Duration = Annotated[float, *_typed(parse_duration, {"type": "string", "pattern": rf"^{_DURATION.pattern}$"})]
+type Size = Annotated[int, *_typed(_bytes, {"type": "string", "pattern": rf"^{_SIZE.pattern}$"})]
 type Host = Annotated[str, *_typed(_host, {"type": "string", "pattern": f"^{_HOST.pattern}$"})]
 type NetworkText = Annotated[Network, *_typed(_network, {"type": "string", "examples": ["10.0.0.0/8"]})]
 type AppPattern = Annotated[str, *_typed(_app_pattern, {"type": "string"})]
@@ -111,6 +122,14 @@ class DeliverySection(_Section):
     """A click is worth nothing later."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 64
     """S2S calls at the same time."""
+    retry_ambiguous: bool = True
+    """Send again what may have been counted already, such as after a read timeout."""
+    recovery_rate: Annotated[float, Field(gt=0, le=10_000)] = 50.0
+    """Stored calls a second that are sent again, at most."""
+    durability: Literal["power", "process"] = "power"
+    """power: a stored click survives a power cut; process: only a crash of the process. Counts from the start."""
+    max_outbox: Size = 256 * 1024**2
+    """Size of the outbox above which clicks pass. Counts from the start."""
 
 
 class OneLinkSection(_Section):

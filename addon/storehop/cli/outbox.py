@@ -1,0 +1,168 @@
+"""`storehop outbox`: the stored clicks, pending and dead, and what to do about them (design §5)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from storehop.cli.fail import fail
+from storehop.deliver.clock import SystemClock
+from storehop.deliver.outbox import Outbox, OutboxError, Row
+from storehop.rulefile.schema import parse_duration
+from storehop.state import outbox_path
+
+app = typer.Typer(no_args_is_help=True, help="The stored clicks: pending, dead and why.")
+
+Where = Annotated[Path | None, typer.Option("--outbox", metavar="PATH", help="Default: in the state folder.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+
+BATCH = 500
+"""Calls that are changed in one transaction."""
+
+
+@app.command("list")
+def list_calls(
+    outbox: Where = None,
+    dead: Annotated[bool, typer.Option("--dead", help="Only the dead ones.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line, for machines.")] = False,
+    personal_data: Annotated[
+        bool,
+        typer.Option("--personal-data", help="Show whole URLs, with addresses, ids and User-Agents."),
+    ] = False,
+) -> None:
+    """Show what is stored, newest first."""
+    with _opened(outbox) as stored:
+        rows = [_redacted(row, shown=personal_data) for row in stored.rows(dead=True if dead else None)]
+    if as_json:
+        for row in rows:
+            typer.echo(json.dumps(asdict(row)))
+    elif rows:
+        Console().print(_table(rows))
+    else:
+        typer.echo("no dead letters" if dead else "nothing is stored")
+
+
+@app.command()
+def retry(
+    call_id: Annotated[str | None, typer.Argument(metavar="ID", help="One dead letter.")] = None,
+    outbox: Where = None,
+    every: Annotated[bool, typer.Option("--all", help="Every dead letter.")] = False,
+    yes: Yes = False,
+) -> None:
+    """Send dead letters again: as if they were clicked now, by the storehop that runs on this outbox."""
+    if every == (call_id is not None):
+        fail("expected the ID of a dead letter, or --all", 2)
+    with _opened(outbox) as stored:
+        found = [row.id for row in stored.rows(dead=True, call_id=call_id or "")]
+        if call_id and not found:
+            fail(f"{call_id} is no dead letter here: see storehop outbox list --dead")
+        warning = "AppsFlyer may attribute a late click to nobody, or wrongly. Send "
+        done = _change(stored, found, Outbox.revive, "Reviving", f"{warning}{_letters(len(found))} again?", yes=yes)
+    if done:
+        typer.echo(f"{_letters(done)} due again: a running storehop sends them within seconds")
+
+
+@app.command()
+def purge(
+    older_than: Annotated[str, typer.Option(metavar="DURATION", help="Their least age: 7d, 36h, 90m.")],
+    outbox: Where = None,
+    yes: Yes = False,
+) -> None:
+    """Delete dead letters of a certain age. Pending clicks are never deleted."""
+    try:
+        least = parse_duration(older_than)
+    except ValueError as error:
+        fail(f"--older-than {older_than!r}: {error}", 2)
+    with _opened(outbox) as stored:
+        found = [row.id for row in stored.rows(dead=True) if row.age >= least]
+        done = _change(stored, found, Outbox.purge, "Purging", f"Delete {_letters(len(found))} for good?", yes=yes)
+    if done:
+        typer.echo(f"{_letters(done)} deleted")
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[Outbox]:
+    """The outbox at this path or in the state folder; a sentence and exit 1 where there is none, or it fails."""
+    where = path or outbox_path()
+    if not where.is_file():
+        fail(f"there is no outbox at {where}: name it with --outbox")
+    try:
+        with closing(Outbox.open(where, SystemClock())) as outbox:
+            yield outbox
+    except OutboxError as error:
+        fail(f"{where}: {error}")
+
+
+def _change(
+    outbox: Outbox,
+    found: list[str],
+    change: Callable[[Outbox, str], bool],
+    doing: str,
+    question: str,
+    *,
+    yes: bool,
+) -> int:
+    """Asks, then changes the calls batch by batch. Returns how many it changed; 0 where there was nothing."""
+    if not found:
+        typer.echo("no such dead letters")
+        return 0
+    if not yes:
+        typer.confirm(question, abort=True)
+    done = 0
+    batches = [found[place : place + BATCH] for place in range(0, len(found), BATCH)]
+    try:
+        for batch in _with_progress(batches, doing):
+            with outbox.transaction():
+                done += sum(change(outbox, call_id) for call_id in batch)
+    except OutboxError as error:
+        fail(f"stopped after {done} of {len(found)}: {error}")
+    return done
+
+
+def _with_progress(batches: list[list[str]], doing: str) -> Iterable[list[str]]:
+    if len(batches) == 1:
+        return batches
+    return track(batches, description=doing, transient=True, console=Console(stderr=True))
+
+
+def _letters(count: int) -> str:
+    return f"{count} dead letter{'' if count == 1 else 's'}"
+
+
+def _redacted(row: Row, *, shown: bool) -> Row:
+    if shown:
+        return row
+    url = urlsplit(row.url)
+    bare = f"{url.scheme}://{url.netloc}{url.path}"
+    return Row(row.id, row.rule, bare, row.state, row.age, row.attempts, row.last, row.reason)
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table("age", "state", "reason", "attempts", "last", "rule", "id", "url", box=box.SIMPLE_HEAD)
+    table.columns[3].justify = "right"
+    for column in table.columns[-2:]:
+        column.overflow = "fold"
+    for row in rows:
+        cells = (age(row.age), row.state, row.reason or "–", str(row.attempts), row.last or "–", row.rule)
+        table.add_row(*map(escape, (*cells, row.id, row.url)))
+    return table
+
+
+def age(seconds: float) -> str:
+    """`12 s`, `3 min`, `5 h`, `2 d`: an age in people's units."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,348 @@
+"""The outbox: accepted calls in one SQLite file, until they are delivered or dead. The only user of sqlite3.
+
+State machine; the CHECK constraints make any other state unstorable:
+
+    (none) ──add──▶ leased ──settle: Delivered──▶ (deleted)
+                     │ ▲ └───settle: Dead──▶ dead ──retry by hand──▶ due
+       settle: RetryAt │ claim               ▲
+                     ▼ │                     │ expire: older than max_age
+                     due ────────────────────┘
+
+    leased   a process may send it until its lease ends. It entered by add or claim; a crash lets the lease lapse,
+             after which anybody may claim it. Only the holder of the lease can settle it.
+    due      waits for its time; any process claims it.
+    dead     will not be sent; the reason stands beside it until somebody retries or purges it.
+
+Every method is one step inside a transaction that the caller opens; times are arguments (storehop.deliver.clock).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from storehop.deliver.clock import Clock
+from storehop.model import Claim, Dead, DeadReason, Delivered, OutboxCounts, RetryAt, S2SCall, Verdict
+
+BUSY_TIMEOUT = 1.0
+"""Seconds to wait for another process's transaction."""
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE calls (
+        id          TEXT PRIMARY KEY CHECK (id <> ''),
+        host        TEXT NOT NULL CHECK (host LIKE 'http%://%'),
+        url         TEXT NOT NULL CHECK (substr(url, 1, length(host)) = host),
+        headers     TEXT NOT NULL CHECK (json_valid(headers)),
+        rule        TEXT NOT NULL,
+        created_at  REAL NOT NULL,                            -- wall clock, for people and over reboots
+        born        REAL NOT NULL,                            -- uptime
+        attempts    INTEGER NOT NULL CHECK (attempts >= 0),   -- spent ones
+        last        TEXT,                                     -- outcome of the last attempt
+        state       TEXT NOT NULL CHECK (state IN ('leased', 'due', 'dead')),
+        due_at      REAL,                                     -- uptime
+        holder      TEXT,
+        lease_until REAL,                                     -- uptime
+        dead_at     REAL,                                     -- wall clock
+        reason      TEXT,
+        CHECK ((state = 'leased') = (holder IS NOT NULL AND lease_until IS NOT NULL)),
+        CHECK ((state = 'leased') OR (holder IS NULL AND lease_until IS NULL)),
+        CHECK ((state = 'due') = (due_at IS NOT NULL)),
+        CHECK ((state = 'dead') = (dead_at IS NOT NULL AND reason IS NOT NULL)),
+        CHECK ((state = 'dead') OR (dead_at IS NULL AND reason IS NULL))
+    ) STRICT;
+    CREATE INDEX calls_due ON calls (due_at) WHERE state = 'due';
+    CREATE INDEX calls_leased ON calls (lease_until) WHERE state = 'leased';
+    CREATE INDEX calls_alive ON calls (born) WHERE state <> 'dead';
+    CREATE TABLE machine (boot_id TEXT NOT NULL, probe BLOB) STRICT;
+    INSERT INTO machine (boot_id) VALUES ('');
+    """,
+)
+_PROBE = 4096
+"""Bytes of the write that finds out whether the disk takes a click again."""
+
+
+class OutboxError(Exception):
+    """The outbox could not do it: disk full, locked, read-only, corrupt. The message is for people."""
+
+
+class CorruptOutboxError(OutboxError):
+    """The file is no outbox any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A stored call, for people."""
+
+    id: str
+    rule: str
+    url: str
+    state: str
+    age: float
+    """Seconds since the click."""
+    attempts: int
+    last: str | None
+    reason: str | None
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """sqlite3's errors as ours."""
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise  # a state that must not be: our own mistake, and no fault of the outbox
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", None)
+        is_corrupt = code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+        raise (CorruptOutboxError if is_corrupt else OutboxError)(str(error)) from error
+    except OSError as error:
+        raise OutboxError(error.strerror or str(error)) from error
+
+
+class Outbox:
+    """One connection to the file. Not for two threads at once, except where each call is awaited in turn."""
+
+    def __init__(self, connection: sqlite3.Connection, clock: Clock, inode: int) -> None:
+        self._db = connection
+        self._clock = clock
+        self.inode = inode
+
+    @classmethod
+    def open(cls, path: Path, clock: Clock, *, power_safe: bool = True, max_bytes: int | None = None) -> Outbox:
+        """Opens or makes the file, mode 0600, and brings its schema up to date.
+
+        Raises CorruptOutboxError for a file that is none (see `set_aside`), OutboxError for anything else.
+        """
+        with translated():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                os.fchmod(handle, 0o600)  # before SQLite makes its side files: they take the mode over
+                inode = os.fstat(handle).st_ino
+            finally:
+                os.close(handle)
+            # Autocommit, so that transactions are ours; used by the writer's thread, made and closed in others.
+            db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
+            try:
+                _prepare(db, power_safe=power_safe, max_bytes=max_bytes)
+                outbox = cls(db, clock, inode)
+                outbox._migrate()
+                outbox._meet_machine()
+            except BaseException:
+                db.close()
+                raise
+            return outbox
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All or nothing, and on the disk when it ends. Raises OutboxError."""
+        with translated():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        self._db.close()
+
+    # a call's way
+
+    def add(self, call: S2SCall, host: str, holder: str, lease: float) -> Claim:
+        """Stores a new call, leased to its holder for `lease` seconds."""
+        now = self._clock.uptime()
+        until = now + lease
+        headers = json.dumps(call.headers)
+        self._db.execute(
+            "INSERT INTO calls (id, host, url, headers, rule, created_at, born, attempts, state, holder, lease_until)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, 0, 'leased', ?, ?)",
+            (call.id, host, call.url, headers, call.rule, self._clock.wall(), now, holder, until),
+        )
+        return Claim(call, host, 1, now, until)
+
+    def claim(self, limit: int, holder: str, lease: float, *, only: str = "", but: tuple[str, ...] = ()) -> list[Claim]:
+        """Leases up to `limit` calls that are due or whose lease lapsed, newest first.
+
+        `only` is one host, `but` hosts to leave alone.
+        """
+        now = self._clock.uptime()
+        found = self._db.execute(
+            "SELECT id FROM calls WHERE ((state = 'due' AND due_at <= ?) OR (state = 'leased' AND lease_until <= ?))"
+            " AND (? = '' OR host = ?) AND host NOT IN (SELECT value FROM json_each(?))"
+            " ORDER BY born DESC LIMIT ?",
+            (now, now, only, only, json.dumps(but), limit),
+        ).fetchall()
+        claims = [self._lease(row[0], holder, now + lease) for row in found]
+        return sorted(claims, key=lambda claim: claim.born, reverse=True)
+
+    def _lease(self, call_id: str, holder: str, until: float) -> Claim:
+        row = self._db.execute(
+            "UPDATE calls SET state = 'leased', due_at = NULL, holder = ?, lease_until = ? WHERE id = ?"
+            " RETURNING id, url, headers, rule, host, attempts, born",
+            (holder, until, call_id),
+        ).fetchone()
+        call = S2SCall(row[0], row[1], tuple((name, value) for name, value in json.loads(row[2])), row[3])
+        return Claim(call, row[4], row[5] + 1, row[6], until)
+
+    def renew(self, claim: Claim, holder: str, lease: float) -> Claim | None:
+        """The claim with a fresh lease; None where it is no longer the holder's."""
+        until = self._clock.uptime() + lease
+        mine = self._db.execute(
+            "UPDATE calls SET lease_until = ? WHERE id = ? AND holder = ? AND lease_until = ?",
+            (until, claim.call.id, holder, claim.lease_until),
+        )
+        if mine.rowcount == 0:
+            return None
+        return Claim(claim.call, claim.host, claim.attempt, claim.born, until)
+
+    def settle(self, claim: Claim, holder: str, verdict: Verdict, last: str | None) -> bool:
+        """Writes down what became of an attempt; False, and no change, where the lease is not the holder's."""
+        change, values = self._change(verdict, last)
+        done = self._db.execute(
+            f"{change} WHERE id = ? AND holder = ? AND lease_until = ?",
+            (*values, claim.call.id, holder, claim.lease_until),
+        )
+        return done.rowcount == 1
+
+    def _change(self, verdict: Verdict, last: str | None) -> tuple[str, tuple[float | str | None, ...]]:
+        unlease = "UPDATE calls SET holder = NULL, lease_until = NULL"
+        spent = "attempts = attempts + ?, last = coalesce(?, last)"
+        match verdict:
+            case Delivered():
+                return "DELETE FROM calls", ()
+            case RetryAt(when, is_spent):
+                return f"{unlease}, {spent}, state = 'due', due_at = ?", (int(is_spent), last, when)
+            case Dead(reason):
+                return f"{unlease}, {spent}, state = 'dead', dead_at = ?, reason = ?", (
+                    1,
+                    last,
+                    self._clock.wall(),
+                    reason,
+                )
+
+    def expire(self, max_age: float) -> list[str]:
+        """Gives up the calls that nobody holds and that are older than `max_age` seconds. Returns their ids."""
+        now = self._clock.uptime()
+        rows = self._db.execute(
+            "UPDATE calls SET state = 'dead', dead_at = ?, reason = ?, due_at = NULL, holder = NULL, lease_until = NULL"
+            " WHERE state <> 'dead' AND born <= ? AND (state = 'due' OR lease_until <= ?) RETURNING id",
+            (self._clock.wall(), DeadReason.TOO_OLD, now - max_age, now),
+        ).fetchall()
+        return [row[0] for row in rows]
+
+    # by hand
+
+    def rows(self, *, dead: bool | None = None, call_id: str = "") -> Iterator[Row]:
+        """The stored calls, newest first; only the dead, only the living, or all."""
+        now = self._clock.wall()
+        for found, rule, url, state, created_at, attempts, last, reason in self._db.execute(
+            "SELECT id, rule, url, state, created_at, attempts, last, reason FROM calls"
+            " WHERE (? IS NULL OR (state = 'dead') = ?) AND (? = '' OR id = ?) ORDER BY created_at DESC",
+            (dead, dead, call_id, call_id),
+        ):
+            yield Row(found, rule, url, state, max(0.0, now - created_at), attempts, last, reason)
+
+    def revive(self, call_id: str) -> bool:
+        """Makes a dead call due now, as young as a new one; False where there is no such dead call."""
+        now = self._clock.uptime()
+        done = self._db.execute(
+            "UPDATE calls SET state = 'due', due_at = ?, born = ?, dead_at = NULL, reason = NULL, attempts = 0"
+            " WHERE id = ? AND state = 'dead'",
+            (now, now, call_id),
+        )
+        return done.rowcount == 1
+
+    def purge(self, call_id: str) -> bool:
+        """Deletes a dead call; False where there is no such dead call."""
+        return self._db.execute("DELETE FROM calls WHERE id = ? AND state = 'dead'", (call_id,)).rowcount == 1
+
+    # health
+
+    def counts(self) -> OutboxCounts:
+        pending, dead, oldest = self._db.execute(
+            "SELECT count(*) FILTER (WHERE state <> 'dead'), count(*) FILTER (WHERE state = 'dead'),"
+            " min(born) FILTER (WHERE state <> 'dead') FROM calls",
+        ).fetchone()
+        return OutboxCounts(pending, dead, None if oldest is None else max(0.0, self._clock.uptime() - oldest))
+
+    def next_due(self) -> float:
+        """Uptime at which the next call is due; infinity where none is."""
+        (due,) = self._db.execute("SELECT min(due_at) FROM calls WHERE state = 'due'").fetchone()
+        return math.inf if due is None else due
+
+    def probe(self) -> None:
+        """Writes as much as a click and takes it away again: raises where a click could not be stored."""
+        self._db.execute("UPDATE machine SET probe = zeroblob(?)", (_PROBE,))
+        self._db.execute("UPDATE machine SET probe = NULL")
+
+    def _migrate(self) -> None:
+        with self.transaction():
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            known = len(_MIGRATIONS)
+            if version > known:
+                raise OutboxError(f"it was made by a newer storehop (schema {version}, this one knows {known})")
+            for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
+                for statement in _statements(script):
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version = {number}")
+
+    def _meet_machine(self) -> None:
+        """After a reboot uptimes begin anew: no lease holds any more, and ages go by the wall clock."""
+        boot_id = self._clock.boot_id()
+        with self.transaction():
+            if self._db.execute("SELECT boot_id FROM machine").fetchone()[0] == boot_id:
+                return
+            now, wall = self._clock.uptime(), self._clock.wall()
+            self._db.execute("UPDATE machine SET boot_id = ?", (boot_id,))
+            self._db.execute(
+                "UPDATE calls SET born = ? - max(0.0, ? - created_at), due_at = ?, state = 'due', holder = NULL,"
+                " lease_until = NULL WHERE state <> 'dead'",
+                (now, wall, now),
+            )
+
+
+def _prepare(db: sqlite3.Connection, *, power_safe: bool, max_bytes: int | None) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute(f"PRAGMA synchronous = {'FULL' if power_safe else 'NORMAL'}")
+    db.execute("PRAGMA journal_size_limit = 16777216")
+    if max_bytes:
+        page_size = db.execute("PRAGMA page_size").fetchone()[0]
+        db.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page_size)}")
+    if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
+        raise CorruptOutboxError("quick_check finds it corrupt")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One at a time: executescript would commit the transaction."""
+    return (statement for part in script.split(";") if (statement := part.strip()))
+
+
+def set_aside(path: Path) -> Path:
+    """Moves a corrupt outbox out of the way, with its side files; nothing is deleted. Returns where it lies now."""
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
+    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
+    with translated():
+        for suffix in ("", "-wal", "-shm"):
+            file = path.with_name(path.name + suffix)
+            if file.exists():
+                file.rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def inode_of(path: Path) -> int | None:
+    """The file's identity, or None where it is gone."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None

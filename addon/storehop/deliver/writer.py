@@ -1,0 +1,162 @@
+"""The one thread that writes the outbox, with group commit: an answer waits for its commit, commits share a sync.
+
+While one commit is under way the next steps collect; nothing waits on purpose, so a batch is as long as the disk
+is slow. Each batch wakes the event loop once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from storehop.deliver.clock import Clock
+from storehop.deliver.outbox import CorruptOutboxError, Outbox, OutboxError, inode_of, set_aside
+from storehop.model import Delivery
+
+logger = logging.getLogger(__name__)
+
+MAX_BATCH = 500
+
+
+@dataclass(slots=True)
+class _Job:
+    step: Callable[[Outbox], Any]
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+
+class Writer:
+    """Runs steps on the outbox. `fault` says why it is unusable, or is None; it is logged once when it changes.
+
+    A fault heals by itself: `check` opens the file again and writes a probe.
+    """
+
+    def __init__(self, path: Path, clock: Clock, delivery: Delivery) -> None:
+        self.path = path
+        self.fault: str | None = None
+        self._clock = clock
+        self._delivery = delivery
+        self._outbox: Outbox | None = None
+        self._is_closed = False
+        self._loop = asyncio.get_running_loop()
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="storehop outbox", daemon=True)
+        self._thread.start()
+
+    async def run[T](self, step: Callable[[Outbox], T]) -> T:
+        """The step's result once it is committed. Raises OutboxError: then nothing of it happened."""
+        if self._is_closed:
+            raise OutboxError("closed")
+        job = _Job(step, self._loop.create_future())
+        self._jobs.put(job)
+        return await job.future  # type: ignore[no-any-return]
+
+    async def check(self) -> None:
+        """Finds out whether the outbox takes clicks again; only this ends a fault."""
+        try:
+            await self.run(Outbox.probe)
+        except OutboxError as error:
+            logger.debug("the outbox is still unusable: %s", error)
+        else:
+            self._set_fault(None)
+
+    async def close(self) -> None:
+        """Commits what is waiting and ends the thread."""
+        self._is_closed = True
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    # on the thread
+
+    def _work(self) -> None:
+        is_closing = False
+        while not is_closing:
+            jobs, is_closing = self._batch()
+            if jobs:
+                self._commit(jobs)
+                self._loop.call_soon_threadsafe(_resolve, jobs)
+        if self._outbox:
+            self._outbox.close()
+
+    def _batch(self) -> tuple[list[_Job], bool]:
+        jobs: list[_Job] = []
+        job = self._jobs.get()
+        while job is not None:
+            jobs.append(job)
+            if len(jobs) == MAX_BATCH:
+                return jobs, False
+            try:
+                job = self._jobs.get_nowait()
+            except Empty:
+                return jobs, False
+        return jobs, True
+
+    def _commit(self, jobs: list[_Job]) -> None:
+        """All jobs in one transaction; where one of them is at fault, each in its own: it harms no other."""
+        try:
+            outbox = self._usable()
+            with outbox.transaction():
+                for job in jobs:
+                    job.result = job.step(outbox)
+        except OutboxError as error:
+            for job in jobs:
+                job.error = error
+            self._note(error)
+        except Exception as error:  # noqa: BLE001  handed to whoever waits for the job
+            if len(jobs) == 1:
+                jobs[0].error = error
+            else:
+                for job in jobs:
+                    self._commit([job])
+
+    def _usable(self) -> Outbox:
+        """The outbox, opened anew where it is not open or where its file is not the one of that name any more."""
+        if self._outbox and inode_of(self.path) != self._outbox.inode:
+            self._drop()
+        if self._outbox is None:
+            power_safe, max_bytes = self._delivery.power_safe, self._delivery.max_outbox
+            self._outbox = Outbox.open(self.path, self._clock, power_safe=power_safe, max_bytes=max_bytes)
+        return self._outbox
+
+    def _note(self, error: OutboxError) -> None:
+        if not isinstance(error, CorruptOutboxError):
+            self._set_fault(str(error))
+            return
+        self._drop()
+        try:
+            aside = set_aside(self.path)
+        except OutboxError as stuck:
+            self._set_fault(f"it is corrupt and can't be set aside: {stuck}")
+        else:
+            self._set_fault(f"it was corrupt ({error}) and lies in {aside} now")
+
+    def _drop(self) -> None:
+        if self._outbox:
+            self._outbox.close()
+            self._outbox = None
+
+    def _set_fault(self, fault: str | None) -> None:
+        if fault and not self.fault:
+            # A warning: mitmproxy ends by an error that is logged while it starts, and passing clicks is better.
+            logger.warning("the outbox %s can't be used, clicks pass: %s", self.path, fault)
+        elif self.fault and not fault:
+            logger.warning("the outbox %s works again", self.path)
+        self.fault = fault
+
+
+def _resolve(jobs: list[_Job]) -> None:
+    """On the event loop: hands every job of a batch its result."""
+    for job in jobs:
+        if job.future.done():
+            continue  # whoever waited has gone
+        if job.error:
+            job.future.set_exception(job.error)
+        else:
+            job.future.set_result(job.result)

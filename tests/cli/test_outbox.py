@@ -1,0 +1,187 @@
+"""`storehop outbox`: what people and scripts see of the stored clicks."""
+
+import json
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from storehop.cli.app import app
+from storehop.cli.outbox import age
+from storehop.deliver.clock import SystemClock
+from storehop.deliver.outbox import Outbox
+from storehop.model import Dead, DeadReason, RetryAt, S2SCall
+
+HOST = "https://app.appsflyer.com"
+SECRET = "af_ip=81.2.69.142"
+
+
+def run(*arguments, answer=None):
+    return CliRunner().invoke(app, ["outbox", *map(str, arguments)], input=answer)
+
+
+def store(path, *names, verdict):
+    outbox = Outbox.open(path, SystemClock())
+    for name in names:
+        call = S2SCall(name, f"{HOST}/com.example.game?{SECRET}&clickid={name}", (("User-Agent", "ua"),), "games")
+        with outbox.transaction():
+            claim = outbox.add(call, HOST, "test", 60)
+            outbox.settle(claim, "test", verdict, "404")
+    outbox.close()
+
+
+@pytest.fixture
+def path(tmp_path):
+    """An outbox with one pending call and two dead ones."""
+    file = tmp_path / "outbox.db"
+    store(file, "waiting", verdict=RetryAt(time.clock_gettime(time.CLOCK_BOOTTIME) + 600))
+    store(file, "dead-1", "dead-2", verdict=Dead(DeadReason.REJECTED))
+    return file
+
+
+def listed(path, *more):
+    lines = run("list", "--outbox", path, "--json", *more).stdout.splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_list_shows_everything_newest_first(path):
+    """The table has a row for each stored click."""
+    assert ["dead-2", "dead-1", "waiting"] == [row["id"] for row in listed(path)]
+
+
+def test_list_shows_only_the_dead_when_asked(path):
+    """--dead leaves the pending ones out."""
+    assert {"dead"} == {row["state"] for row in listed(path, "--dead")}
+
+
+def test_json_has_a_row_s_facts(path):
+    """The keys of --json are what scripts build on."""
+    row = listed(path, "--dead")[0]
+    row["age"] = row["age"] >= 0
+
+    assert {
+        "id": "dead-2",
+        "rule": "games",
+        "url": f"{HOST}/com.example.game",
+        "state": "dead",
+        "age": True,
+        "attempts": 1,
+        "last": "404",
+        "reason": "rejected",
+    } == row
+
+
+def test_the_table_is_for_people(path):
+    """Without --json the same stands in a table."""
+    assert "rejected" in run("list", "--outbox", path).stdout
+
+
+def test_personal_data_is_not_shown(path):
+    """Addresses and ids stay out of sight."""
+    assert SECRET not in run("list", "--outbox", path, "--json").stdout
+
+
+def test_personal_data_is_shown_when_asked(path):
+    """--personal-data shows whole URLs."""
+    assert SECRET in run("list", "--outbox", path, "--json", "--personal-data").stdout
+
+
+def test_an_empty_outbox_says_so(tmp_path):
+    """Nothing stored is a sentence, not an empty table."""
+    Outbox.open(tmp_path / "o.db", SystemClock()).close()
+
+    assert "nothing is stored\n" == run("list", "--outbox", tmp_path / "o.db").stdout
+
+
+def test_a_missing_outbox_is_a_clear_error(tmp_path):
+    """Looking at an outbox makes none."""
+    result = run("list", "--outbox", tmp_path / "none.db")
+
+    assert (1, False) == (result.exit_code, (tmp_path / "none.db").exists())
+
+
+def test_a_file_that_is_no_outbox_is_a_clear_error(tmp_path):
+    """A wrong file is named, without a traceback."""
+    (tmp_path / "junk.db").write_text("junk" * 1000)
+    result = run("list", "--outbox", tmp_path / "junk.db")
+
+    assert (1, f"storehop: {tmp_path / 'junk.db'}: file is not a database\n") == (result.exit_code, result.stderr)
+
+
+def test_retry_asks_first(path):
+    """Sending again is confirmed by a person; no is no."""
+    run("retry", "dead-1", "--outbox", path, answer="n\n")
+
+    assert 2 == len(listed(path, "--dead"))
+
+
+def test_retry_of_one(path):
+    """One dead letter is due again."""
+    run("retry", "dead-1", "--outbox", path, answer="y\n")
+
+    assert ["dead-2"] == [row["id"] for row in listed(path, "--dead")]
+
+
+def test_retry_of_all(path):
+    """--all and --yes leave no dead letter, and ask nothing."""
+    run("retry", "--all", "--yes", "--outbox", path)
+
+    assert [] == listed(path, "--dead")
+
+
+def test_retry_of_an_unknown_id_is_a_clear_error(path):
+    """A pending call is no dead letter."""
+    result = run("retry", "waiting", "--yes", "--outbox", path)
+
+    assert (1, True) == (result.exit_code, "waiting is no dead letter here" in result.stderr)
+
+
+@pytest.mark.parametrize("arguments", [(), ("dead-1", "--all")])
+def test_retry_wants_one_or_all(path, arguments):
+    """Neither an id nor --all, or both, is asked for wrongly."""
+    assert 2 == run("retry", *arguments, "--outbox", path).exit_code
+
+
+def test_purge_deletes_the_old_dead(path):
+    """Dead letters of the given age are gone; the pending call stays."""
+    run("purge", "--older-than", "1ms", "--yes", "--outbox", path)
+
+    assert ["waiting"] == [row["id"] for row in listed(path)]
+
+
+def test_purge_keeps_the_young(path):
+    """Younger dead letters stay."""
+    run("purge", "--older-than", "1h", "--yes", "--outbox", path)
+
+    assert 2 == len(listed(path, "--dead"))
+
+
+def test_purge_asks_first(path):
+    """Deleting is confirmed by a person."""
+    run("purge", "--older-than", "1ms", "--outbox", path, answer="n\n")
+
+    assert 2 == len(listed(path, "--dead"))
+
+
+def test_purge_explains_durations(path):
+    """A malformed age says what was expected."""
+    result = run("purge", "--older-than", "soon", "--outbox", path)
+
+    assert (2, True) == (result.exit_code, "expected a duration" in result.stderr)
+
+
+def test_many_are_changed_in_batches(tmp_path):
+    """More than one batch's worth is worked through to the end."""
+    file = tmp_path / "outbox.db"
+    store(file, *(f"d{number}" for number in range(1100)), verdict=Dead(DeadReason.REJECTED))
+
+    assert "1100 dead letters deleted\n" == run("purge", "--older-than", "1ms", "-y", "--outbox", file).stdout
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.4, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "60 min"), (7200, "2 h"), (86400 * 3, "3 d")],
+)
+def test_ages_are_in_people_s_units(seconds, text):
+    """Seconds, minutes, hours, days: whichever a person would say."""
+    assert text == age(seconds)

@@ -1,0 +1,359 @@
+"""The outbox: one step at a time, with clocks that the tests move."""
+
+import sqlite3
+import stat
+
+import pytest
+from deliver.clocks import HandClock
+
+from storehop.deliver.outbox import CorruptOutboxError, Outbox, OutboxError, set_aside
+from storehop.model import Dead, DeadReason, Delivered, OutboxCounts, RetryAt, S2SCall
+
+HOST = "https://app.appsflyer.com"
+LEASE = 6.0
+
+
+def call(name="c1"):
+    return S2SCall(name, f"{HOST}/com.x.y?clickid={name}&redirect=false", (("User-Agent", "ua"),), "games")
+
+
+@pytest.fixture
+def clock():
+    return HandClock()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state" / "outbox.db"
+
+
+@pytest.fixture
+def outbox(path, clock):
+    opened = Outbox.open(path, clock)
+    yield opened
+    opened.close()
+
+
+def step(outbox, do):
+    with outbox.transaction():
+        return do(outbox)
+
+
+def add(outbox, name="c1", holder="me"):
+    return step(outbox, lambda o: o.add(call(name), HOST, holder, LEASE))
+
+
+def claim(outbox, holder="me", limit=10, **hosts):
+    return step(outbox, lambda o: o.claim(limit, holder, LEASE, **hosts))
+
+
+def settle(outbox, claimed, verdict, holder="me", last="500"):
+    return step(outbox, lambda o: o.settle(claimed, holder, verdict, last))
+
+
+def ids(claims):
+    return [claimed.call.id for claimed in claims]
+
+
+def test_the_file_is_for_its_owner_alone(outbox, path):
+    """Clicks are personal data: file mode 0600, side files too."""
+    add(outbox)
+
+    assert {0o600} == {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+
+
+def test_a_new_call_is_leased_to_whoever_stored_it(outbox):
+    """Nobody else claims a call whose first attempt is under way."""
+    add(outbox, holder="me")
+
+    assert [] == claim(outbox, holder="other")
+
+
+def test_a_stored_call_comes_back_byte_for_byte(outbox, clock):
+    """A retry sends the frozen URL and headers, whatever the rules say by then."""
+    add(outbox)
+    clock.pass_time(LEASE)
+
+    assert [call()] == [claimed.call for claimed in claim(outbox, holder="other")]
+
+
+def test_a_lapsed_lease_is_anybodys(outbox, clock):
+    """After a crash the lease ends, and another process takes over."""
+    add(outbox)
+    clock.pass_time(LEASE)
+
+    assert ["c1"] == ids(claim(outbox, holder="other"))
+
+
+def test_a_lapsed_holder_settles_nothing(outbox, clock):
+    """A result is written only by the holder of the lease."""
+    mine = add(outbox)
+    clock.pass_time(LEASE)
+    claim(outbox, holder="other")
+
+    assert settle(outbox, mine, Delivered()) is False
+
+
+def test_a_lapsed_claim_of_the_same_holder_settles_nothing(outbox, clock):
+    """A lease is one claim's, not one process's."""
+    first = add(outbox)
+    clock.pass_time(LEASE)
+    claim(outbox)
+
+    assert settle(outbox, first, Delivered()) is False
+
+
+def test_delivered_calls_are_gone(outbox):
+    """What is delivered needs no place."""
+    settle(outbox, add(outbox), Delivered(), last="200")
+
+    assert OutboxCounts(0, 0, None) == outbox.counts()
+
+
+def test_a_retry_waits_for_its_time(outbox, clock):
+    """A call is not claimed before it is due."""
+    settle(outbox, add(outbox), RetryAt(clock.up + 3))
+
+    assert [] == claim(outbox)
+
+
+def test_a_due_call_counts_its_attempts(outbox, clock):
+    """The second attempt is number two."""
+    settle(outbox, add(outbox), RetryAt(clock.up))
+
+    assert [2] == [claimed.attempt for claimed in claim(outbox)]
+
+
+def test_an_attempt_that_was_put_off_is_given_back(outbox, clock):
+    """Waiting for a breaker or a shutdown spends no attempt."""
+    settle(outbox, add(outbox), RetryAt(clock.up, spent=False), last=None)
+
+    assert [1] == [claimed.attempt for claimed in claim(outbox)]
+
+
+def test_a_dead_call_keeps_its_reason(outbox):
+    """A dead letter says why, and what the last answer was."""
+    settle(outbox, add(outbox), Dead(DeadReason.REJECTED), last="404")
+
+    assert [("dead", "rejected", "404", 1)] == [(r.state, r.reason, r.last, r.attempts) for r in outbox.rows()]
+
+
+def test_newest_first(outbox, clock):
+    """Recovery begins with the clicks that are still worth most."""
+    for name in ("old", "middle", "new"):
+        settle(outbox, add(outbox, name), RetryAt(clock.up))
+        clock.pass_time(1)
+
+    assert ["new", "middle"] == ids(claim(outbox, limit=2))
+
+
+def test_hosts_can_be_left_alone(outbox, clock):
+    """Calls of a host whose breaker is open are not claimed."""
+    settle(outbox, add(outbox), RetryAt(clock.up))
+
+    assert [] == claim(outbox, but=(HOST,))
+
+
+def test_one_host_can_be_asked_for(outbox, clock):
+    """A probe takes a call of its own host."""
+    settle(outbox, add(outbox), RetryAt(clock.up))
+
+    assert [] == claim(outbox, only="https://brand.onelink.me")
+
+
+def test_a_renewed_lease_is_the_one_that_counts(outbox, clock):
+    """Renewing moves the lease's end for everybody else."""
+    mine = add(outbox)
+    clock.pass_time(LEASE - 1)
+    step(outbox, lambda o: o.renew(mine, "me", LEASE))
+    clock.pass_time(2)
+
+    assert [] == claim(outbox, holder="other")
+
+
+def test_a_lost_lease_is_not_renewed(outbox, clock):
+    """Whoever lost a call learns it before sending."""
+    mine = add(outbox)
+    clock.pass_time(LEASE)
+    claim(outbox, holder="other")
+
+    assert step(outbox, lambda o: o.renew(mine, "me", LEASE)) is None
+
+
+def test_old_calls_are_given_up(outbox, clock):
+    """A click older than max_age goes to the dead letters."""
+    settle(outbox, add(outbox), RetryAt(clock.up + 1))
+    clock.pass_time(120)
+
+    assert ["c1"] == step(outbox, lambda o: o.expire(120.0))
+
+
+def test_a_call_under_way_is_not_given_up(outbox, clock):
+    """Age does not take a call from the hands of its holder."""
+    clock.pass_time(1)
+    add(outbox)
+
+    assert [] == step(outbox, lambda o: o.expire(0.0))
+
+
+def test_a_revived_call_is_young_again(outbox, clock):
+    """A retry by hand begins a new life: max_age counts from now."""
+    settle(outbox, add(outbox), Dead(DeadReason.REJECTED))
+    clock.pass_time(1000)
+    step(outbox, lambda o: o.revive("c1"))
+
+    assert [(clock.up, 1)] == [(claimed.born, claimed.attempt) for claimed in claim(outbox)]
+
+
+def test_only_the_dead_are_purged(outbox):
+    """A pending click is never deleted by hand."""
+    add(outbox)
+
+    assert step(outbox, lambda o: o.purge("c1")) is False
+
+
+@pytest.mark.parametrize("jump", [-86400.0, 86400.0, -3.0, 3.0])
+def test_a_jump_of_the_wall_clock_moves_no_lease(outbox, clock, jump):
+    """Time servers may set the clock: leases go by the uptime."""
+    add(outbox)
+    clock.unix += jump
+
+    assert [] == claim(outbox, holder="other")
+
+
+@pytest.mark.parametrize("jump", [-86400.0, 86400.0])
+def test_a_jump_of_the_wall_clock_ages_no_call(outbox, clock, jump):
+    """Age goes by the uptime too."""
+    settle(outbox, add(outbox), RetryAt(clock.up + 1))
+    clock.unix += jump
+
+    assert [] == step(outbox, lambda o: o.expire(120.0))
+
+
+def test_a_reboot_ends_all_leases(outbox, path, clock):
+    """After a reboot no process is left that could hold one, and uptimes begin anew."""
+    add(outbox)
+    outbox.close()
+    clock.up, clock.unix, clock.boot = 5.0, clock.unix + 30, "boot-2"
+    again = Outbox.open(path, clock)
+    found = [(claimed.call.id, claimed.born) for claimed in claim(again)]
+    again.close()
+
+    assert [("c1", -25.0)] == found
+
+
+def test_a_wall_clock_set_back_over_a_reboot_makes_no_call_younger_than_now(outbox, path, clock):
+    """An age is never negative."""
+    add(outbox)
+    outbox.close()
+    clock.up, clock.unix, clock.boot = 5.0, clock.unix - 1000, "boot-2"
+    again = Outbox.open(path, clock)
+    found = [claimed.born for claimed in claim(again)]
+    again.close()
+
+    assert [5.0] == found
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "state = 'sent'",
+        "state = 'due'",
+        "state = 'dead'",
+        "holder = NULL",
+        "lease_until = NULL",
+        "due_at = 1.0",
+        "dead_at = 1.0",
+        "reason = 'rejected'",
+        "attempts = -1",
+        "id = ''",
+        "url = 'https://elsewhere.example/'",
+        "headers = 'no json'",
+    ],
+)
+def test_an_impossible_state_is_unstorable(outbox, change):
+    """The schema itself refuses what the state machine does not know."""
+    add(outbox)
+
+    with pytest.raises(sqlite3.IntegrityError):
+        outbox._db.execute(f"UPDATE calls SET {change}")
+
+
+def test_the_same_call_twice_is_refused(outbox):
+    """A click has one row."""
+    add(outbox)
+
+    with pytest.raises(sqlite3.IntegrityError):
+        add(outbox)
+
+
+def test_a_failed_step_leaves_no_trace(outbox):
+    """A transaction is all or nothing."""
+
+    def fail(outbox):
+        outbox.add(call(), HOST, "me", LEASE)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        step(outbox, fail)
+
+    assert OutboxCounts(0, 0, None) == outbox.counts()
+
+
+def test_the_schema_has_a_version(outbox):
+    """PRAGMA user_version tells a later storehop where to start."""
+    assert (1,) == outbox._db.execute("PRAGMA user_version").fetchone()
+
+
+def test_an_outbox_of_a_newer_storehop_is_left_alone(outbox, path, clock):
+    """A schema that we do not know is no place for our clicks."""
+    outbox._db.execute("PRAGMA user_version = 99")
+    outbox.close()
+
+    with pytest.raises(OutboxError, match="newer storehop"):
+        Outbox.open(path, clock)
+
+
+@pytest.mark.parametrize("content", [b"not a database at all" * 100, b"SQLite format 3\0" + b"\xff" * 8000])
+def test_a_corrupt_file_is_recognised(path, clock, content):
+    """A file that is no SQLite database, or a broken one, is told apart from a passing fault."""
+    path.parent.mkdir()
+    path.write_bytes(content)
+
+    with pytest.raises(CorruptOutboxError):
+        Outbox.open(path, clock)
+
+
+def test_a_corrupt_file_is_set_aside_whole(path):
+    """Setting aside moves, and deletes nothing."""
+    path.parent.mkdir()
+    path.write_bytes(b"precious")
+
+    assert b"precious" == set_aside(path).read_bytes()
+
+
+def test_the_size_limit_holds(path, clock):
+    """Above its size limit the outbox takes no more clicks."""
+    small = Outbox.open(path, clock, max_bytes=200_000)
+
+    def fill():
+        for number in range(10_000):
+            add(small, f"c{number}")
+
+    with pytest.raises(OutboxError, match="full"):
+        fill()
+    small.close()
+
+
+def test_the_durability_is_full_by_default(outbox):
+    """synchronous=FULL (2): a commit survives a power cut."""
+    assert (2,) == outbox._db.execute("PRAGMA synchronous").fetchone()
+
+
+def test_the_durability_can_be_normal(path, clock):
+    """synchronous=NORMAL (1) is a setting."""
+    opened = Outbox.open(path, clock, power_safe=False)
+    found = opened._db.execute("PRAGMA synchronous").fetchone()
+    opened.close()
+
+    assert (1,) == found

@@ -1,0 +1,116 @@
+"""Load: many unique clicks on a few kept connections, and what became of each."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+from e2e.clients import connection, read_answer, request
+from e2e.scenes import path_of, play
+
+from storehop.deliver.clock import SystemClock
+from storehop.deliver.outbox import Outbox
+
+APPSFLYER = "app.appsflyer.com"
+
+
+@dataclass(slots=True)
+class Clicks:
+    """What the users saw, by click id."""
+
+    direct: set[str] = field(default_factory=set)
+    """Sent to the store."""
+    passed: set[str] = field(default_factory=set)
+    """Got the original link, from the ad stack."""
+    cut: set[str] = field(default_factory=set)
+    """Saw the connection end without an answer."""
+    wrong: list[str] = field(default_factory=list)
+    """Got anything else: an error of ours."""
+    slowest: float = 0.0
+    """Seconds that the slowest answer took."""
+
+
+@dataclass(slots=True)
+class Load:
+    """Clicks links of an ad stack that redirects each to AppsFlyer, until it is told to stop."""
+
+    prefix: str
+    """Every click id begins with it."""
+    clicks: Clicks = field(default_factory=Clicks)
+    _numbers: count = field(default_factory=count)
+    _stopped: bool = False
+
+    async def run(self, port: int, *, connections: int = 4, rate: float | None = None, most: int | None = None) -> None:
+        """Clicks until `stop`, or `most` times; `rate` clicks a second on all connections together, at the most."""
+        pause = connections / rate if rate else 0.0
+        async with asyncio.TaskGroup() as group:
+            for _ in range(connections):
+                group.create_task(self._browse(port, pause, most))
+
+    def stop(self) -> None:
+        self._stopped = True
+
+    def _next(self, most: int | None) -> str | None:
+        number = next(self._numbers)
+        return None if self._stopped or (most is not None and number >= most) else f"{self.prefix}{number}"
+
+    async def _browse(self, port: int, pause: float, most: int | None) -> None:
+        """One connection after the other, as browsers do when one breaks."""
+        while not self._stopped:
+            with suppress(OSError):
+                async with connection(port) as (reader, writer):
+                    while (click_id := self._next(most)) is not None:
+                        await self._click(reader, writer, click_id)
+                        await asyncio.sleep(pause)
+                    return
+            await asyncio.sleep(0.02)
+
+    async def _click(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, click_id: str) -> None:
+        begin = time.monotonic()
+        try:
+            writer.write(request(path_of(click_id)))
+            answer = await read_answer(reader)
+        except (OSError, EOFError):
+            self.clicks.cut.add(click_id)
+            raise ConnectionError from None
+        self.clicks.slowest = max(self.clicks.slowest, time.monotonic() - begin)
+        if answer.location == play(click_id):
+            self.clicks.direct.add(click_id)
+        elif answer.location == f"https://{APPSFLYER}{path_of(click_id)}":
+            self.clicks.passed.add(click_id)
+        else:
+            self.clicks.wrong.append(answer.raw.decode("latin-1"))
+
+
+async def until(holds: Callable[[], bool], seconds: float) -> bool:
+    """Whether it came to hold in time. For what gives no event."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not holds():
+                await asyncio.sleep(0.05)
+    return holds()
+
+
+async def to_appsflyer(received, _reader, writer) -> AsyncIterator[None]:
+    """A route of the ad stack: redirects every path to the attribution link of the same path."""
+    location = f"Location: https://{APPSFLYER}{received.target}"
+    writer.write(f"HTTP/1.1 302 Found\r\n{location}\r\nContent-Length: 0\r\n\r\n".encode())
+
+
+def pending(folder: Path, *, dead: bool | None = False) -> int:
+    """How many calls the outbox of a host holds: pending, dead, or (None) both."""
+    outbox = Outbox.open(folder / "outbox.db", SystemClock())
+    try:
+        return len(list(outbox.rows(dead=dead)))
+    finally:
+        outbox.close()
+
+
+def report(what: str, **figures: object) -> None:
+    """A line of `make reliability`; pytest shows it only when asked."""
+    print(f"\nfigures: {what}:", *(f"{name}={value}" for name, value in figures.items()))  # noqa: T201

@@ -1,0 +1,177 @@
+"""AppsFlyer's bad days: users never notice, and what was stored arrives when it is over (design §6)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+from e2e.certificates import Authority, server_context
+from e2e.faulty import FaultyAppsFlyer
+from e2e.load import Clicks, Load, pending, report, to_appsflyer, until
+from e2e.processes import start_sidecar
+
+OUTAGE = 10.0
+"""Seconds."""
+RECOVERY_RATE = 20
+RULES = """
+version: 1
+partner: NetworkA
+delivery: {{endpoint: "{scheme}://localhost:{port}", timeout: 1s, recovery_rate: {rate}}}
+rules: [{{name: games, match: {{app: "com.example.*"}}}}]
+"""
+
+
+@dataclass(slots=True)
+class Day:
+    """One outage from before its beginning to after its end."""
+
+    clicks: Clicks
+    passed_before: int
+    passed_during: int
+    passed_after: int
+    appsflyer: FaultyAppsFlyer
+    late: list[float]
+    """When each call that had failed at first was accepted, in order."""
+    left: int
+    log: str
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def days(tmp_path_factory, ads, authority):
+    """All outages at the same time, each with a sidecar and an AppsFlyer of its own."""
+    ads.routes["*"] = to_appsflyer
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(authority.ca))
+        stories = [_live(fault, tmp_path_factory.mktemp(fault), ads, authority) for fault in FaultyAppsFlyer.FAULTS]
+        days = dict(zip(FaultyAppsFlyer.FAULTS, await asyncio.gather(*stories), strict=True))
+    for fault, day in days.items():
+        report(
+            f"AppsFlyer {fault} for {OUTAGE:g} s",
+            clicks=len(day.clicks.direct | day.clicks.passed),
+            faults="1 outage",
+            direct=len(day.clicks.direct),
+            lost=len(day.clicks.direct - set(day.appsflyer.accepted)),
+            twice=sum(times - 1 for times in day.appsflyer.accepted.values()),
+            dead=day.left,
+            passed=len(day.clicks.passed),
+            recovered=len(day.late),
+        )
+    return days
+
+
+async def _live(fault, folder, ads, authority) -> Day:
+    appsflyer = FaultyAppsFlyer()
+    is_tls = fault == "certificate"
+    good = server_context(authority.sign("localhost")) if is_tls else None
+    await appsflyer.start(good)
+    rules = folder / "rules.yaml"
+    rules.write_text(RULES.format(scheme="https" if is_tls else "http", port=appsflyer.port, rate=RECOVERY_RATE))
+    host = await start_sidecar(f"http://127.0.0.1:{ads.port}", rules, folder)
+    load = Load(f"{fault}-")
+    running = asyncio.create_task(load.run(host.port, connections=2, rate=20))
+    try:
+        await asyncio.sleep(2)
+        passed_before = len(load.clicks.passed)
+        await _begin(appsflyer, fault, authority)
+        await asyncio.sleep(OUTAGE)
+        passed_during = len(load.clicks.passed) - passed_before
+        tried_before_the_end = set(appsflyer.seen) | (load.clicks.direct - set(appsflyer.accepted))
+        late_ids = tried_before_the_end - set(appsflyer.accepted)
+        await _end(appsflyer, good)
+        await until(lambda: set(appsflyer.accepted) >= late_ids and pending(folder) == 0, 30)
+        passed_then = len(load.clicks.passed)
+        await asyncio.sleep(1)
+        passed_after = len(load.clicks.passed) - passed_then
+    finally:
+        load.stop()
+        await running
+    await until(lambda: pending(folder) == 0, 10)
+    await host.process.stop()
+    await appsflyer.stop()
+    late = sorted(appsflyer.when[click_id] for click_id in late_ids if click_id in appsflyer.when)
+    left = pending(folder, dead=None)
+    (folder / "log.txt").write_text(host.log.text)
+    return Day(load.clicks, passed_before, passed_during, passed_after, appsflyer, late, left, host.log.text)
+
+
+async def _begin(appsflyer: FaultyAppsFlyer, fault: str, authority: Authority) -> None:
+    if fault in {"refuse", "certificate"}:
+        await appsflyer.stop()
+    if fault == "certificate":
+        folder = authority.folder / "stranger"
+        folder.mkdir()
+        stranger = server_context(Authority.make(folder).sign("localhost"))
+        await appsflyer.start(stranger, appsflyer.port)
+    appsflyer.fault = fault
+
+
+async def _end(appsflyer: FaultyAppsFlyer, tls) -> None:
+    if appsflyer.fault in {"refuse", "certificate"}:
+        if appsflyer.fault == "certificate":
+            await appsflyer.stop()
+        await appsflyer.start(tls, appsflyer.port)
+    appsflyer.fault = None
+
+
+@pytest.fixture(params=FaultyAppsFlyer.FAULTS)
+def day(request, days) -> Day:
+    return days[request.param]
+
+
+def test_users_never_see_an_error(day):
+    """Every answer is the store or the original link."""
+    assert ([], set()) == (day.clicks.wrong, day.clicks.cut)
+
+
+def test_users_never_wait(day):
+    """No answer takes a second, however AppsFlyer fails."""
+    assert day.clicks.slowest < 1.0
+
+
+def test_clicks_pass_while_it_is_down(day):
+    """The breaker opens, and most clicks of the outage take the old way."""
+    assert day.passed_during > 100
+
+
+def test_clicks_go_direct_before_and_after(day):
+    """Without a fault nothing passes."""
+    assert (0, 0) == (day.passed_before, day.passed_after)
+
+
+def test_everything_stored_is_delivered(day):
+    """Every user who was sent to the store is accounted for at AppsFlyer."""
+    assert set() == day.clicks.direct - set(day.appsflyer.accepted)
+
+
+def test_a_click_that_passed_is_never_sent(day):
+    """Passing and sending would count the click twice."""
+    assert set() == day.clicks.passed & set(day.appsflyer.seen)
+
+
+def test_nothing_comes_twice(day):
+    """No click is accepted by AppsFlyer more than once."""
+    assert {} == {name: times for name, times in day.appsflyer.accepted.items() if times > 1}
+
+
+def test_something_had_to_be_recovered(day):
+    """The outage left stored calls behind, or this test would prove nothing."""
+    assert len(day.late) >= 5
+
+
+def test_recovery_is_paced(day):
+    """In no second more stored calls are sent again than the cap allows, with one tick's worth on top."""
+    busiest = max(sum(1 for at in day.late if begin <= at < begin + 1) for begin in day.late)
+
+    assert busiest <= RECOVERY_RATE * 1.1 + 1
+
+
+def test_nothing_is_left(day):
+    """In the end the outbox is empty: no pending call, no dead letter."""
+    assert day.left == 0
+
+
+def test_the_log_shows_no_failure_of_ours(day):
+    """An outage is no exception."""
+    assert "Traceback" not in day.log

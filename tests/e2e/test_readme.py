@@ -1,0 +1,128 @@
+"""Every command of the README does what the README says."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from e2e.clients import Answer, get
+from e2e.needs import need
+from e2e.processes import ROOT, Host, Process, free_port, listening
+from e2e.scenes import link_of, new_id, play
+from e2e.standins import WAIT
+
+README = (ROOT / "README.md").read_text()
+BIN = Path(sys.executable).parent
+
+
+def commands() -> list[str]:
+    """Each line of each shell block, without its comment."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    return [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+COMMANDS = commands()
+MAKE = [command for command in COMMANDS if command.startswith("make ")]
+HOSTS = [command for command in COMMANDS if re.match(r"storehop run|mitm", command)]
+OTHERS = [command for command in COMMANDS if command not in {*MAKE, *HOSTS}]
+
+
+def test_the_readme_has_commands():
+    """The blocks were found: none of the lists below is empty by mistake."""
+    assert (True, True, True) == (len(MAKE) >= 3, len(HOSTS) >= 5, len(OTHERS) >= 5)
+
+
+@pytest.mark.parametrize("command", MAKE)
+def test_make_knows_the_target(command):
+    """The target exists, and what it would run can be worked out."""
+    ran = subprocess.run([need("make"), "--dry-run", *shlex.split(command)[1:]], cwd=ROOT, check=False)
+
+    assert ran.returncode == 0
+
+
+@pytest.mark.parametrize("command", OTHERS)
+def test_a_command_that_ends_succeeds(command, tmp_path):
+    """It exits with 0 and says something, on a state folder that has an empty outbox."""
+    from storehop.deliver.clock import SystemClock  # noqa: PLC0415
+    from storehop.deliver.outbox import Outbox  # noqa: PLC0415
+
+    Outbox.open(tmp_path / "storehop" / "outbox.db", SystemClock()).close()
+    program, *arguments = shlex.split(command)
+    ran = subprocess.run(
+        [sys.executable, "-m", program, *arguments],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT / "addon"), "XDG_STATE_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        check=False,
+    )
+
+    assert (0, True) == (ran.returncode, len(ran.stdout) > 0)
+
+
+def test_the_demo_shows_the_s2s_click():
+    """`make demo` runs the demo, which ends well and shows what AppsFlyer received."""
+    ran = subprocess.run([sys.executable, "-m", "storehop", "demo"], capture_output=True, text=True, check=False)
+
+    assert (0, 2) == (ran.returncode, ran.stdout.count("AppsFlyer received"))
+
+
+@pytest.mark.parametrize("command", [command for command in HOSTS if "--mode regular" not in command])
+async def test_a_host_answers_clicks(command, start, ads, rules, tmp_path, appsflyer):
+    """Started as the README says, but for ports, folders and rules, it sends a click to its store."""
+    host = await start(_start, command, f"http://127.0.0.1:{ads.port}", rules, tmp_path)
+
+    def ask(click_id: str) -> Awaitable[Answer]:
+        return get(host.port, ads.redirect(link_of(click_id)))
+
+    click_id, answer = await _first_direct(ask)
+    await appsflyer.next_click()
+
+    assert play(click_id) == answer.location
+
+
+@pytest.mark.parametrize("command", [command for command in HOSTS if "--mode regular" in command])
+async def test_a_forward_proxy_answers_clicks(command, start, rules, tmp_path, appsflyer):
+    """Started as the README says, a forward proxy answers a click itself."""
+    host = await start(_start, command, "", rules, tmp_path)
+
+    def ask(click_id: str) -> Awaitable[Answer]:
+        return get(host.port, link_of(click_id).replace("https://", "http://"), host="app.appsflyer.com")
+
+    click_id, answer = await _first_direct(ask)
+    await appsflyer.next_click()
+
+    assert play(click_id) == answer.location
+
+
+async def _first_direct(ask: Callable[[str], Awaitable[Answer]]) -> tuple[str, Answer]:
+    """The first click that does not pass: mitmproxy's tools listen a moment before their addons run."""
+    async with asyncio.timeout(WAIT):
+        while True:
+            answer = await ask(click_id := new_id())
+            if answer.location and "appsflyer.com" not in answer.location:
+                return click_id, answer
+
+
+async def _start(command: str, upstream: str, rules: Path, folder: Path) -> Host:
+    port = free_port()
+    program, *arguments = shlex.split(command.replace("http://legacy:8000", upstream))
+    if program == "storehop":
+        arguments = [str(rules) if part == "rules/storehop.yaml" else part for part in arguments]
+        own = ["--listen", f"127.0.0.1:{port}", "--state", folder, "--admin", "off", "--drain", "0"]
+        process = await Process.start(sys.executable, "-m", program, *arguments, *own)
+    else:
+        options = {"confdir": folder, "storehop_rules": rules, "storehop_outbox": folder / "outbox.db"}
+        own = [part for name, value in options.items() for part in ("--set", f"{name}={value}")]
+        if program == "mitmweb":
+            own += ["--no-web-open-browser", "--web-port", str(free_port())]
+        arguments = [str(ROOT / part) if part == "addon/entry.py" else part for part in arguments]
+        command_line = [BIN / program, *arguments, "--listen-port", str(port), *own]
+        process = await Process.start(*command_line, terminal=program == "mitmproxy")
+    await listening(port, process)
+    return Host(port, process, folder)
