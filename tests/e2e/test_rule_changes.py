@@ -162,8 +162,10 @@ async def test_a_new_endpoint_counts(sidecar):
 
     await get(sidecar.world.port, sidecar.world.ads.redirect(link_of(click_id)))
 
-    assert click_id == dict((await other.next_click()).params)["clickid"]
+    received = await other.next_click()
     await other.stop()
+    await sidecar.write(RULES)
+    assert click_id == dict(received.params)["clickid"]
 
 
 async def test_sighup_reloads(sidecar):

@@ -110,7 +110,7 @@ async def test_a_redirect_of_appsflyer_is_not_followed(world):
     try:
         await get(world.port, world.ads.redirect(link_of(new_id())))
         await world.appsflyer.next_click()
-        await world.host.log.saw("s2s refused with 302", since=before)
+        await world.host.log.saw("s2s given up: redirect_not_honoured (302)", since=before)
     finally:
         world.appsflyer.answer = response("200 OK")
     click_id = new_id()
@@ -134,18 +134,42 @@ async def test_cookies_of_appsflyer_are_not_kept(world):
     assert [] == (await world.appsflyer.next_click()).all("Cookie")
 
 
-@pytest.mark.parametrize("status", ["404 Not Found", "500 Internal Server Error", "204 No Content"])
-async def test_what_appsflyer_answers_is_nothing_to_the_user(world, status):
-    """Whatever AppsFlyer answers, the user goes to the store."""
-    click_id = new_id()
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("204 No Content", "s2s delivered: 204"),
+        ("404 Not Found", "s2s given up: rejected (404)"),
+    ],
+)
+async def test_what_appsflyer_answers_is_nothing_to_the_user(world, status, said):
+    """Whatever AppsFlyer answers, the user goes to the store; the log says what became of the call."""
+    click_id, before = new_id(), len(world.host.log.text)
     world.appsflyer.answer = response(status)
     try:
         answer = await get(world.port, world.ads.redirect(link_of(click_id)))
         await world.appsflyer.next_click()
+        await world.host.log.saw(said, since=before)
     finally:
         world.appsflyer.answer = response("200 OK")
 
     assert play(click_id) == answer.location
+
+
+async def test_a_call_that_failed_comes_again_as_it_was(world):
+    """A call that AppsFlyer answered with 503 comes a second time: the same bytes, and no third time."""
+    world.appsflyer.answer = response("503 Service Unavailable")
+    try:
+        await get(world.port, world.ads.redirect(link_of(new_id())))
+        first = await world.appsflyer.next_click()
+    finally:
+        world.appsflyer.answer = response("200 OK")
+    second = await world.appsflyer.next_click()
+    click_id = new_id()
+
+    await get(world.port, world.ads.redirect(link_of(click_id)))
+
+    assert first.head == second.head
+    assert {click_id} == await arrived(world.appsflyer, 1)
 
 
 async def test_many_users_at_once(world):
