@@ -168,6 +168,23 @@ async def test_a_new_endpoint_counts(sidecar):
     assert click_id == dict(received.params)["clickid"]
 
 
+async def test_a_new_concurrency_counts(sidecar):
+    """No more calls are open at the same time than the changed rules allow."""
+    appsflyer = sidecar.world.appsflyer
+    await sidecar.write(RULES.replace('{appsflyer}"', '{appsflyer}", concurrency: 2'))
+    appsflyer.hold()
+
+    for _ in range(4):
+        await get(sidecar.world.port, sidecar.world.ads.redirect(link_of(new_id())))
+    for _ in range(4):
+        await appsflyer.next_click()
+        appsflyer.release(1)
+    appsflyer.unhold()
+
+    await sidecar.write(RULES)
+    assert 2 == appsflyer.most_open
+
+
 async def test_sighup_reloads(sidecar):
     """SIGHUP makes `storehop run` read its rules, changed or not, and it runs on."""
     before = len(sidecar.world.host.log.text)
