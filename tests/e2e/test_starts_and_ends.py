@@ -48,7 +48,8 @@ def arguments(tmp_path, module_rules):
 
 def usual(folder, rules):
     listen = f"127.0.0.1:{free_port()}"
-    return {"--upstream": UPSTREAM, "--rules": rules, "--listen": listen, "--state": folder / "state"}
+    own = {"--listen": listen, "--state": folder / "state", "--admin": "off"}
+    return {"--upstream": UPSTREAM, "--rules": rules, **own}
 
 
 async def refused(arguments):
