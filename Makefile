@@ -18,7 +18,8 @@ test: $(READY) ## the whole test suite, against real processes on loopback
 
 reliability: $(READY) ## the figures of the README's reliability table
 	@$(BIN)/python -m pytest -q -s tests/e2e/test_kill.py tests/e2e/test_outage.py tests/e2e/test_shared_outbox.py \
-	  | grep --only-matching 'figures: .*'
+	  > .venv/reliability.log || { tail -n 40 .venv/reliability.log; exit 1; }
+	@grep --only-matching 'figures: .*' .venv/reliability.log
 
 check: $(READY) ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -110,7 +110,7 @@ async def test_a_redirect_of_appsflyer_is_not_followed(world):
     try:
         await get(world.port, world.ads.redirect(link_of(new_id())))
         await world.appsflyer.next_click()
-        await world.host.log.saw("s2s given up: redirect_not_honoured (302)", since=before)
+        await world.host.log.saw("reason=redirect_not_honoured", since=before)
     finally:
         world.appsflyer.answer = response("200 OK")
     click_id = new_id()
@@ -137,8 +137,8 @@ async def test_cookies_of_appsflyer_are_not_kept(world):
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        ("204 No Content", "s2s delivered: 204"),
-        ("404 Not Found", "s2s given up: rejected (404)"),
+        ("204 No Content", "outcome=204"),
+        ("404 Not Found", "reason=rejected"),
     ],
 )
 async def test_what_appsflyer_answers_is_nothing_to_the_user(world, status, said):

@@ -149,7 +149,7 @@ async def test_the_end_waits_for_calls_under_way(kind, launch):
     world.appsflyer.unhold()
 
     assert (play(click_id), 0) == (answer.location, await world.host.process.ended())
-    assert (True, False) == ("s2s delivered: 200" in world.host.log.text, "Traceback" in world.host.log.text)
+    assert (True, False) == ("outcome=200" in world.host.log.text, "Traceback" in world.host.log.text)
 
 
 async def test_a_second_one_is_refused_and_the_first_goes_on(launch, arguments):

@@ -145,14 +145,22 @@ async def test_clicks_at_the_same_moment_are_one(duplicates):
     assert len(act.taken) == 1
 
 
-async def test_a_pass_is_not_remembered(duplicates):
-    """A click that could not be taken passes, and the next one is tried again."""
+async def test_a_pass_is_remembered(duplicates):
+    """A click that had to pass passes again: AppsFlyer has counted it by the old redirect."""
     act = Act(Pass(Reason.OUTBOX_DOWN))
-    first = await duplicates.once(click(), direct(), act)
-    second = await duplicates.once(click(), direct(), act)
+    answers = [await duplicates.once(click(), direct(), act) for _ in range(2)]
 
-    assert Pass(Reason.OUTBOX_DOWN) == first
-    assert direct() == second
+    assert [Pass(Reason.OUTBOX_DOWN)] * 2 == answers
+    assert 1 == len(act.taken)
+
+
+async def test_a_pass_is_forgotten_after_the_window(duplicates, clock):
+    """Later the same link is another click."""
+    act = Act(Pass(Reason.S2S_DOWN))
+    await duplicates.once(click(), direct(), act)
+    clock.now += WINDOW
+
+    assert direct() == await duplicates.once(click(), direct(), act)
 
 
 async def test_a_pass_is_the_answer_of_everyone_who_waits(duplicates):
@@ -166,25 +174,37 @@ async def test_a_pass_is_the_answer_of_everyone_who_waits(duplicates):
     assert [Pass(Reason.OUTBOX_DOWN)] * 2 == await asyncio.gather(*waiting)
 
 
-async def test_a_failure_is_not_remembered(duplicates):
-    """A click whose taking failed raises, and the next one is tried again."""
+async def test_a_failure_is_a_pass_that_is_remembered(duplicates):
+    """A click whose taking failed raises, which lets it pass; the next one passes too."""
     act = Act(OSError("disk full"))
     with pytest.raises(OSError, match="disk full"):
         await duplicates.once(click(), direct(), act)
 
-    assert direct() == await duplicates.once(click(), direct(), act)
+    assert Pass(Reason.ERROR) == await duplicates.once(click(), direct(), act)
 
 
-async def test_a_failure_reaches_everyone_who_waits(duplicates):
-    """A click that waits for one that fails fails too: it passes, and is never left waiting."""
+async def test_whoever_waits_for_a_failure_passes(duplicates):
+    """A click that waits for one that fails passes, and is never left waiting."""
     act = Act(OSError("disk full"))
     act.may.clear()
     waiting = [asyncio.create_task(duplicates.once(click(), direct(), act)) for _ in range(2)]
     await asyncio.sleep(0)
     act.may.set()
-    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    failed, passed = await asyncio.gather(*waiting, return_exceptions=True)
 
-    assert [OSError, OSError] == [type(answer) for answer in answers]
+    assert OSError is type(failed)
+    assert Pass(Reason.ERROR) == passed
+
+
+async def test_whoever_waits_for_a_cancelled_click_passes(duplicates):
+    """The end of the first click's connection is not the end of the second one's."""
+    act = Act()
+    act.may.clear()
+    first, second = (asyncio.create_task(duplicates.once(click(), direct(), act)) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+
+    assert Pass(Reason.ERROR) == await second
 
 
 async def test_a_waiting_click_that_goes_away_does_not_end_the_first(duplicates):

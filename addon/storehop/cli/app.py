@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from storehop.assets import ASSETS, asset
 from storehop.cli import check as checking
 from storehop.cli import demo as showing
 from storehop.cli import explain as explaining
+from storehop.cli import healthcheck as asking
 from storehop.cli import outbox as stored
 from storehop.cli import run as running
 from storehop.cli.fail import fail
@@ -27,6 +29,11 @@ app = typer.Typer(
 )
 
 Rules = Annotated[Path, typer.Option("--rules", metavar="PATH", help="Rule file, or a folder of them.")]
+
+
+class LogFormat(StrEnum):
+    TEXT = "text"
+    JSON = "json"
 
 
 def _version(wanted: bool) -> None:
@@ -55,7 +62,7 @@ def run(
     listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where clients come in.")] = "127.0.0.1:8080",
     admin: Annotated[
         str,
-        typer.Option(metavar="HOST:PORT|off", help="Where /healthz and /readyz answer."),
+        typer.Option(metavar="HOST:PORT|off", help="Where /healthz, /readyz and /metrics answer."),
     ] = "127.0.0.1:9321",
     outbox: Annotated[
         Path | None,
@@ -65,6 +72,11 @@ def run(
         float,
         typer.Option(metavar="SECONDS", min=0, help="How long SIGTERM lets new clients in."),
     ] = 5.0,
+    log_format: Annotated[LogFormat, typer.Option(help="For people, or a JSON object a line.")] = LogFormat.TEXT,
+    log_personal_data: Annotated[
+        bool,
+        typer.Option("--log-personal-data", help="Log links, addresses and User-Agents too."),
+    ] = False,
     tls_cert: Annotated[
         Path | None,
         typer.Option(metavar="PEM", help="Certificate chain and key, to speak TLS and HTTP/2 with clients."),
@@ -86,6 +98,8 @@ def run(
         admin=admin,
         outbox=outbox,
         drain=drain,
+        log_json=log_format is LogFormat.JSON,
+        log_personal_data=log_personal_data,
         tls_cert=tls_cert,
         upstream_ca=upstream_ca,
         state=state,
@@ -120,6 +134,17 @@ def explain(
 def demo() -> None:
     """A click before and after, hop by hop: stand-ins for ad stack and AppsFlyer on this machine."""
     showing.demo()
+
+
+@app.command()
+def healthcheck(
+    admin: Annotated[
+        str,
+        typer.Option(metavar="HOST:PORT", help="Where the admin endpoints of a running storehop are."),
+    ] = "127.0.0.1:9321",
+) -> None:
+    """Exit 0 when a running storehop is ready, else 1: for containers."""
+    asking.healthcheck(admin)
 
 
 @app.command()

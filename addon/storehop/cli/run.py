@@ -8,6 +8,7 @@ from pathlib import Path
 
 from storehop.cli.check import load_or_fail
 from storehop.cli.fail import fail
+from storehop.observe.admin import parse_address
 from storehop.state import outbox_path, state_folder
 
 LAST_PORT = 65535
@@ -21,6 +22,8 @@ def run(
     admin: str,
     outbox: Path | None,
     drain: float,
+    log_json: bool,
+    log_personal_data: bool,
     tls_cert: Path | None,
     upstream_ca: Path | None,
     state: Path | None,
@@ -48,6 +51,8 @@ def run(
                 outbox=outbox or outbox_path(_state(state)),
                 admin=admin,
                 drain=drain,
+                log_json=log_json,
+                log_personal_data=log_personal_data,
                 tls_cert=tls_cert,
                 upstream_ca=upstream_ca,
             ),
@@ -70,10 +75,10 @@ def _upstream(text: str) -> str:
 
 
 def _address(option: str, text: str) -> tuple[str, int]:
-    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]*)):(\d{1,5})", text)
-    if found is None or int(found[3]) > LAST_PORT:
-        fail(f"{option} {text!r}: expected HOST:PORT such as 0.0.0.0:8080 or [::]:8080", 2)
-    return found[1] or found[2], int(found[3])
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        fail(f"{option} {text!r}: {error}", 2)
 
 
 def _check_certificate(file: Path) -> None:

@@ -24,6 +24,7 @@ _MACRO = re.compile(r"\$?\{.*\}|\[.*\]|#.*#", re.DOTALL)
 
 APP_STORE_ID = re.compile(r"id\d{6,12}")
 PACKAGE = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)+", re.ASCII)
+LONGEST_PACKAGE = 255
 _CHANNEL = re.compile(r"[\w.-]{1,100}", re.ASCII)
 _TEMPLATE = re.compile(r"[A-Za-z0-9]{4,10}")
 
@@ -143,6 +144,8 @@ def is_app_id(text: str) -> bool:
     if APP_STORE_ID.fullmatch(text):
         return True
     package, dash, channel = text.partition("-")
+    if len(package) > LONGEST_PACKAGE:
+        return False
     return PACKAGE.fullmatch(package) is not None and (not dash or _CHANNEL.fullmatch(channel) is not None)
 
 

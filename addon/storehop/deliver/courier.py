@@ -12,8 +12,8 @@ import logging
 import math
 import random
 import uuid
-from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
 from storehop.deliver.breaker import Breaker
 from storehop.deliver.clock import Clock
@@ -25,7 +25,10 @@ from storehop.model import (
     Claim,
     Dead,
     DeadReason,
+    Delivered,
     Delivery,
+    Failure,
+    Fault,
     OutboxCounts,
     Outcome,
     Reason,
@@ -40,8 +43,12 @@ logger = logging.getLogger(__name__)
 
 MAX_PENDING = 10_000
 """Calls in memory; above it clicks pass."""
+PATIENCE = 1.0
+"""Seconds that a user waits for the disk."""
 LEASE_MARGIN = 1.0
 """Seconds that a lease is longer than a call may take."""
+DEAD_LETTER = 2048
+"""Bytes of a dead letter, about: a URL of 2,000 characters is a long one."""
 TICK = 0.1
 """Seconds between two looks at the outbox while there is something to send again."""
 IDLE = 1.0
@@ -56,11 +63,18 @@ class NotAcceptedError(Exception):
         self.reason = reason
 
 
-class Courier:
-    """Delivers accepted calls, at most `delivery.concurrency` at a time.
+class Watcher(Protocol):
+    """Is told on the event loop what becomes of calls."""
 
-    `settled` is called on the event loop with what became of each attempt.
-    """
+    def settled(self, settled: Settled) -> None:
+        """One attempt is over."""
+
+    def expired(self, call_ids: list[str]) -> None:
+        """These calls got too old to be sent."""
+
+
+class Courier:
+    """Delivers accepted calls, at most `delivery.concurrency` at a time, and tells its watcher."""
 
     def __init__(
         self,
@@ -68,29 +82,32 @@ class Courier:
         writer: Writer,
         clock: Clock,
         delivery: Delivery,
-        settled: Callable[[Settled], None],
+        watcher: Watcher,
     ) -> None:
         self._sender = sender
         self._writer = writer
         self._clock = clock
-        self._settled = settled
+        self._watcher = watcher
         self._holder = str(uuid.uuid4())
         self._breakers: dict[str, Breaker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._unsaved: dict[str, tuple[Claim, Verdict, str | None]] = {}
         self._next_due = math.inf
         self._wake = asyncio.Event()
+        self._storing = 0
         self._is_closing = False
         self.counts = OutboxCounts(0, 0, None)
         self._counted_at = -math.inf
-        self.configure(delivery)
+        self._delivery = delivery
+        self._slots = asyncio.Semaphore(delivery.concurrency)
         self._recovery = asyncio.create_task(self._recover(), name="storehop recovery")
         self._recovery.add_done_callback(_report)
 
     def configure(self, delivery: Delivery) -> None:
         """Takes new settings; calls under way keep theirs."""
+        if delivery.concurrency != self._delivery.concurrency:
+            self._slots = asyncio.Semaphore(delivery.concurrency)
         self._delivery = delivery
-        self._slots = asyncio.Semaphore(delivery.concurrency)
 
     @property
     def fault(self) -> str | None:
@@ -106,25 +123,40 @@ class Courier:
 
         Raises NotAcceptedError: the click must pass, and nothing will be sent.
         """
-        if self._is_closing or self._writer.fault or len(self._tasks) >= MAX_PENDING:
+        if self._is_closing or self._writer.fault or len(self._tasks) + self._storing >= MAX_PENDING:
             raise NotAcceptedError(Reason.OUTBOX_DOWN)
         host = host_of(call.url)
         breaker = self._breaker(host)
         is_probe = breaker.is_open
         if not breaker.admit(self._clock.uptime()):
             raise NotAcceptedError(Reason.S2S_DOWN)
-        lease = self._lease()
+        self._start(await self._store(call, host), is_probe=is_probe)
+
+    async def _store(self, call: S2SCall, host: str) -> Claim:
+        """Commits the call. A disk that takes too long lets the click pass, and the call is taken back."""
+        lease = self._delivery.timeout + LEASE_MARGIN
+        self._storing += 1
         try:
-            claim = await self._writer.run(lambda outbox: outbox.add(call, host, self._holder, lease))
+            stored = self._writer.submit(lambda outbox: outbox.add(call, host, self._holder, lease))
+            return await asyncio.wait_for(asyncio.shield(stored), PATIENCE)
+        except TimeoutError:
+            stored.add_done_callback(self._take_back)
+            self._writer.hold_back(f"a commit took longer than {PATIENCE:g} s")
+            raise NotAcceptedError(Reason.OUTBOX_DOWN) from None
         except OutboxError as error:
             raise NotAcceptedError(Reason.OUTBOX_DOWN) from error
-        self._start(claim, is_probe=is_probe)
+        finally:
+            self._storing -= 1
+
+    def _take_back(self, stored: asyncio.Future[Claim]) -> None:
+        """Its click passed while it was being stored: it must never be sent."""
+        if not stored.cancelled() and stored.exception() is None:
+            claim = stored.result()
+            self._unsaved[claim.call.id] = (claim, Delivered(), None)
+            self._wake.set()
 
     def _breaker(self, host: str) -> Breaker:
         return self._breakers.setdefault(host, Breaker())
-
-    def _lease(self) -> float:
-        return self._delivery.timeout + LEASE_MARGIN
 
     # one call
 
@@ -150,6 +182,9 @@ class Courier:
                 logger.error("call %s can't be sent: %s", ready.call.id, error)  # noqa: TRY400  no traceback needed
                 await self._settle(ready, Dead(DeadReason.UNSENDABLE), None)
                 return
+            except Exception:  # a mistake of ours must spend an attempt, or it would be repeated without end
+                logger.exception("sending %s failed in our own code", ready.call.id)
+                outcome = Failure(Fault.PROTOCOL, maybe_sent=True)
         now = self._clock.uptime()
         self._breaker(claim.host).record(now, healthy=is_healthy(outcome))
         deadline = ready.born + delivery.max_age
@@ -167,29 +202,35 @@ class Courier:
         if now - claim.born >= delivery.max_age:
             await self._settle(claim, Dead(DeadReason.TOO_OLD), None)
             return None
-        if claim.lease_until - now >= delivery.timeout:
+        if claim.lease_until - now >= delivery.timeout + LEASE_MARGIN / 2:
             return claim
-        lease = self._lease()
+        lease = delivery.timeout + LEASE_MARGIN
         try:
             return await self._writer.run(lambda outbox: outbox.renew(claim, self._holder, lease))
         except OutboxError:
             return None  # the lease lapses, and the call is found again
 
     async def _settle(self, claim: Claim, verdict: Verdict, outcome: Outcome | None) -> None:
-        await self._save(claim, verdict, _in_words(outcome))
+        if not await self._save(claim, verdict, _in_words(outcome)):
+            logger.warning("the lease of click=%s was lost: whoever has it now decides", claim.call.id)
+            return
         age = self._clock.uptime() - claim.born
-        self._settled(Settled(claim.call, outcome, verdict, claim.attempt, age))
+        self._watcher.settled(Settled(claim.call, outcome, verdict, claim.attempt, age))
 
-    async def _save(self, claim: Claim, verdict: Verdict, last: str | None) -> None:
-        """Writes a verdict down; one that can't be written now stays in mind, and is tried again."""
+    async def _save(self, claim: Claim, verdict: Verdict, last: str | None) -> bool:
+        """Writes a verdict down. False: the lease was lost, and it does not count.
+
+        A verdict that can't be written now stays in mind, and is tried again.
+        """
         try:
-            await self._writer.run(lambda outbox: outbox.settle(claim, self._holder, verdict, last))
+            is_ours = await self._writer.run(lambda outbox: outbox.settle(claim, self._holder, verdict, last))
         except OutboxError:
             self._unsaved[claim.call.id] = (claim, verdict, last)
-            return
+            return True
         if isinstance(verdict, RetryAt):
             self._next_due = min(self._next_due, verdict.when)
             self._wake.set()
+        return is_ours
 
     async def _save_again(self) -> None:
         for call_id in list(self._unsaved):
@@ -225,9 +266,7 @@ class Courier:
         self._next_due = math.inf
         if self._writer.fault:
             await self._writer.check()
-            if self._writer.fault:
-                return 0
-        await self._save_again()
+        await self._save_again()  # under a fault too: what goes makes room
         await self._expire()
         sent = 0
         for host in self.open_breakers:
@@ -238,13 +277,16 @@ class Courier:
         return sent + len(claims)
 
     async def _expire(self) -> None:
-        """Gives up what is too old; once a second, sees how the outbox stands."""
+        """Gives up what is too old; once a second, sees how the outbox stands and keeps dead letters in bounds."""
         max_age, now = self._delivery.max_age, self._clock.uptime()
-        for call_id in await self._writer.run(lambda outbox: outbox.expire(max_age)):
-            logger.warning("s2s given up: too_old click=%s", call_id)
+        if expired := await self._writer.run(lambda outbox: outbox.expire(max_age)):
+            self._watcher.expired(expired)
         if now - self._counted_at >= IDLE:
             self._counted_at = now
             self.counts = await self._writer.run(Outbox.counts)
+            most = self._delivery.max_outbox // 2 // DEAD_LETTER
+            if self.counts.dead > most and (gone := await self._writer.run(lambda outbox: outbox.trim(most))):
+                logger.warning("deleted the %s oldest dead letters: they may fill half of max_outbox", gone)
 
     async def _probe(self, host: str) -> int:
         """One stored call asks whether an open breaker's host is back."""
@@ -260,7 +302,7 @@ class Courier:
     async def _claim(self, most: int, *, only: str = "", but: tuple[str, ...] = ()) -> list[Claim]:
         if most <= 0 or self._is_closing:
             return []
-        lease, holder = self._lease(), self._holder
+        lease, holder = self._delivery.timeout + LEASE_MARGIN, self._holder
         claims, due = await self._writer.run(
             lambda outbox: (outbox.claim(most, holder, lease, only=only, but=but), outbox.next_due()),
         )
@@ -286,6 +328,7 @@ class Courier:
             _, late = await asyncio.wait(self._tasks, timeout=grace)
             for task in late:
                 task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
         await self._save_again()
         await self._writer.close()
         await self._sender.close()

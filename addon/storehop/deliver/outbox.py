@@ -59,8 +59,8 @@ _MIGRATIONS = (
         CHECK ((state = 'dead') OR (dead_at IS NULL AND reason IS NULL))
     ) STRICT;
     CREATE INDEX calls_due ON calls (due_at) WHERE state = 'due';
-    CREATE INDEX calls_leased ON calls (lease_until) WHERE state = 'leased';
     CREATE INDEX calls_alive ON calls (born) WHERE state <> 'dead';
+    CREATE INDEX calls_dead ON calls (dead_at) WHERE state = 'dead';
     CREATE TABLE machine (boot_id TEXT NOT NULL, probe BLOB) STRICT;
     INSERT INTO machine (boot_id) VALUES ('');
     """,
@@ -75,6 +75,9 @@ class OutboxError(Exception):
 
 class CorruptOutboxError(OutboxError):
     """The file is no outbox any more."""
+
+    inode: int | None = None
+    """Which file that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +139,10 @@ class Outbox:
                 outbox = cls(db, clock, inode)
                 outbox._migrate()
                 outbox._meet_machine()
-            except BaseException:
+            except BaseException as error:
                 db.close()
+                if isinstance(error, CorruptOutboxError):
+                    error.inode = inode
                 raise
             return outbox
 
@@ -178,7 +183,9 @@ class Outbox:
         """
         now = self._clock.uptime()
         found = self._db.execute(
-            "SELECT id FROM calls WHERE ((state = 'due' AND due_at <= ?) OR (state = 'leased' AND lease_until <= ?))"
+            # From the newest on, as far as it takes: sorting all that is due would hold up new clicks.
+            "SELECT id FROM calls INDEXED BY calls_alive WHERE state <> 'dead'"
+            " AND ((state = 'due' AND due_at <= ?) OR (state = 'leased' AND lease_until <= ?))"
             " AND (? = '' OR host = ?) AND host NOT IN (SELECT value FROM json_each(?))"
             " ORDER BY born DESC LIMIT ?",
             (now, now, only, only, json.dumps(but), limit),
@@ -269,11 +276,18 @@ class Outbox:
 
     # health
 
+    def trim(self, most: int) -> int:
+        """Deletes the oldest dead letters beyond `most`, so that they leave room for clicks. Returns how many."""
+        done = self._db.execute(
+            "DELETE FROM calls WHERE state = 'dead' AND id IN (SELECT id FROM calls INDEXED BY calls_dead"
+            " WHERE state = 'dead' ORDER BY dead_at DESC LIMIT -1 OFFSET ?)",
+            (most,),
+        )
+        return done.rowcount
+
     def counts(self) -> OutboxCounts:
-        pending, dead, oldest = self._db.execute(
-            "SELECT count(*) FILTER (WHERE state <> 'dead'), count(*) FILTER (WHERE state = 'dead'),"
-            " min(born) FILTER (WHERE state <> 'dead') FROM calls",
-        ).fetchone()
+        pending, oldest = self._db.execute("SELECT count(*), min(born) FROM calls WHERE state <> 'dead'").fetchone()
+        (dead,) = self._db.execute("SELECT count(*) FROM calls WHERE state = 'dead'").fetchone()
         return OutboxCounts(pending, dead, None if oldest is None else max(0.0, self._clock.uptime() - oldest))
 
     def next_due(self) -> float:
@@ -298,12 +312,16 @@ class Outbox:
                 self._db.execute(f"PRAGMA user_version = {number}")
 
     def _meet_machine(self) -> None:
-        """After a reboot uptimes begin anew: no lease holds any more, and ages go by the wall clock."""
-        boot_id = self._clock.boot_id()
+        """After a reboot uptimes begin anew: no lease holds any more, and ages go by the wall clock.
+
+        A call that was stored later than now tells of a reboot as well, where the machine has no boot id.
+        """
+        boot_id, now, wall = self._clock.boot_id(), self._clock.uptime(), self._clock.wall()
         with self.transaction():
-            if self._db.execute("SELECT boot_id FROM machine").fetchone()[0] == boot_id:
+            (known,) = self._db.execute("SELECT boot_id FROM machine").fetchone()
+            (newest,) = self._db.execute("SELECT max(born) FROM calls WHERE state <> 'dead'").fetchone()
+            if known == boot_id and (newest is None or newest <= now):
                 return
-            now, wall = self._clock.uptime(), self._clock.wall()
             self._db.execute("UPDATE machine SET boot_id = ?", (boot_id,))
             self._db.execute(
                 "UPDATE calls SET born = ? - max(0.0, ? - created_at), due_at = ?, state = 'due', holder = NULL,"
@@ -328,8 +346,13 @@ def _statements(script: str) -> Iterator[str]:
     return (statement for part in script.split(";") if (statement := part.strip()))
 
 
-def set_aside(path: Path) -> Path:
-    """Moves a corrupt outbox out of the way, with its side files; nothing is deleted. Returns where it lies now."""
+def set_aside(path: Path, inode: int | None = None) -> Path | None:
+    """Moves a corrupt outbox out of the way, with its side files; nothing is deleted. Returns where it lies now.
+
+    None where the file of that name is not the one that was found corrupt: another process was first.
+    """
+    if inode is not None and inode_of(path) != inode:
+        return None
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
     aside = path.with_name(f"{path.name}.corrupt-{stamp}")
     with translated():

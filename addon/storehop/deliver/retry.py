@@ -12,6 +12,9 @@ BACKOFF = (0.25, 1.0, 3.0, 10.0, 30.0)
 JITTER = 0.2
 """Share by which a wait may be shorter or longer."""
 
+LAST_CHANCE = 1.0
+"""Seconds before a click is worth nothing in which it is not tried again."""
+
 _RETRIED_STATUSES = frozenset({408, 429})
 
 
@@ -48,10 +51,16 @@ def judge(outcome: Outcome, moment: Moment, *, retry_ambiguous: bool) -> Verdict
 
 
 def _again(moment: Moment, at_least: float) -> Verdict:
+    """The next step's time, but no later than the last chance; a Retry-After is never cut short.
+
+    One that asks for more than is left leaves the call in the outbox until it is too old.
+    """
+    last_chance = moment.deadline - LAST_CHANCE
+    if moment.now >= last_chance:
+        return Dead(DeadReason.TOO_OLD)
     step = BACKOFF[min(moment.attempt, len(BACKOFF)) - 1]
-    wait = max(step * (1 - JITTER + 2 * JITTER * moment.jitter), at_least)
-    when = moment.now + wait
-    return RetryAt(when) if when < moment.deadline else Dead(DeadReason.TOO_OLD)
+    wait = step * (1 - JITTER + 2 * JITTER * moment.jitter)
+    return RetryAt(max(min(moment.now + wait, last_chance), moment.now + at_least))
 
 
 def retry_after(text: str | None, wall: float) -> float:
@@ -62,7 +71,7 @@ def retry_after(text: str | None, wall: float) -> float:
         return float(text)
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - wall)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
 
 

@@ -7,6 +7,7 @@ tenth of the processor time (design §8).
 from __future__ import annotations
 
 import asyncio
+import logging
 from functools import lru_cache
 
 import httpx
@@ -14,8 +15,13 @@ import httpx
 from storehop.deliver.transport import ExactTransport, TLSError
 from storehop.model import Failure, Fault, Outcome, Reply, S2SCall
 
+logger = logging.getLogger(__name__)
+
 MAX_BODY = 64 * 1024
 """Bytes of an answer that are read to keep the connection usable; nothing in them matters."""
+
+DRAIN = 1.0
+"""Seconds that reading them may take."""
 
 # The most specific first. `maybe_sent` is whether the request can have reached AppsFlyer.
 FAULTS: tuple[tuple[type[httpx.TransportError], Fault, bool], ...] = (
@@ -63,14 +69,11 @@ class Sender:
         try:
             async with asyncio.timeout(timeout):
                 response = await self._transport.handle_async_request(request)
-                try:
-                    await _drain(response)
-                finally:
-                    await response.aclose()
         except TimeoutError:
             return Failure(Fault.READ_TIMEOUT, maybe_sent=True)
         except httpx.TransportError as error:
             return _failure(error)
+        await _drain(response)
         return Reply(response.status_code, response.headers.get("retry-after"))
 
     async def close(self) -> None:
@@ -78,11 +81,18 @@ class Sender:
 
 
 async def _drain(response: httpx.Response) -> None:
+    """Reads what is left, to keep the connection. The status has come: nothing here changes what it says."""
     size = 0
-    async for chunk in response.aiter_raw():
-        size += len(chunk)
-        if size > MAX_BODY:
-            return
+    try:
+        async with asyncio.timeout(DRAIN):
+            async for chunk in response.aiter_raw():
+                size += len(chunk)
+                if size > MAX_BODY:
+                    break
+    except (TimeoutError, httpx.TransportError) as error:
+        logger.debug("the body of an answer was cut: %r", error)
+    finally:
+        await response.aclose()
 
 
 def _failure(error: httpx.TransportError) -> Failure:

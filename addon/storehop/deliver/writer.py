@@ -50,13 +50,21 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="storehop outbox", daemon=True)
         self._thread.start()
 
-    async def run[T](self, step: Callable[[Outbox], T]) -> T:
-        """The step's result once it is committed. Raises OutboxError: then nothing of it happened."""
+    def submit[T](self, step: Callable[[Outbox], T]) -> asyncio.Future[T]:
+        """The step's result once it is committed; OutboxError: then nothing of it happened."""
         if self._is_closed:
             raise OutboxError("closed")
         job = _Job(step, self._loop.create_future())
         self._jobs.put(job)
-        return await job.future  # type: ignore[no-any-return]
+        return job.future
+
+    async def run[T](self, step: Callable[[Outbox], T]) -> T:
+        """As `submit`, awaited."""
+        return await self.submit(step)
+
+    def hold_back(self, fault: str) -> None:
+        """No more clicks until a check finds that the outbox takes them again."""
+        self._set_fault(fault)
 
     async def check(self) -> None:
         """Finds out whether the outbox takes clicks again; only this ends a fault."""
@@ -129,13 +137,15 @@ class Writer:
         if not isinstance(error, CorruptOutboxError):
             self._set_fault(str(error))
             return
+        inode = self._outbox.inode if self._outbox else error.inode
         self._drop()
         try:
-            aside = set_aside(self.path)
+            aside = set_aside(self.path, inode)
         except OutboxError as stuck:
             self._set_fault(f"it is corrupt and can't be set aside: {stuck}")
         else:
-            self._set_fault(f"it was corrupt ({error}) and lies in {aside} now")
+            where = f"lies in {aside} now" if aside else "was set aside by another process"
+            self._set_fault(f"it was corrupt ({error}) and {where}")
 
     def _drop(self) -> None:
         if self._outbox:

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from pathlib import Path
+from weakref import WeakSet
 
 from mitmproxy import command, ctx, exceptions, http
 from mitmproxy.addonmanager import Loader
@@ -20,18 +21,20 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from storehop.assets import asset
 from storehop.decide import device
-from storehop.decide.decision import decide
 from storehop.decide.rules import RuleSet
 from storehop.deliver.clock import SystemClock
-from storehop.deliver.courier import Courier, NotAcceptedError
+from storehop.deliver.courier import Courier
 from storehop.deliver.sender import Sender
 from storehop.deliver.writer import Writer
 from storehop.host import flows
+from storehop.host.desk import Desk
 from storehop.host.duplicates import Duplicates
 from storehop.host.ids import new_click_id
 from storehop.host.rules import LiveRules
-from storehop.model import Click, Dead, Decision, Delivered, Direct, Pass, Reason, Reply, RetryAt, Settled
+from storehop.model import Direct, Reason
 from storehop.observe.admin import AdminServer
+from storehop.observe.log import ClickLog
+from storehop.observe.metrics import Metrics
 from storehop.rulefile import RuleFileError
 from storehop.state import outbox_path
 
@@ -46,14 +49,15 @@ class Storehop:
 
     name = "storehop"
 
-    def __init__(self) -> None:
+    def __init__(self, click_log: ClickLog | None = None) -> None:
         self._rules: LiveRules | None = None
-        self._courier: Courier | None = None
-        self._duplicates: Duplicates | None = None
+        self._desk: Desk | None = None
+        self._metrics = Metrics()
+        self._click_log = click_log or ClickLog()
         self._admin: AdminServer | None = None
         self._is_upstream_down = False
         self._is_draining = False
-        self._in_flight: set[str] = set()
+        self._in_flight: WeakSet[http.HTTPFlow] = WeakSet()
         self._all_answered = asyncio.Event()
 
     # lifecycle
@@ -93,20 +97,25 @@ class Storehop:
             if self._rules:
                 self._rules.stop()
             self._rules = rules
-            self._use_rules(rules.current)
-            if self._courier:
+            if self._desk:
+                self._use_rules(rules.current)
                 rules.watch(self._use_rules)
 
     def running(self) -> None:
         if self._rules is None:
             return  # configure failed, and said so
         device.warm_up()
-        delivery = self._rules.current.delivery
-        clock = SystemClock()
+        delivery, clock = self._rules.current.delivery, SystemClock()
+        duplicates = Duplicates(asyncio.get_running_loop().time)
         writer = Writer(Path(ctx.options.storehop_outbox).expanduser(), clock, delivery)
-        self._duplicates = Duplicates(asyncio.get_running_loop().time)
-        self._courier = Courier(Sender.with_pool(), writer, clock, delivery, self._settled)
+        self._desk = desk = Desk(duplicates, self._metrics, self._click_log)
+        desk.courier = courier = Courier(Sender.with_pool(), writer, clock, delivery, desk)
         self._rules.watch(self._use_rules)
+        self._metrics.observe(
+            lambda: courier.counts,
+            lambda: len(courier.open_breakers),
+            lambda: self._rules.current.digest if self._rules else "",
+        )
         self._admin = self._open_admin(ctx.options.storehop_admin)
         logger.info("storehop: %s from %s", self._rules.summary(), self._rules.path)
 
@@ -115,16 +124,18 @@ class Storehop:
             self._rules.stop()
         if self._admin:
             self._admin.close()
-        courier, self._courier = self._courier, None
-        return asyncio.create_task(courier.close(GRACE)) if courier else None
+        if self._desk is None or self._desk.courier is None:
+            return None
+        courier, self._desk.courier = self._desk.courier, None
+        return asyncio.create_task(courier.close(GRACE))
 
     def _open_admin(self, address: str) -> AdminServer | None:
         if address == "off":
             return None
         try:
-            return AdminServer(address, self.unready)
-        except OSError as error:
-            logger.error("storehop's admin endpoints can't listen on %s: %s", address, error.strerror)  # noqa: TRY400
+            return AdminServer(address, self.unready, self._metrics.registry)
+        except (OSError, ValueError) as error:
+            logger.error("storehop_admin %s: %s", address, getattr(error, "strerror", None) or error)  # noqa: TRY400
             return None
 
     def unready(self) -> list[str]:
@@ -132,10 +143,11 @@ class Storehop:
         reasons = ["draining"] if self._is_draining else []
         if self._rules is None:
             reasons.append("rules: none could be loaded")
-        if self._courier is None:
+        courier = self._desk.courier if self._desk else None
+        if courier is None:
             reasons.append("outbox: closed")
-        elif self._courier.fault:
-            reasons.append(f"outbox: {self._courier.fault}")
+        elif courier.fault:
+            reasons.append(f"outbox: {courier.fault}")
         return reasons
 
     def drain(self) -> None:
@@ -149,15 +161,22 @@ class Storehop:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._all_answered.wait(), timeout)
 
+    @command.command("storehop.stats")  # type: ignore[untyped-decorator]
+    def stats(self) -> str:
+        """Clicks so far, and how soon AppsFlyer had them."""
+        return self._metrics.summary()
+
     @command.command("storehop.reload")  # type: ignore[untyped-decorator]
     def reload(self) -> None:
         """Read the rule files again, now."""
         if self._rules:
             self._rules.reload(self._use_rules)
 
-    def _use_rules(self, rules: RuleSet) -> None:
-        if self._courier:
-            self._courier.configure(rules.delivery)
+    def _use_rules(self, rules: RuleSet | None) -> None:
+        """Takes reloaded rules; None: they could not be used."""
+        self._metrics.reloaded(worked=rules is not None)
+        if rules and self._desk and self._desk.courier:
+            self._desk.courier.configure(rules.delivery)
 
     # hooks
 
@@ -165,9 +184,8 @@ class Storehop:
         if self._rules is None or not flow.live:
             return
         rules = self._rules.current
-        self._in_flight.add(flow.id)
-        if flow.request.method != "GET" or not rules.is_attribution_host(flows.target_host(flow)):
-            flow.request.stream = True  # what streams can't be answered by us any more, so a click never does
+        self._in_flight.add(flow)
+        flow.request.stream = True  # only where there is a body: a request without one can still be answered
         flows.add_forwarded_headers(flow, rules.proxies)
 
     async def request(self, flow: http.HTTPFlow) -> None:
@@ -175,6 +193,8 @@ class Storehop:
             return
         if not self._rules.current.is_attribution_host(flows.target_host(flow)):
             return
+        if flow.request.raw_content != b"":
+            return  # it had a body, which has gone upstream already: no click of a person's, and ours no more
         if direct := await self._meet(flow, flows.own_link(flow)):
             flow.response = flows.answer(direct)
 
@@ -199,7 +219,7 @@ class Storehop:
         self._answered(flow)
 
     def _answered(self, flow: http.HTTPFlow) -> None:
-        self._in_flight.discard(flow.id)
+        self._in_flight.discard(flow)
         if not self._in_flight:
             self._all_answered.set()
 
@@ -223,45 +243,16 @@ class Storehop:
     # a click
 
     async def _meet(self, flow: http.HTTPFlow, link: str) -> Direct | None:
-        """Decides on a click and hands its call to the courier. None: the click passes, untouched."""
-        try:
-            decision = await self._decide(flows.read(flow, link, new_click_id()))
-        except Exception:  # whatever it is: the old redirect still works, and the click is counted by it
-            logger.exception("storehop failed on a click: it passes")
-            decision = Pass(Reason.ERROR)
-        if isinstance(decision, Pass) and decision.reason is Reason.NOT_A_CLICK:
-            return None
-        flow.metadata["storehop"] = _outcome(decision)
-        _log(decision)
-        return decision if isinstance(decision, Direct) else None
-
-    async def _decide(self, click: Click) -> Decision:
-        if self._rules is None or self._duplicates is None:
-            return Pass(Reason.ERROR)
-        decision = decide(click, self._rules.current)
-        if isinstance(decision, Pass):
+        """Decides on a click. None: the click passes, untouched."""
+        if self._desk is None or self._rules is None:
+            return None  # starting: nothing can be stored yet
+        decision = await self._desk.meet(flows.read(flow, link, new_click_id()), self._rules.current)
+        if isinstance(decision, Direct):
+            flow.metadata["storehop"] = "direct"
             return decision
-        return await self._duplicates.once(click, decision, self._accept)
-
-    async def _accept(self, direct: Direct) -> Decision:
-        if self._courier is None:
-            return Pass(Reason.OUTBOX_DOWN, direct.rule, direct.app, direct.platform, direct.store)
-        try:
-            await self._courier.accept(direct.call)
-        except NotAcceptedError as refused:
-            return Pass(refused.reason, direct.rule, direct.app, direct.platform, direct.store)
-        return direct
-
-    def _settled(self, settled: Settled) -> None:
-        call, outcome = settled.call, settled.outcome
-        said = outcome.status if isinstance(outcome, Reply) else outcome.fault if outcome else "not sent"
-        match settled.verdict:
-            case Delivered():
-                logger.info("s2s delivered: %s after %.0f ms click=%s", said, settled.age * 1000, call.id)
-            case RetryAt():
-                logger.info("s2s put off: %s attempt=%s click=%s", said, settled.attempt, call.id)
-            case Dead(reason):
-                logger.warning("s2s given up: %s (%s) attempt=%s click=%s", reason, said, settled.attempt, call.id)
+        if decision.reason is not Reason.NOT_A_CLICK:
+            flow.metadata["storehop"] = f"pass {decision.reason}"
+        return None
 
 
 def _tune_host() -> None:
@@ -274,22 +265,3 @@ def _tune_host() -> None:
         # The public is who clicks. Only for reverse proxies: a forward proxy must not be everybody's.
         wanted["block_global"] = False
     options.update(**wanted)
-
-
-def _outcome(decision: Decision) -> str:
-    """What mitmproxy may save with the flow: plain text."""
-    return "direct" if isinstance(decision, Direct) else f"pass {decision.reason}"
-
-
-def _log(decision: Decision) -> None:
-    """One line a click, without addresses, device ids and User-Agents."""
-    if isinstance(decision, Direct):
-        logger.info(
-            "direct app=%s rule=%s store=%s click=%s",
-            decision.app,
-            decision.rule,
-            decision.store,
-            decision.call.id,
-        )
-    else:
-        logger.info("pass reason=%s app=%s rule=%s", decision.reason, decision.app or "-", decision.rule or "-")

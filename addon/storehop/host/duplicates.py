@@ -21,37 +21,28 @@ class Duplicates:
     """Remembers answers by a hash of link, client address and User-Agent, so it keeps no personal data."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._answered: TTLCache[bytes, str] = TTLCache(MOST, WINDOW, timer=clock)
+        self._answered: TTLCache[bytes, str | Pass] = TTLCache(MOST, WINDOW, timer=clock)
         self._under_way: dict[bytes, asyncio.Future[Decision]] = {}
 
     async def once(self, click: Click, direct: Direct, act: Callable[[Direct], Awaitable[Decision]]) -> Decision:
-        """`act(direct)` for the first of equal clicks; the others get its answer. What passed is not kept."""
+        """`act(direct)` for the first of equal clicks; the others get its answer.
+
+        That holds for a click that had to pass, too: AppsFlyer has counted it by the old redirect. A failure of
+        `act` is such a pass; it is raised for the first click.
+        """
         key = _key(click, direct.client_ip)
-        if location := self._answered.get(key):
-            return replace(direct, location=location)
+        if known := self._answered.get(key):
+            return known if isinstance(known, Pass) else replace(direct, location=known)
         if first := self._under_way.get(key):
             return await asyncio.shield(first)
         self._under_way[key] = asyncio.get_running_loop().create_future()
+        decision: Decision = Pass(Reason.ERROR)  # stands where `act` fails or is cancelled
         try:
             decision = await act(direct)
-        except asyncio.CancelledError:
-            self._finish(key, Pass(Reason.ERROR))  # those that wait were not cancelled: they pass
-            raise
-        except Exception as error:
-            self._finish(key, error)
-            raise
-        if isinstance(decision, Direct):
-            self._answered[key] = decision.location
-        self._finish(key, decision)
+        finally:
+            self._answered[key] = decision.location if isinstance(decision, Direct) else decision
+            self._under_way.pop(key).set_result(decision)
         return decision
-
-    def _finish(self, key: bytes, result: Decision | Exception) -> None:
-        waiting = self._under_way.pop(key)
-        if isinstance(result, Exception):
-            waiting.set_exception(result)
-            waiting.exception()  # fetched, so that nobody waiting is no warning
-        else:
-            waiting.set_result(result)
 
 
 def _key(click: Click, client_ip: str) -> bytes:

@@ -35,40 +35,41 @@ class LiveRules:
             raise RuleFileError(loaded.faults)
         return cls(path, loaded.rules, loaded.seen)
 
-    def watch(self, swapped: Callable[[RuleSet], None]) -> None:
-        """Looks at the files every second from now on and calls `swapped` with new rules."""
-        self._watcher = asyncio.create_task(self._watch(swapped), name="storehop rule watcher")
+    def watch(self, done: Callable[[RuleSet | None], None]) -> None:
+        """Looks at the files every second from now on; `done` gets new rules, or None where they can't be used."""
+        self._watcher = asyncio.create_task(self._watch(done), name="storehop rule watcher")
 
     def stop(self) -> None:
         if self._watcher:
             self._watcher.cancel()
 
-    def reload(self, swapped: Callable[[RuleSet], None]) -> None:
+    def reload(self, done: Callable[[RuleSet | None], None]) -> None:
         """Reads the files now, whether they changed or not."""
-        task = asyncio.create_task(self._reload(swapped), name="storehop rule reload")
+        task = asyncio.create_task(self._reload(done), name="storehop rule reload")
         self._reloads.add(task)
         task.add_done_callback(self._reloads.discard)
 
     def summary(self) -> str:
         return summary(self.current)
 
-    async def _watch(self, swapped: Callable[[RuleSet], None]) -> None:
+    async def _watch(self, done: Callable[[RuleSet | None], None]) -> None:
         while True:
             await asyncio.sleep(INTERVAL)
             try:
                 if not await asyncio.to_thread(is_current, self._seen):
-                    await self._reload(swapped)
+                    await self._reload(done)
             except Exception:  # whatever it is: the next change must not need a restart
                 logger.exception("looking at the rules failed in our own code, the last good ones stay")
 
-    async def _reload(self, swapped: Callable[[RuleSet], None]) -> None:
+    async def _reload(self, done: Callable[[RuleSet | None], None]) -> None:
         """Reads in a thread, swaps on the loop. A faulty file is reported, and the last good rules stay."""
         loaded = await asyncio.to_thread(read, self.path)
         self._seen = loaded.seen
         if loaded.rules is None:
             faults = "\n".join(map(str, loaded.faults))
+            done(None)
             logger.error("the changed rules can't be used, the last good ones stay:\n%s", faults)
         else:
             self.current = loaded.rules
-            swapped(loaded.rules)
+            done(loaded.rules)
             logger.info("rules reloaded: %s", self.summary())

@@ -15,6 +15,8 @@ from mitmproxy.master import Master
 from mitmproxy.options import Options
 
 from storehop.host.addon import GRACE, Storehop
+from storehop.observe.admin import parse_address
+from storehop.observe.log import ClickLog, JsonFormatter
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,9 @@ class HostConfig:
     outbox: Path
     admin: str
     """HOST:PORT of the admin endpoints, or `off`."""
+    log_json: bool = False
+    """A JSON object a line instead of text."""
+    log_personal_data: bool = False
     drain: float = 5.0
     """Seconds for which SIGTERM lets new clients in, so that load balancers see /readyz first."""
     tls_cert: Path | None = None
@@ -55,9 +60,8 @@ def serve(config: HostConfig) -> None:
     """
     _check_address(config.listen_host, config.listen_port)
     if config.admin != "off":
-        host, _, port = config.admin.rpartition(":")
-        _check_address(host.strip("[]"), int(port))
-    _log_to_stderr()
+        _check_address(*parse_address(config.admin))
+    _log_to_stderr(as_json=config.log_json)
     asyncio.run(_serve(config))
 
 
@@ -73,9 +77,9 @@ def _check_address(host: str, port: int) -> None:
         raise CannotServeError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
 
-def _log_to_stderr() -> None:
+def _log_to_stderr(*, as_json: bool) -> None:
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(JsonFormatter() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -83,7 +87,8 @@ def _log_to_stderr() -> None:
 
 async def _serve(config: HostConfig) -> None:
     master = Master(Options(confdir=str(config.state)))
-    storehop, servers = Storehop(), proxyserver.Proxyserver()
+    storehop = Storehop(ClickLog(personal_data=config.log_personal_data))
+    servers = proxyserver.Proxyserver()
     master.addons.add(
         core.Core(),
         servers,

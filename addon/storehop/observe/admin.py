@@ -1,11 +1,14 @@
-"""The admin endpoints, on the event loop of the host (design §5): /healthz and /readyz."""
+"""The admin endpoints, on the event loop of the host (design §5): /healthz, /readyz and /metrics."""
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Callable
 from typing import Any
 
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
@@ -14,13 +17,32 @@ type Unready = Callable[[], list[str]]
 """Why traffic should not be sent here now; empty when all is well."""
 
 
-class AdminServer:
-    """Listens from the start; `close` ends it. Raises OSError where the address can't be had."""
+_ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]+)):(\d{1,5})")
+_LAST_PORT = 65535
 
-    def __init__(self, address: str, unready: Unready) -> None:
-        host, _, port = address.rpartition(":")
-        sockets = bind_sockets(int(port), host.strip("[]"), family=socket.AF_UNSPEC)
-        routes: list[Any] = [("/healthz", _Alive), ("/readyz", _Ready, {"unready": unready})]
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port of `HOST:PORT`. Raises ValueError that says what was expected."""
+    found = _ADDRESS.fullmatch(text)
+    if found is None or int(found[3]) > _LAST_PORT:
+        raise ValueError("expected HOST:PORT such as 127.0.0.1:9321 or [::1]:9321")
+    return found[1] or found[2], int(found[3])
+
+
+class AdminServer:
+    """Listens from the start; `close` ends it.
+
+    Raises ValueError for what is no address, OSError where it can't be had.
+    """
+
+    def __init__(self, address: str, unready: Unready, registry: CollectorRegistry) -> None:
+        host, port = parse_address(address)
+        sockets = bind_sockets(port, host, family=socket.AF_UNSPEC)
+        routes: list[Any] = [
+            ("/healthz", _Alive),
+            ("/readyz", _Ready, {"unready": unready}),
+            ("/metrics", _Metrics, {"registry": registry}),
+        ]
         self._server = HTTPServer(Application(routes, log_function=_quiet))
         self._server.add_sockets(sockets)
 
@@ -53,3 +75,14 @@ class _Ready(_Plain):
         if reasons:
             self.set_status(503)
         self.write("".join(f"{reason}\n" for reason in reasons) or "ok\n")
+
+
+class _Metrics(_Plain):
+    def initialize(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def get(self) -> None:
+        """In the format that was asked for: Prometheus's text, or OpenMetrics with exemplars."""
+        encode, content_type = choose_encoder(self.request.headers.get("Accept", ""))
+        self.set_header("Content-Type", content_type)
+        self.write(encode(self._registry))

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 from storehop.decide.link import APP_STORE_ID, is_app_id
 from storehop.decide.rules import is_glob
@@ -18,6 +17,8 @@ from storehop.model import Store
 type Finding = tuple[tuple[str | int, ...], str]
 
 _PLACEHOLDERS = {"app", "package", "referrer"}
+LAST_PORT = 65535
+_ENDPOINT = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?/?", re.IGNORECASE)
 _UNSAFE_SCHEMES = {"javascript", "data", "vbscript", "file", "blob", "about"}
 _ONLY_WITH = {
     "store_url": {"custom"},
@@ -50,20 +51,15 @@ def _endpoint(delivery: dict[str, Any]) -> Iterator[Finding]:
     if not isinstance(endpoint, str):
         return
     where = ("delivery", "endpoint")
-    try:
-        url = urlsplit(endpoint)
-        port = url.port
-    except ValueError:
-        url, port = urlsplit(""), None
-    whole = f"{url.scheme}://{url.hostname}" + (f":{port}" if port else "")
-    if url.scheme not in {"http", "https"} or not url.hostname or endpoint.lower().rstrip("/") != _bare(url, whole):
+    url = _ENDPOINT.fullmatch(endpoint)
+    if url is None or int(url[3] or 0) > LAST_PORT:
         yield where, "expected scheme://host[:port] and nothing behind it"
-    elif url.scheme == "http" and not _is_loopback(url.hostname) and delivery.get("allow_plain_http") is not True:
+    elif (
+        url[1].lower() == "http"
+        and not _is_loopback(url[2].strip("[]"))
+        and delivery.get("allow_plain_http") is not True
+    ):
         yield where, "http is accepted for loopback only: expected https, or allow_plain_http: true"
-
-
-def _bare(url: Any, whole: str) -> str:
-    return whole.replace(url.hostname, f"[{url.hostname}]") if ":" in url.hostname else whole
 
 
 def _is_loopback(host: str) -> bool:
@@ -87,7 +83,10 @@ def _onelink(place: int, onelink: Any) -> Iterator[Finding]:
 
 def _rule(rule: dict[str, Any], *, has_partner: bool) -> Iterator[Finding]:
     store = rule.get("store", "auto")
-    yield from _keys_of_store(rule, store)
+    if isinstance(store, str):
+        yield from _keys_of_store(rule, store)
+    else:
+        store = "auto"  # the schema says what is wrong with it
     if store == "custom" and "store_url" not in rule:
         yield ("store",), "store: custom needs a store_url"
     if isinstance(rule.get("store_url"), str):

@@ -109,6 +109,8 @@ class _Reading:
             self.fault(file, (1, 1), f"cannot be read: {error.strerror}")
         except UnicodeDecodeError as error:
             self.fault(file, (1, 1), f"is no UTF-8 text: byte {error.start} is in the way")
+        except ValueError as error:
+            self.fault(file, (1, 1), f"cannot be read: {error}")
         return None
 
     def fault(self, file: Path, position: tuple[int, int], message: str) -> None:
@@ -144,8 +146,8 @@ def _rule_files(path: Path, reading: _Reading) -> list[Path]:
         if not path.is_dir():
             return [path]
         files = sorted(file for file in path.iterdir() if file.suffix in {".yaml", ".yml"})
-    except OSError as error:  # a folder that may not be read, a name that is too long
-        reading.fault(path, (1, 1), f"cannot be read: {error.strerror}")
+    except (OSError, ValueError) as error:  # a folder that may not be read, a name that no file can have
+        reading.fault(path, (1, 1), f"cannot be read: {getattr(error, 'strerror', None) or error}")
         return []
     if not files:
         reading.fault(path, (1, 1), "is a folder without rule files: expected *.yaml")
@@ -163,7 +165,7 @@ def _parse(file: Path, reading: _Reading) -> CommentedMap | None:
         position = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         reading.fault(file, position, f"is no valid YAML: {' '.join((error.problem or str(error)).split())}")
         return None
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:  # dates that are none, numbers that are none, depth
         reading.fault(file, (1, 1), f"is no valid YAML: {' '.join(str(error).split())}")
         return None
     if not isinstance(document, CommentedMap):

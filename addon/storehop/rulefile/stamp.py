@@ -12,7 +12,7 @@ type Stamp = tuple[FileStamp, ...]
 def stamp_of(file: Path) -> FileStamp:
     try:
         found = file.stat()
-    except OSError:
+    except (OSError, ValueError):  # a ValueError: no file can have that name
         return file, 0, 0, 0
     return file, found.st_ino, found.st_mtime_ns, found.st_size
 

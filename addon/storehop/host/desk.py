@@ -1,0 +1,74 @@
+"""Where a click is met: decided, handed to the courier, and seen by whoever watches.
+
+Nothing may fail between accepting a call and redirecting the user: what is counted and logged comes before or
+is not allowed to matter.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from storehop.decide.decision import decide
+from storehop.decide.rules import RuleSet
+from storehop.deliver.courier import Courier, NotAcceptedError
+from storehop.host.duplicates import Duplicates
+from storehop.model import Click, Decision, Direct, Pass, Reason, Settled
+from storehop.observe.log import ClickLog
+from storehop.observe.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+
+class Desk:
+    """Turns clicks into answers."""
+
+    def __init__(self, duplicates: Duplicates, metrics: Metrics, log: ClickLog) -> None:
+        self._duplicates = duplicates
+        self._metrics = metrics
+        self._log = log
+        self.courier: Courier | None = None
+        """None while starting and after the end: then clicks pass."""
+
+    async def meet(self, click: Click, rules: RuleSet) -> Decision:
+        """What the user gets. Never raises: a failure of ours is a pass."""
+        try:
+            decision = await self._decide(click, rules)
+        except Exception:  # whatever it is: the old redirect still works, and the click is counted by it
+            logger.exception("storehop failed on a click: it passes")
+            decision = Pass(Reason.ERROR)
+        if isinstance(decision, Direct) or decision.reason is not Reason.NOT_A_CLICK:
+            self._metrics.answered(decision)
+            self._log.answered(click, decision)
+        return decision
+
+    async def _decide(self, click: Click, rules: RuleSet) -> Decision:
+        begin = time.perf_counter()
+        decision = decide(click, rules)
+        if isinstance(decision, Pass) and decision.reason is Reason.NOT_A_CLICK:
+            return decision
+        self._metrics.decided(decision, time.perf_counter() - begin)
+        if isinstance(decision, Pass):
+            return decision
+        return await self._duplicates.once(click, decision, self._accept)
+
+    async def _accept(self, direct: Direct) -> Decision:
+        refused = Reason.OUTBOX_DOWN
+        if self.courier:
+            try:
+                await self.courier.accept(direct.call)
+            except NotAcceptedError as error:
+                refused = error.reason
+            else:
+                return direct
+        return Pass(refused, direct.rule, direct.app, direct.platform, direct.store)
+
+    def settled(self, settled: Settled) -> None:
+        """What became of an attempt at a call."""
+        self._metrics.settled(settled)
+        self._log.settled(settled)
+
+    def expired(self, call_ids: list[str]) -> None:
+        """Stored calls that got too old to be sent."""
+        self._metrics.expired(len(call_ids))
+        self._log.expired(call_ids)

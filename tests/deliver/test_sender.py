@@ -1,0 +1,129 @@
+"""One attempt, told honestly: against servers on loopback that behave in every way."""
+
+import asyncio
+
+import pytest
+
+from storehop.deliver.sender import Sender
+from storehop.model import Failure, Fault, Reply, S2SCall
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+async def attempt(answer, timeout=2.0, path="/com.x.y?a={b}&c=%7e%2F(x)&d='q'&e&f=&redirect=false"):
+    """What an attempt says of a server that answers so; and the request line that it got."""
+    lines = []
+
+    async def serve(reader, writer):
+        lines.append(await reader.readline())
+        await reader.readuntil(b"\r\n\r\n")
+        await answer(writer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    sender = Sender.with_pool()
+    call = S2SCall("c1", f"http://127.0.0.1:{port}{path}", (("User-Agent", "ua é"),))
+    outcome = await sender.send(call, timeout)
+    await sender.close()
+    server.close()
+    return outcome, lines
+
+
+def says(data, wait=0.0):
+    async def answer(writer):
+        writer.write(data)
+        await writer.drain()
+        await asyncio.sleep(wait)
+
+    return answer
+
+
+async def resets(writer):
+    writer.transport.abort()
+
+
+async def test_a_reply_is_a_reply():
+    """The status and Retry-After are what came."""
+    outcome, _ = await attempt(says(b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"))
+
+    assert Reply(503, "7") == outcome
+
+
+async def test_the_target_goes_out_byte_for_byte():
+    """Nothing on the way encodes or decodes what the decision wrote."""
+    _, lines = await attempt(says(OK))
+
+    assert [b"GET /com.x.y?a={b}&c=%7e%2F(x)&d='q'&e&f=&redirect=false HTTP/1.1\r\n"] == lines
+
+
+async def test_a_2xx_with_a_cut_body_is_delivered():
+    """AppsFlyer has said that it took the click: sending again would count it twice."""
+    outcome, _ = await attempt(says(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"))
+
+    assert Reply(200) == outcome
+
+
+async def test_a_2xx_with_a_slow_body_is_delivered():
+    """The body says nothing that would matter, however long it takes."""
+    outcome, _ = await attempt(says(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", wait=5.0))
+
+    assert Reply(200) == outcome
+
+
+async def test_an_endless_body_is_cut():
+    """More than MAX_BODY is not read."""
+    outcome, _ = await attempt(says(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1_000_000, wait=5.0))
+
+    assert Reply(200) == outcome
+
+
+@pytest.mark.parametrize(
+    ("answer", "failure"),
+    [
+        (says(b"", wait=5.0), Failure(Fault.READ_TIMEOUT, maybe_sent=True)),
+        (says(b""), Failure(Fault.RESET, maybe_sent=True)),
+        (says(b"\x00\xff garbage\r\n\r\n"), Failure(Fault.PROTOCOL, maybe_sent=True)),
+        (resets, Failure(Fault.RESET, maybe_sent=True)),
+    ],
+    ids=["silence", "a closed connection", "garbage", "a reset"],
+)
+async def test_a_failure_after_sending_may_have_been_sent(answer, failure):
+    """Once the request is out, nobody knows what AppsFlyer counted."""
+    outcome, _ = await attempt(answer, timeout=0.5)
+
+    assert failure == outcome
+
+
+async def test_a_broken_connection_is_not_tried_again_on_its_own():
+    """The transport repeats nothing: a repetition is the courier's to decide."""
+    _, lines = await attempt(resets)
+
+    assert 1 == len(lines)
+
+
+async def test_a_refused_connection_was_surely_not_sent():
+    """Nothing left this machine."""
+    server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    server.close()
+    await server.wait_closed()
+    sender = Sender.with_pool()
+    outcome = await sender.send(S2SCall("c1", f"http://127.0.0.1:{port}/x", ()), 2.0)
+    await sender.close()
+
+    assert Failure(Fault.CONNECT, maybe_sent=False) == outcome
+
+
+async def test_a_name_that_is_looked_up_too_long_was_surely_not_sent(monkeypatch):
+    """Looking up the name is connecting: no byte has left."""
+
+    async def hang(*_arguments, **_options):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr("aiohttp.resolver.ThreadedResolver.resolve", hang)
+    sender = Sender.with_pool()
+    outcome = await sender.send(S2SCall("c1", "http://af.test/x", ()), 0.4)
+    await sender.close()
+
+    assert Failure(Fault.CONNECT_TIMEOUT, maybe_sent=False) == outcome

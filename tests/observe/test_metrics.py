@@ -1,0 +1,189 @@
+"""Metrics: names, labels and figures as design §5 says."""
+
+import pytest
+from prometheus_client.exposition import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from storehop.model import (
+    Dead,
+    DeadReason,
+    Delivered,
+    Direct,
+    Failure,
+    Fault,
+    OutboxCounts,
+    Param,
+    Pass,
+    Platform,
+    Reason,
+    Reply,
+    RetryAt,
+    S2SCall,
+    Settled,
+    Source,
+    Store,
+)
+from storehop.observe.metrics import Metrics, outcome_label
+
+CALL = S2SCall("c1", "https://app.appsflyer.com/com.x.y?redirect=false", (), "games")
+PARAMS = (
+    Param("pid", "x", Source.LINK),
+    Param("af_ip", "8.8.8.8", Source.ADDRESS),
+    Param("af_model", None, Source.OMITTED),
+)
+DIRECT = Direct("games", "com.x.y", Platform.ANDROID, Store.GOOGLE_PLAY, "N_1", "https://play", CALL, PARAMS, "8.8.8.8")
+DESIGN = {
+    "storehop_clicks_total",
+    "storehop_s2s_attempts_total",
+    "storehop_s2s_total",
+    "storehop_click_to_accepted_seconds_bucket",
+    "storehop_decision_seconds_bucket",
+    "storehop_outbox_pending",
+    "storehop_outbox_oldest_seconds",
+    "storehop_enriched_total",
+    "storehop_rules_info",
+    "storehop_rules_reload_total",
+    "storehop_breaker_open",
+}
+
+
+@pytest.fixture
+def metrics():
+    made = Metrics()
+    made.observe(lambda: OutboxCounts(3, 1, 12.5), lambda: 2, lambda: "abc")
+    return made
+
+
+def samples(metrics):
+    """Every sample of the text format, as (name, labels) to value."""
+    text = generate_latest(metrics.registry).decode()
+    families = text_string_to_metric_families(text)
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def settled(outcome, verdict, age=0.034):
+    return Settled(CALL, outcome, verdict, 1, age)
+
+
+def test_every_metric_of_the_design_is_there(metrics):
+    """Dashboards depend on the names."""
+    metrics.answered(DIRECT)
+    metrics.decided(DIRECT, 0.00004)
+    metrics.settled(settled(Reply(200), Delivered()))
+
+    assert set() == DESIGN - {name for name, _ in samples(metrics)}
+
+
+@pytest.mark.parametrize(
+    ("decision", "labels"),
+    [
+        (DIRECT, (("decision", "direct"), ("reason", ""), ("rule", "games"))),
+        (Pass(Reason.NO_RULE), (("decision", "pass"), ("reason", "no_rule"), ("rule", ""))),
+        (Pass(Reason.BOT, "games"), (("decision", "pass"), ("reason", "bot"), ("rule", "games"))),
+    ],
+)
+def test_clicks_are_counted_by_decision_reason_and_rule(metrics, decision, labels):
+    """Each click counts once."""
+    metrics.answered(decision)
+
+    assert 1.0 == samples(metrics)["storehop_clicks_total", labels]
+
+
+def test_parameters_are_counted_by_source(metrics):
+    """The coverage of what AppsFlyer can match on, omissions included."""
+    metrics.decided(DIRECT, 0.00004)
+    found = {labels: value for (name, labels), value in samples(metrics).items() if name == "storehop_enriched_total"}
+
+    assert {
+        (("parameter", "af_ip"), ("source", "address")): 1.0,
+        (("parameter", "af_model"), ("source", "omitted")): 1.0,
+    } == found
+
+
+@pytest.mark.parametrize(("verdict", "result"), [(Delivered(), "delivered"), (Dead(DeadReason.REJECTED), "dead")])
+def test_calls_are_counted_by_their_end(metrics, verdict, result):
+    """Delivered or dead; an attempt that is put off is no end."""
+    metrics.settled(settled(Reply(503), RetryAt(1.0)))
+    metrics.settled(settled(Reply(200), verdict))
+    found = samples(metrics)
+    ends = {name: found["storehop_s2s_total", (("result", name),)] for name in ("delivered", "dead")}
+
+    assert {result: 1.0} == {name: value for name, value in ends.items() if value}
+
+
+def test_expired_calls_are_dead(metrics):
+    """What gets too old in the outbox is counted too."""
+    metrics.expired(3)
+
+    assert 3.0 == samples(metrics)["storehop_s2s_total", (("result", "dead"),)]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "label"),
+    [
+        (Reply(204), "2xx"),
+        (Reply(302), "3xx"),
+        (Reply(404), "4xx"),
+        (Reply(429), "429"),
+        (Reply(408), "408"),
+        (Reply(503), "5xx"),
+        (Failure(Fault.READ_TIMEOUT, maybe_sent=True), "read_timeout"),
+    ],
+)
+def test_outcomes_are_a_bounded_set_of_words(outcome, label):
+    """A label never grows with what a server makes up."""
+    assert label == outcome_label(outcome)
+
+
+def test_only_acceptance_counts_for_the_service_level(metrics):
+    """Click to accepted: no failed attempt is in the histogram."""
+    metrics.settled(settled(Reply(503), RetryAt(1.0), 9.0))
+    metrics.settled(settled(Reply(200), Delivered(), 0.034))
+
+    assert 0.034 == samples(metrics)["storehop_click_to_accepted_seconds_sum", ()]
+
+
+def test_the_running_parts_are_read_when_asked(metrics):
+    """Pending, oldest and open breakers come from the courier itself."""
+    found = samples(metrics)
+    names = ("storehop_outbox_pending", "storehop_outbox_oldest_seconds", "storehop_breaker_open")
+
+    assert (3.0, 12.5, 2.0) == tuple(found[name, ()] for name in names)
+
+
+def test_the_rules_are_named_by_their_hash(metrics):
+    """Which rules are in use can be told from outside."""
+    assert 1.0 == samples(metrics)["storehop_rules_info", (("hash", "abc"),)]
+
+
+@pytest.mark.parametrize(("worked", "result"), [(True, "ok"), (False, "failed")])
+def test_reloads_are_counted(metrics, worked, result):
+    """A reload that failed is an alert."""
+    metrics.reloaded(worked=worked)
+
+    assert 1.0 == samples(metrics)["storehop_rules_reload_total", (("result", result),)]
+
+
+def test_exemplars_carry_the_click_id(metrics):
+    """OpenMetrics joins a slow bucket with a click."""
+    metrics.settled(settled(Reply(200), Delivered()))
+
+    assert '# {click="c1"} 0.034' in generate_openmetrics(metrics.registry).decode()
+
+
+def test_the_summary_gives_shares(metrics):
+    """storehop.stats: the share within one and five seconds."""
+    for age in (0.1, 0.2, 3.0, 9.0):
+        metrics.settled(settled(Reply(200), Delivered(), age))
+
+    assert "of the last 4 delivered clicks 50.00% within 1 s, 75.00% within 5 s" == metrics.summary()
+
+
+def test_the_summary_of_nothing_says_so(metrics):
+    """No share of nothing."""
+    assert "no click was delivered yet" == metrics.summary()
