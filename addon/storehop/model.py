@@ -7,7 +7,7 @@ rules make a decision; a decision's call is delivered; the outcome is shown. Nam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -235,6 +235,8 @@ class Reply:
     status: int
     retry_after: str | None = None
     """The Retry-After header as it came (RFC 9110 §10.2.3)."""
+    headers: tuple[tuple[bytes, bytes], ...] = field(default=(), compare=False)
+    """As they came, for whoever looks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ import stat
 import pytest
 from deliver.clocks import HandClock
 
-from storehop.deliver.outbox import CorruptOutboxError, Outbox, OutboxError, set_aside
+from storehop.deliver.outbox import Outbox
+from storehop.deliver.outbox_file import CorruptOutboxError, OutboxError, set_aside
 from storehop.model import Dead, DeadReason, Delivered, OutboxCounts, RetryAt, S2SCall
 
 HOST = "https://app.appsflyer.com"

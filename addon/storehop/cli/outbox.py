@@ -19,7 +19,8 @@ from rich.table import Table
 
 from storehop.cli.fail import fail
 from storehop.deliver.clock import SystemClock
-from storehop.deliver.outbox import Outbox, OutboxError, Row
+from storehop.deliver.outbox import Outbox, Row
+from storehop.deliver.outbox_file import OutboxError
 from storehop.rulefile.schema import parse_duration
 from storehop.state import outbox_path
 

@@ -17,7 +17,8 @@ from typing import Protocol
 
 from storehop.deliver.breaker import Breaker
 from storehop.deliver.clock import Clock
-from storehop.deliver.outbox import Outbox, OutboxError
+from storehop.deliver.outbox import Outbox
+from storehop.deliver.outbox_file import OutboxError
 from storehop.deliver.retry import Moment, is_healthy, judge
 from storehop.deliver.sender import Sender, host_of
 from storehop.deliver.writer import Writer

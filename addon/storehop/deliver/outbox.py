@@ -1,4 +1,4 @@
-"""The outbox: accepted calls in one SQLite file, until they are delivered or dead. The only user of sqlite3.
+"""The outbox: accepted calls in one SQLite file, until they are delivered or dead.
 
 State machine; the CHECK constraints make any other state unstorable:
 
@@ -20,64 +20,18 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from storehop.deliver.clock import Clock
+from storehop.deliver.outbox_file import connect, transaction
 from storehop.model import Claim, Dead, DeadReason, Delivered, OutboxCounts, RetryAt, S2SCall, Verdict
 
-BUSY_TIMEOUT = 1.0
-"""Seconds to wait for another process's transaction."""
-
-_MIGRATIONS = (
-    """
-    CREATE TABLE calls (
-        id          TEXT PRIMARY KEY CHECK (id <> ''),
-        host        TEXT NOT NULL CHECK (host LIKE 'http%://%'),
-        url         TEXT NOT NULL CHECK (substr(url, 1, length(host)) = host),
-        headers     TEXT NOT NULL CHECK (json_valid(headers)),
-        rule        TEXT NOT NULL,
-        created_at  REAL NOT NULL,                            -- wall clock, for people and over reboots
-        born        REAL NOT NULL,                            -- uptime
-        attempts    INTEGER NOT NULL CHECK (attempts >= 0),   -- spent ones
-        last        TEXT,                                     -- outcome of the last attempt
-        state       TEXT NOT NULL CHECK (state IN ('leased', 'due', 'dead')),
-        due_at      REAL,                                     -- uptime
-        holder      TEXT,
-        lease_until REAL,                                     -- uptime
-        dead_at     REAL,                                     -- wall clock
-        reason      TEXT,
-        CHECK ((state = 'leased') = (holder IS NOT NULL AND lease_until IS NOT NULL)),
-        CHECK ((state = 'leased') OR (holder IS NULL AND lease_until IS NULL)),
-        CHECK ((state = 'due') = (due_at IS NOT NULL)),
-        CHECK ((state = 'dead') = (dead_at IS NOT NULL AND reason IS NOT NULL)),
-        CHECK ((state = 'dead') OR (dead_at IS NULL AND reason IS NULL))
-    ) STRICT;
-    CREATE INDEX calls_due ON calls (due_at) WHERE state = 'due';
-    CREATE INDEX calls_alive ON calls (born) WHERE state <> 'dead';
-    CREATE INDEX calls_dead ON calls (dead_at) WHERE state = 'dead';
-    CREATE TABLE machine (boot_id TEXT NOT NULL, probe BLOB) STRICT;
-    INSERT INTO machine (boot_id) VALUES ('');
-    """,
-)
 _PROBE = 4096
 """Bytes of the write that finds out whether the disk takes a click again."""
-
-
-class OutboxError(Exception):
-    """The outbox could not do it: disk full, locked, read-only, corrupt. The message is for people."""
-
-
-class CorruptOutboxError(OutboxError):
-    """The file is no outbox any more."""
-
-    inode: int | None = None
-    """Which file that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +49,6 @@ class Row:
     reason: str | None
 
 
-@contextmanager
-def translated() -> Iterator[None]:
-    """sqlite3's errors as ours."""
-    try:
-        yield
-    except sqlite3.IntegrityError:
-        raise  # a state that must not be: our own mistake, and no fault of the outbox
-    except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        is_corrupt = code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-        raise (CorruptOutboxError if is_corrupt else OutboxError)(str(error)) from error
-    except OSError as error:
-        raise OutboxError(error.strerror or str(error)) from error
-
-
 class Outbox:
     """One connection to the file. Not for two threads at once, except where each call is awaited in turn."""
 
@@ -120,44 +59,19 @@ class Outbox:
 
     @classmethod
     def open(cls, path: Path, clock: Clock, *, power_safe: bool = True, max_bytes: int | None = None) -> Outbox:
-        """Opens or makes the file, mode 0600, and brings its schema up to date.
+        """Opens or makes the file, see `outbox_file.connect`."""
+        db, inode = connect(path, power_safe=power_safe, max_bytes=max_bytes)
+        outbox = cls(db, clock, inode)
+        try:
+            outbox._meet_machine()
+        except BaseException:
+            db.close()
+            raise
+        return outbox
 
-        Raises CorruptOutboxError for a file that is none (see `set_aside`), OutboxError for anything else.
-        """
-        with translated():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                os.fchmod(handle, 0o600)  # before SQLite makes its side files: they take the mode over
-                inode = os.fstat(handle).st_ino
-            finally:
-                os.close(handle)
-            # Autocommit, so that transactions are ours; used by the writer's thread, made and closed in others.
-            db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
-            try:
-                _prepare(db, power_safe=power_safe, max_bytes=max_bytes)
-                outbox = cls(db, clock, inode)
-                outbox._migrate()
-                outbox._meet_machine()
-            except BaseException as error:
-                db.close()
-                if isinstance(error, CorruptOutboxError):
-                    error.inode = inode
-                raise
-            return outbox
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """All or nothing, and on the disk when it ends. Raises OutboxError."""
-        with translated():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
+        return transaction(self._db)
 
     def close(self) -> None:
         self._db.close()
@@ -300,17 +214,6 @@ class Outbox:
         self._db.execute("UPDATE machine SET probe = zeroblob(?)", (_PROBE,))
         self._db.execute("UPDATE machine SET probe = NULL")
 
-    def _migrate(self) -> None:
-        with self.transaction():
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            known = len(_MIGRATIONS)
-            if version > known:
-                raise OutboxError(f"it was made by a newer storehop (schema {version}, this one knows {known})")
-            for number, script in enumerate(_MIGRATIONS[version:], start=version + 1):
-                for statement in _statements(script):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {number}")
-
     def _meet_machine(self) -> None:
         """After a reboot uptimes begin anew: no lease holds any more, and ages go by the wall clock.
 
@@ -328,44 +231,3 @@ class Outbox:
                 " lease_until = NULL WHERE state <> 'dead'",
                 (now, wall, now),
             )
-
-
-def _prepare(db: sqlite3.Connection, *, power_safe: bool, max_bytes: int | None) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute(f"PRAGMA synchronous = {'FULL' if power_safe else 'NORMAL'}")
-    db.execute("PRAGMA journal_size_limit = 16777216")
-    if max_bytes:
-        page_size = db.execute("PRAGMA page_size").fetchone()[0]
-        db.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page_size)}")
-    if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
-        raise CorruptOutboxError("quick_check finds it corrupt")
-
-
-def _statements(script: str) -> Iterator[str]:
-    """One at a time: executescript would commit the transaction."""
-    return (statement for part in script.split(";") if (statement := part.strip()))
-
-
-def set_aside(path: Path, inode: int | None = None) -> Path | None:
-    """Moves a corrupt outbox out of the way, with its side files; nothing is deleted. Returns where it lies now.
-
-    None where the file of that name is not the one that was found corrupt: another process was first.
-    """
-    if inode is not None and inode_of(path) != inode:
-        return None
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
-    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
-    with translated():
-        for suffix in ("", "-wal", "-shm"):
-            file = path.with_name(path.name + suffix)
-            if file.exists():
-                file.rename(aside.with_name(aside.name + suffix))
-    return aside
-
-
-def inode_of(path: Path) -> int | None:
-    """The file's identity, or None where it is gone."""
-    try:
-        return path.stat().st_ino
-    except OSError:
-        return None

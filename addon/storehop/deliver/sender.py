@@ -74,7 +74,7 @@ class Sender:
         except httpx.TransportError as error:
             return _failure(error)
         await _drain(response)
-        return Reply(response.status_code, response.headers.get("retry-after"))
+        return Reply(response.status_code, response.headers.get("retry-after"), tuple(response.headers.raw))
 
     async def close(self) -> None:
         await self._transport.aclose()

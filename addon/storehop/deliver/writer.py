@@ -16,7 +16,8 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from storehop.deliver.clock import Clock
-from storehop.deliver.outbox import CorruptOutboxError, Outbox, OutboxError, inode_of, set_aside
+from storehop.deliver.outbox import Outbox
+from storehop.deliver.outbox_file import CorruptOutboxError, OutboxError, inode_of, set_aside
 from storehop.model import Delivery
 
 logger = logging.getLogger(__name__)

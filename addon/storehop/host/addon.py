@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from weakref import WeakSet
 
-from mitmproxy import command, ctx, exceptions, http
+from mitmproxy import command, ctx, exceptions, flow, http
 from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy import mode_specs
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
@@ -30,6 +31,7 @@ from storehop.host import flows
 from storehop.host.desk import Desk
 from storehop.host.duplicates import Duplicates
 from storehop.host.ids import new_click_id
+from storehop.host.inspector import Inspector
 from storehop.host.rules import LiveRules
 from storehop.model import Direct, Reason
 from storehop.observe.admin import AdminServer
@@ -45,7 +47,10 @@ GRACE = 10.0
 
 
 class Storehop:
-    """See the module. Options: storehop_rules, storehop_outbox, storehop_admin. Commands: storehop.reload."""
+    """See the module. Options: storehop_rules, storehop_outbox, storehop_admin, storehop_view_*.
+
+    Commands: storehop.explain, storehop.stats, storehop.reload.
+    """
 
     name = "storehop"
 
@@ -55,6 +60,7 @@ class Storehop:
         self._metrics = Metrics()
         self._click_log = click_log or ClickLog()
         self._admin: AdminServer | None = None
+        self._inspector: Inspector | None = None
         self._is_upstream_down = False
         self._is_draining = False
         self._in_flight: WeakSet[http.HTTPFlow] = WeakSet()
@@ -80,6 +86,24 @@ class Storehop:
             str,
             "off",
             "Where storehop's admin endpoints listen, HOST:PORT or off. Read when mitmproxy starts.",
+        )
+        loader.add_option(
+            "storehop_view_flows",
+            int,
+            2000,
+            "How many flows of clicks mitmweb and the console keep. Read when mitmproxy starts.",
+        )
+        loader.add_option(
+            "storehop_view_other",
+            bool,
+            False,
+            "Keep traffic that is no click in mitmweb and the console, too. Read when mitmproxy starts.",
+        )
+        loader.add_option(
+            "storehop_view_personal_data",
+            bool,
+            False,
+            "Show addresses, ids and User-Agents in storehop's view of a click. Read when mitmproxy starts.",
         )
         _tune_host()
 
@@ -109,6 +133,7 @@ class Storehop:
         duplicates = Duplicates(asyncio.get_running_loop().time)
         writer = Writer(Path(ctx.options.storehop_outbox).expanduser(), clock, delivery)
         self._desk = desk = Desk(duplicates, self._metrics, self._click_log)
+        self._inspector = desk.inspector = _inspector()
         desk.courier = courier = Courier(Sender.with_pool(), writer, clock, delivery, desk)
         self._rules.watch(self._use_rules)
         self._metrics.observe(
@@ -124,6 +149,8 @@ class Storehop:
             self._rules.stop()
         if self._admin:
             self._admin.close()
+        if self._inspector:
+            self._inspector.close()
         if self._desk is None or self._desk.courier is None:
             return None
         courier, self._desk.courier = self._desk.courier, None
@@ -160,6 +187,13 @@ class Storehop:
         if self._in_flight:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._all_answered.wait(), timeout)
+
+    @command.command("storehop.explain")  # type: ignore[untyped-decorator]
+    def explain(self, flows: Sequence[flow.Flow]) -> str:
+        """What was decided about these flows' clicks: storehop.explain @focus."""
+        if self._inspector is None:
+            raise exceptions.CommandError("storehop.explain needs mitmweb's or the console's list of flows")
+        return "\n\n".join(self._inspector.explain(shown) for shown in flows)
 
     @command.command("storehop.stats")  # type: ignore[untyped-decorator]
     def stats(self) -> str:
@@ -219,6 +253,8 @@ class Storehop:
         self._answered(flow)
 
     def _answered(self, flow: http.HTTPFlow) -> None:
+        if self._inspector and "storehop" not in flow.metadata:
+            self._inspector.other(flow)
         self._in_flight.discard(flow)
         if not self._in_flight:
             self._all_answered.set()
@@ -246,13 +282,24 @@ class Storehop:
         """Decides on a click. None: the click passes, untouched."""
         if self._desk is None or self._rules is None:
             return None  # starting: nothing can be stored yet
-        decision = await self._desk.meet(flows.read(flow, link, new_click_id()), self._rules.current)
+        decision = await self._desk.meet(flows.read(flow, link, new_click_id()), self._rules.current, flow)
         if isinstance(decision, Direct):
             flow.metadata["storehop"] = "direct"
             return decision
         if decision.reason is not Reason.NOT_A_CLICK:
             flow.metadata["storehop"] = f"pass {decision.reason}"
         return None
+
+
+def _inspector() -> Inspector | None:
+    if not Inspector.is_wanted():
+        return None
+    options = ctx.options
+    return Inspector(
+        options.storehop_view_flows,
+        keep_other=options.storehop_view_other,
+        personal_data=options.storehop_view_personal_data,
+    )
 
 
 def _tune_host() -> None:

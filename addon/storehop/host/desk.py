@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 import time
 
+from mitmproxy import http
+
 from storehop.decide.decision import decide
 from storehop.decide.rules import RuleSet
 from storehop.deliver.courier import Courier, NotAcceptedError
 from storehop.host.duplicates import Duplicates
+from storehop.host.inspector import Inspector
 from storehop.model import Click, Decision, Direct, Pass, Reason, Settled
 from storehop.observe.log import ClickLog
 from storehop.observe.metrics import Metrics
@@ -29,18 +32,28 @@ class Desk:
         self._log = log
         self.courier: Courier | None = None
         """None while starting and after the end: then clicks pass."""
+        self.inspector: Inspector | None = None
 
-    async def meet(self, click: Click, rules: RuleSet) -> Decision:
-        """What the user gets. Never raises: a failure of ours is a pass."""
+    async def meet(self, click: Click, rules: RuleSet, shown: http.HTTPFlow) -> Decision:
+        """What the user gets. Never raises: a failure of ours is a pass. `shown` is the click's flow."""
         try:
             decision = await self._decide(click, rules)
         except Exception:  # whatever it is: the old redirect still works, and the click is counted by it
             logger.exception("storehop failed on a click: it passes")
             decision = Pass(Reason.ERROR)
         if isinstance(decision, Direct) or decision.reason is not Reason.NOT_A_CLICK:
+            self._note(click, decision, shown)
+        return decision
+
+    def _note(self, click: Click, decision: Decision, shown: http.HTTPFlow) -> None:
+        """Who watches must not matter: the call is stored by now, so the redirect has to follow."""
+        try:
             self._metrics.answered(decision)
             self._log.answered(click, decision)
-        return decision
+            if self.inspector:
+                self.inspector.met(shown, click, decision)
+        except Exception:
+            logger.exception("noting a click failed; the click itself goes on")
 
     async def _decide(self, click: Click, rules: RuleSet) -> Decision:
         begin = time.perf_counter()
@@ -67,6 +80,8 @@ class Desk:
         """What became of an attempt at a call."""
         self._metrics.settled(settled)
         self._log.settled(settled)
+        if self.inspector:
+            self.inspector.settled(settled)
 
     def expired(self, call_ids: list[str]) -> None:
         """Stored calls that got too old to be sent."""

@@ -5,81 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from storehop.decide.link import is_app_id
 from storehop.decide.rules import RuleSet
 from storehop.rulefile import checks
 from storehop.rulefile.compiling import compile_rules
-from storehop.rulefile.schema import (
-    CampaignSection,
-    ClientIpSection,
-    DeliverySection,
-    MatchSection,
-    OneLinkSection,
-    RuleFile,
-    RuleSection,
-)
+from storehop.rulefile.faults import RuleFault, RuleFileError, known_part, message_of, named, position_of
+from storehop.rulefile.schema import RuleFile
 from storehop.rulefile.stamp import FileStamp, Stamp, stamp_of
-
-type Path_ = tuple[str | int, ...]
-
-_SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
-    (): RuleFile,
-    ("client_ip",): ClientIpSection,
-    ("delivery",): DeliverySection,
-    ("onelinks",): OneLinkSection,
-    ("rules",): RuleSection,
-    ("rules", "match"): MatchSection,
-    ("rules", "campaign"): CampaignSection,
-}
-
-_IN_OUR_WORDS = {
-    "missing": "is missing",
-    "too_short": "is empty",
-    "string_too_short": "is empty",
-    "string_type": "expected text: put it in quotes",
-    "list_type": "expected a list",
-    "dict_type": "expected keys and values",
-    "model_type": "expected keys and values",
-    "int_type": "expected a whole number",
-    "int_parsing": "expected a whole number",
-    "int_from_float": "expected a whole number",
-    "float_type": "expected a number",
-    "float_parsing": "expected a number",
-    "bool_type": "expected true or false",
-    "bool_parsing": "expected true or false",
-    "invalid_key": "expected text as a key: put it in quotes",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class RuleFault:
-    """One thing that is wrong with a rule file. Line and column start at 1."""
-
-    file: Path
-    line: int
-    column: int
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}: {self.message}"
-
-
-class RuleFileError(ValueError):
-    """Rule files that can't be used, with all their faults."""
-
-    def __init__(self, faults: tuple[RuleFault, ...]) -> None:
-        super().__init__("\n".join(map(str, faults)))
-        self.faults = faults
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,82 +116,15 @@ def _parse(file: Path, reading: _Reading) -> CommentedMap | None:
 
 def _validate(file: Path, raw: CommentedMap, reading: _Reading) -> RuleFile | None:
     for path, message in checks.check_file(raw):
-        reading.fault(file, _position(raw, path), _named(raw, path, message))
+        reading.fault(file, position_of(raw, path), named(raw, path, message))
     try:
         return RuleFile.model_validate(raw)
     except ValidationError as invalid:
         for error in invalid.errors(include_url=False):
-            path = _known_part(raw, error["loc"])
-            position = _position(raw, path, at_key=error["type"] == "extra_forbidden")
-            reading.fault(file, position, _named(raw, path, _message(error, path)))
+            path = known_part(raw, error["loc"])
+            position = position_of(raw, path, at_key=error["type"] == "extra_forbidden")
+            reading.fault(file, position, named(raw, path, message_of(error, path)))
         return None
-
-
-def _known_part(raw: Any, loc: tuple[int | str, ...]) -> Path_:
-    """The path within the document: pydantic appends names of its own for unions and dictionary keys."""
-    path: list[str | int] = []
-    node = raw
-    for key in loc:
-        if _has(node, key):
-            node = node[key]
-        elif not isinstance(node, CommentedMap) or key == "[key]":
-            break
-        path.append(key)
-    return tuple(path)
-
-
-def _has(node: Any, key: int | str) -> bool:
-    if isinstance(node, CommentedSeq):
-        return isinstance(key, int) and key < len(node)
-    return isinstance(node, CommentedMap) and key in node
-
-
-def _position(raw: Any, path: Path_, *, at_key: bool = False) -> tuple[int, int]:
-    """Where the value at this path begins; for a missing key, where the mapping that lacks it begins."""
-    node, position = raw, (0, 0)
-    for depth, key in enumerate(path):
-        if isinstance(node, CommentedMap) and key in node:
-            is_last = depth == len(path) - 1
-            position = node.lc.key(key) if at_key and is_last else node.lc.value(key)
-        elif isinstance(node, CommentedSeq):
-            position = node.lc.item(key)
-        else:
-            break
-        node = node[key]
-    return position[0] + 1, position[1] + 1
-
-
-def _named(raw: Any, path: Path_, message: str) -> str:
-    """The message with the rule's name and the key before it."""
-    where = ".".join(str(key) for key in path if isinstance(key, str) and (key != "rules" or len(path) == 1))
-    rule = ""
-    if path[:1] == ("rules",) and len(path) > 1:
-        section = raw["rules"][path[1]]
-        name = section.get("name") if isinstance(section, dict) else None
-        rule = f"rule {name!r}: " if isinstance(name, str) else f"rule {int(path[1]) + 1}: "
-    return f"{rule}{where}: {message}" if where else f"{rule}{message}"
-
-
-def _message(error: ErrorDetails, path: Path_) -> str:
-    """What was expected, in our words where pydantic's are for programmers."""
-    match error["type"]:
-        case "extra_forbidden":
-            return _unknown_key(path)
-        case "value_error":
-            return str(error["ctx"]["error"])
-        case "enum" | "literal_error":
-            return f"expected {error['ctx']['expected']}"
-        case "string_pattern_mismatch":
-            return f"expected text like {error['ctx']['pattern']}"
-        case kind:
-            return _IN_OUR_WORDS.get(kind) or error["msg"].replace("Input should be", "expected")
-
-
-def _unknown_key(path: Path_) -> str:
-    section = tuple(key for key in path[:-1] if isinstance(key, str))
-    known = sorted(_SECTIONS[section].model_fields) if section in _SECTIONS else []
-    near = get_close_matches(str(path[-1]), known, n=1)
-    return f"unknown key: did you mean {near[0]}?" if near else f"unknown key: expected {', '.join(known)}"
 
 
 def _check_across(parsed: list[tuple[Path, CommentedMap]], reading: _Reading) -> None:
@@ -259,7 +132,7 @@ def _check_across(parsed: list[tuple[Path, CommentedMap]], reading: _Reading) ->
     for key in ("client_ip", "delivery"):
         holders = [(file, raw) for file, raw in parsed if key in raw]
         for file, raw in holders[1:]:
-            reading.fault(file, _position(raw, (key,), at_key=True), f"{key}: stands in {holders[0][0]} already")
+            reading.fault(file, position_of(raw, (key,), at_key=True), f"{key}: stands in {holders[0][0]} already")
     _check_onelinks(parsed, reading)
     named: dict[str, Path] = {}
     for file, raw, place, rule in _rules(parsed):
@@ -267,7 +140,7 @@ def _check_across(parsed: list[tuple[Path, CommentedMap]], reading: _Reading) ->
         if not isinstance(name, str):
             continue
         if name in named:
-            position = _position(raw, ("rules", place, "name"))
+            position = position_of(raw, ("rules", place, "name"))
             reading.fault(file, position, f"rule {name!r}: a rule of that name stands in {named[name]} already")
         named[name] = file
 
@@ -282,7 +155,7 @@ def _check_onelinks(parsed: list[tuple[Path, CommentedMap]], reading: _Reading) 
             if not all(isinstance(part, str) for part in template):
                 continue
             if template in seen:
-                position = _position(raw, ("onelinks", place))
+                position = position_of(raw, ("onelinks", place))
                 reading.fault(file, position, f"onelinks: {'/'.join(template)} stands in {seen[template]} already")
             seen[template] = file
 
