@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.14; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test reliability check format clean
+.PHONY: help demo test reliability picture check format clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -20,6 +20,9 @@ reliability: $(READY) ## the figures of the README's reliability table
 	@$(BIN)/python -m pytest -q -s tests/e2e/test_kill.py tests/e2e/test_outage.py tests/e2e/test_shared_outbox.py \
 	  > .venv/reliability.log || { tail -n 40 .venv/reliability.log; exit 1; }
 	@grep --only-matching 'figures: .*' .venv/reliability.log
+
+picture: $(READY) ## the README's picture of mitmweb
+	STOREHOP_SCREENSHOT=tests/mitmweb.png $(BIN)/python -m pytest -q tests/e2e/test_browser.py
 
 check: $(READY) ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from storehop.cli.app import app
+from storehop.cli.app import app, with_defaults
 from storehop.cli.explain import HELP
 from storehop.model import Reason
 
@@ -229,3 +229,18 @@ OF_DELIVERY = {Reason.S2S_DOWN, Reason.OUTBOX_DOWN, Reason.ERROR}
 def test_every_reason_of_a_decision_is_put_in_words(reason):
     """Each reason that the decision can give has a sentence of several words for people."""
     assert len(HELP.get(reason, "").split()) > 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run", "--web"], ["run", "--web=127.0.0.1:8081"]),
+        (["run", "--web", "--rules", "x"], ["run", "--web=127.0.0.1:8081", "--rules", "x"]),
+        (["run", "--web", "0.0.0.0:9"], ["run", "--web", "0.0.0.0:9"]),
+        (["run", "--rules", "x"], ["run", "--rules", "x"]),
+        ([], []),
+    ],
+)
+def test_web_needs_no_address(arguments, expected):
+    """`--web` alone means the default address; with one it means that."""
+    assert expected == with_defaults(arguments)

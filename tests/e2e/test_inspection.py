@@ -108,6 +108,16 @@ async def test_the_click_view_is_the_whole_decision(web, ads, appsflyer):
         assert wanted in text
 
 
+async def test_the_click_view_is_there_for_a_redirect_with_a_page(web, ads, appsflyer):
+    """Ad stacks put a page into their redirects: it does not hide the decision."""
+    path = ads.redirect(link_of(new_id()), body=b"<h1>Found</h1>" * 100)
+    await get(web.port, path)
+    await appsflyer.next_click()
+    shown = await web.flow("S2S 200 in ", path)
+
+    assert "af_os_version" in await web.view(shown)
+
+
 async def test_the_click_view_hides_personal_data(web, ads, appsflyer):
     """Addresses are hidden until an option shows them."""
     _, shown = await direct(web, ads, appsflyer)

@@ -114,6 +114,7 @@ async def _start(command: str, upstream: str, rules: Path, folder: Path) -> Host
     program, *arguments = shlex.split(command.replace("http://legacy:8000", upstream))
     if program == "storehop":
         arguments = [str(rules) if part == "rules/storehop.yaml" else part for part in arguments]
+        arguments = [part.replace("--web", f"--web=127.0.0.1:{free_port()}") for part in arguments]
         own = ["--listen", f"127.0.0.1:{port}", "--state", folder, "--admin", "off", "--drain", "0"]
         process = await Process.start(sys.executable, "-m", program, *arguments, *own)
     else:

@@ -31,6 +31,16 @@ app = typer.Typer(
 Rules = Annotated[Path, typer.Option("--rules", metavar="PATH", help="Rule file, or a folder of them.")]
 
 
+WEB = "127.0.0.1:8081"
+
+
+def with_defaults(arguments: list[str]) -> list[str]:
+    """The command line with the value that `--web` has where it stands alone; typer has no optional values."""
+    followers = [*arguments[1:], "--"]
+    pairs = zip(arguments, followers, strict=False)
+    return [f"--web={WEB}" if (word, after[:1]) == ("--web", "-") else word for word, after in pairs]
+
+
 class LogFormat(StrEnum):
     TEXT = "text"
     JSON = "json"
@@ -72,6 +82,10 @@ def run(
         float,
         typer.Option(metavar="SECONDS", min=0, help="How long SIGTERM lets new clients in."),
     ] = 5.0,
+    web: Annotated[
+        str | None,
+        typer.Option(metavar="[HOST:PORT]", help=f"Look at clicks in mitmweb's page, on {WEB} if not said."),
+    ] = None,
     log_format: Annotated[LogFormat, typer.Option(help="For people, or a JSON object a line.")] = LogFormat.TEXT,
     log_personal_data: Annotated[
         bool,
@@ -98,6 +112,7 @@ def run(
         admin=admin,
         outbox=outbox,
         drain=drain,
+        web=web,
         log_json=log_format is LogFormat.JSON,
         log_personal_data=log_personal_data,
         tls_cert=tls_cert,

@@ -22,6 +22,7 @@ def run(
     admin: str,
     outbox: Path | None,
     drain: float,
+    web: str | None,
     log_json: bool,
     log_personal_data: bool,
     tls_cert: Path | None,
@@ -31,6 +32,8 @@ def run(
     host, port = _address("--listen", listen)
     if admin != "off":
         _address("--admin", admin)
+    if web:
+        _address("--web", web)
     url = _upstream(upstream)
     if tls_cert:
         _check_certificate(tls_cert)
@@ -51,6 +54,7 @@ def run(
                 outbox=outbox or outbox_path(_state(state)),
                 admin=admin,
                 drain=drain,
+                web=web,
                 log_json=log_json,
                 log_personal_data=log_personal_data,
                 tls_cert=tls_cert,

@@ -243,7 +243,10 @@ class Storehop:
         link = flows.redirect_link(flow)
         if link is None or flow.is_replay:
             return
-        if direct := await self._meet(flow, link):
+        direct = await self._meet(flow, link)
+        if self._inspector and "storehop" in flow.metadata:
+            flow.response.stream = not flows.has_small_body(flow.response)  # a view shows nothing of what streamed
+        if direct:
             flows.rewrite(flow.response, direct)
 
     def response(self, flow: http.HTTPFlow) -> None:
@@ -311,4 +314,7 @@ def _tune_host() -> None:
     if all(mode.startswith("reverse:") for mode in options.mode) and "block_global" in options:
         # The public is who clicks. Only for reverse proxies: a forward proxy must not be everybody's.
         wanted["block_global"] = False
+    if "web_columns" in options and "comment" not in options.web_columns:
+        # mitmweb's list hides comments, and a click's story is one.
+        wanted["web_columns"] = [*options.web_columns, "comment"]
     options.update(**wanted)

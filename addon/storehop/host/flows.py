@@ -12,6 +12,9 @@ from storehop.model import Click, Direct
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """Statuses whose Location a browser follows (RFC 9110 §15.4)."""
 
+SMALL_BODY = 64 * 1024
+"""Bytes."""
+
 _FORWARD_MODES = (mode_specs.RegularMode, mode_specs.UpstreamMode, mode_specs.Socks5Mode)
 
 
@@ -69,6 +72,12 @@ def rewrite(response: http.Response, direct: Direct) -> None:
         response.reason = "Found"
     response.headers["Location"] = direct.location
     response.headers["Cache-Control"] = "no-store"
+
+
+def has_small_body(response: http.Response) -> bool:
+    """Whether a redirect's page may be held in memory where somebody looks at it."""
+    length = response.headers.get("content-length", "")
+    return length.isascii() and length.isdigit() and int(length) <= SMALL_BODY
 
 
 def add_forwarded_headers(flow: http.HTTPFlow, proxies: Proxies) -> None:

@@ -38,6 +38,8 @@ class HostConfig:
     outbox: Path
     admin: str
     """HOST:PORT of the admin endpoints, or `off`."""
+    web: str | None = None
+    """HOST:PORT of mitmweb's page, to look at clicks; None: the lean host, without it."""
     log_json: bool = False
     """A JSON object a line instead of text."""
     log_personal_data: bool = False
@@ -59,8 +61,9 @@ def serve(config: HostConfig) -> None:
     Raises CannotServeError; exits with 1 when the host reports another fault while starting.
     """
     _check_address(config.listen_host, config.listen_port)
-    if config.admin != "off":
-        _check_address(*parse_address(config.admin))
+    for address in (config.admin, config.web or "off"):
+        if address != "off":
+            _check_address(*parse_address(address))
     _log_to_stderr(as_json=config.log_json)
     asyncio.run(_serve(config))
 
@@ -86,18 +89,8 @@ def _log_to_stderr(*, as_json: bool) -> None:
 
 
 async def _serve(config: HostConfig) -> None:
-    master = Master(Options(confdir=str(config.state)))
     storehop = Storehop(ClickLog(personal_data=config.log_personal_data))
-    servers = proxyserver.Proxyserver()
-    master.addons.add(
-        core.Core(),
-        servers,
-        next_layer.NextLayer(),
-        tlsconfig.TlsConfig(),
-        disable_h2c.DisableH2C(),
-        errorcheck.ErrorCheck(),
-        storehop,
-    )
+    master, servers = _with_page(config, storehop) if config.web else _lean(config, storehop)
     try:
         master.options.update(**_options(config))
     except OptionsError as error:
@@ -108,6 +101,30 @@ async def _serve(config: HostConfig) -> None:
     loop.add_signal_handler(signal.SIGINT, drain.begin, 0.0)
     loop.add_signal_handler(signal.SIGHUP, storehop.reload)
     await master.run()
+
+
+def _lean(config: HostConfig, storehop: Storehop) -> tuple[Master, proxyserver.Proxyserver]:
+    """A Master with only the addons that a reverse proxy needs."""
+    master, servers = Master(Options(confdir=str(config.state))), proxyserver.Proxyserver()
+    master.addons.add(
+        core.Core(),
+        servers,
+        next_layer.NextLayer(),
+        tlsconfig.TlsConfig(),
+        disable_h2c.DisableH2C(),
+        errorcheck.ErrorCheck(),
+        storehop,
+    )
+    return master, servers
+
+
+def _with_page(config: HostConfig, storehop: Storehop) -> tuple[Master, proxyserver.Proxyserver]:
+    """Mitmweb's Master, whose page needs all of its addons. It logs the page's URL with its token."""
+    from mitmproxy.tools.web.master import WebMaster  # noqa: PLC0415  a second's imports for debugging only
+
+    master = WebMaster(Options(confdir=str(config.state)), with_termlog=False)
+    master.addons.add(storehop)
+    return master, master.proxyserver
 
 
 class _Drain:
@@ -145,6 +162,9 @@ def _options(config: HostConfig) -> dict[str, object]:
         "storehop_outbox": str(config.outbox),
         "storehop_admin": config.admin,
     }
+    if config.web:
+        host, port = parse_address(config.web)
+        options |= {"web_host": host, "web_port": port, "web_open_browser": False}
     if config.tls_cert:
         options["certs"] = [f"*={config.tls_cert}"]
     if config.upstream_ca:
