@@ -104,7 +104,15 @@ async def test_the_click_view_is_the_whole_decision(web, ads, appsflyer):
     click_id, shown = await direct(web, ads, appsflyer)
     text = await web.view(shown)
 
-    for wanted in (f"NetworkA_{click_id}", "af_os_version", "user_agent: User-Agent", play(click_id), "AppsFlyer gets"):
+    for wanted in (
+        "switched-off: app does not match",
+        "games: matches",
+        f"NetworkA_{click_id}",
+        "af_os_version",
+        "user_agent: User-Agent",
+        play(click_id),
+        "AppsFlyer gets",
+    ):
         assert wanted in text
 
 

@@ -16,8 +16,8 @@ from rich.table import Table
 
 from storehop.cli.check import load_or_fail
 from storehop.cli.fail import fail
-from storehop.decide import address, device
-from storehop.decide.decision import decide, find_target
+from storehop.decide import address
+from storehop.decide.decision import decide, rules_tried
 from storehop.decide.link import split
 from storehop.decide.rules import RuleSet
 from storehop.host.ids import new_click_id
@@ -161,14 +161,11 @@ def _facts(decision: Decision) -> str:
 
 
 def _print_trials(console: Console, click: Click, decision: Decision, rules: RuleSet) -> None:
-    url = split(click.link)
-    if url is None or (isinstance(decision, Pass) and decision.app is None):
-        return
-    target = find_target(url, device.read(click.headers.get("user-agent", "")).platform, rules)
-    if isinstance(target, Pass):
+    tried = rules_tried(click, rules)
+    if not tried and (isinstance(decision, Direct) or decision.app is None):
         return
     table = Table("rule", "verdict", box=box.SIMPLE_HEAD, title="Rules tried", title_justify="left")
-    for rule, missed in rules.trials(target):
+    for rule, missed in tried:
         table.add_row(escape(rule.name), f"[dim]{escape(missed)} does not match[/]" if missed else "[green]matches[/]")
     if not rules.rules:
         table.add_row("–", "there are no rules")

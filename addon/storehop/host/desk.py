@@ -42,16 +42,16 @@ class Desk:
             logger.exception("storehop failed on a click: it passes")
             decision = Pass(Reason.ERROR)
         if isinstance(decision, Direct) or decision.reason is not Reason.NOT_A_CLICK:
-            self._note(click, decision, shown)
+            self._note(click, decision, rules, shown)
         return decision
 
-    def _note(self, click: Click, decision: Decision, shown: http.HTTPFlow) -> None:
+    def _note(self, click: Click, decision: Decision, rules: RuleSet, shown: http.HTTPFlow) -> None:
         """Who watches must not matter: the call is stored by now, so the redirect has to follow."""
         try:
             self._metrics.answered(decision)
             self._log.answered(click, decision)
             if self.inspector:
-                self.inspector.met(shown, click, decision)
+                self.inspector.met(shown, click, decision, rules)
         except Exception:
             logger.exception("noting a click failed; the click itself goes on")
 

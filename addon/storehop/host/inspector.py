@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 from cachetools import LRUCache
 from mitmproxy import connection, contentviews, ctx, eventsequence, flow, hooks, http
 
+from storehop.decide.decision import rules_tried
+from storehop.decide.rules import RuleSet
 from storehop.model import Click, Dead, Decision, Delivered, Direct, Param, Reply, Settled
 
 PRUNE_INTERVAL = 1.0
@@ -26,9 +28,10 @@ _MARK_DIRECT, _MARK_PASS, _MARK_S2S = ":rocket:", ":fast_forward:", ":satellite:
 class Story:
     """One click: its decision, and the flows that show it."""
 
-    def __init__(self, click: Click, decision: Decision, shown: http.HTTPFlow) -> None:
+    def __init__(self, click: Click, decision: Decision, rules: RuleSet, shown: http.HTTPFlow) -> None:
         self.click = click
         self.decision = decision
+        self.rules = rules
         self.flow = shown
         self.comment = _decided(decision)
 
@@ -54,9 +57,9 @@ class Inspector:
     def close(self) -> None:
         self._pruner.cancel()
 
-    def met(self, shown: http.HTTPFlow, click: Click, decision: Decision) -> None:
+    def met(self, shown: http.HTTPFlow, click: Click, decision: Decision, rules: RuleSet) -> None:
         """A click was decided on."""
-        story = Story(click, decision, shown)
+        story = Story(click, decision, rules, shown)
         self._stories[shown.id] = story
         self._stories[click.id] = story
         shown.marked = _MARK_DIRECT if isinstance(decision, Direct) else _MARK_PASS
@@ -172,6 +175,7 @@ class ClickView(contentviews.Contentview):
         decision = story.decision
         facts = ("rule", "app", "platform", "store")
         lines = [story.flow.comment, "", *(f"{name}: {getattr(decision, name) or '–'}" for name in facts)]
+        lines += ["", "Rules tried", *(f"  {line}" for line in _tried(story))]
         if not isinstance(decision, Direct):
             return [*lines, "", "The user gets the original link, and nothing is sent."]
         width = max(len(param.name) for param in decision.params)
@@ -184,6 +188,11 @@ class ClickView(contentviews.Contentview):
         if param.value is None:
             return "–"
         return param.value if self._personal_data or param.name not in PERSONAL else "(hidden)"
+
+
+def _tried(story: Story) -> list[str]:
+    tried = rules_tried(story.click, story.rules)
+    return [f"{rule.name}: {f'{missed} does not match' if missed else 'matches'}" for rule, missed in tried] or ["none"]
 
 
 def _source(param: Param) -> str:
