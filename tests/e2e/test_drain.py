@@ -9,11 +9,11 @@ from contextlib import closing
 
 import pytest
 import pytest_asyncio
-from e2e.clients import connection, get, read_answer, request
+from e2e.clients import Answer, connection, get, read_answer, request
 from e2e.load import pending, until
 from e2e.processes import free_port, start_sidecar
 from e2e.scenes import RULES, link_of, new_id, play, write_rules
-from e2e.standins import response
+from e2e.standins import echo, response
 
 
 @pytest.fixture
@@ -71,6 +71,25 @@ async def test_kept_connections_are_let_go(start, upstream, ads, rules, tmp_path
     host.process.send(signal.SIGTERM)
 
     assert ["close"] == answer.all("Connection")
+
+
+async def test_a_websocket_may_begin_while_draining(start, upstream, ads, rules, tmp_path):
+    """The handshake of a WebSocket keeps its Connection header."""
+    host = await start(start_sidecar, upstream, rules, tmp_path, "--drain", "30")
+    host.process.send(signal.SIGTERM)
+    await host.log.saw("draining")
+    handshake = {
+        "connection": "Upgrade",
+        "upgrade": "websocket",
+        "sec_websocket_version": "13",
+        "sec_websocket_key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    async with connection(host.port) as (reader, writer):
+        writer.write(request(ads.serve(echo), **handshake))
+        answer = Answer(await reader.readuntil(b"\r\n\r\n"))
+    host.process.send(signal.SIGTERM)
+
+    assert (101, ["upgrade"]) == (answer.status, [value.lower() for value in answer.all("Connection")])
 
 
 async def test_an_answer_under_way_is_finished(start, upstream, ads, rules, tmp_path):

@@ -164,11 +164,8 @@ class Courier:
     def _start(self, claim: Claim, *, is_probe: bool) -> None:
         task = asyncio.create_task(self._deliver(claim, is_probe=is_probe), name=f"deliver {claim.call.id}")
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_report)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
 
     async def _deliver(self, claim: Claim, *, is_probe: bool) -> None:
         await asyncio.sleep(0)  # mitmproxy starts tasks eagerly: let the answer go first

@@ -42,6 +42,8 @@ from storehop.state import outbox_path
 
 logger = logging.getLogger(__name__)
 
+SWITCHING_PROTOCOLS = 101
+"""A WebSocket begins: its Connection header is part of the handshake (RFC 6455 §4.2.2)."""
 GRACE = 10.0
 """Seconds that calls under way get to finish when the process ends."""
 
@@ -236,7 +238,7 @@ class Storehop:
         if self._rules is None or flow.response is None or flow.error or not flow.live:
             return
         flow.response.stream = True
-        if self._is_draining and not flow.response.is_http2:
+        if self._is_draining and not flow.response.is_http2 and flow.response.status_code != SWITCHING_PROTOCOLS:
             flow.response.headers["Connection"] = "close"
         if "storehop" in flow.metadata:
             return  # our own answer, or a click that passed already

@@ -8,6 +8,7 @@ stay open for days (mitmweb itself keeps every flow for ever).
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ from mitmproxy import connection, contentviews, ctx, eventsequence, flow, hooks,
 from storehop.decide.decision import rules_tried
 from storehop.decide.rules import RuleSet
 from storehop.model import Click, Dead, Decision, Delivered, Direct, Param, Reply, Settled
+
+logger = logging.getLogger(__name__)
 
 PRUNE_INTERVAL = 1.0
 """Seconds between two looks for flows that can go."""
@@ -47,6 +50,7 @@ class Inspector:
         self._others: list[http.HTTPFlow] = []
         self._view = ClickView(self._stories, personal_data=personal_data)
         self._pruner = asyncio.create_task(self._prune(), name="storehop view")
+        self._pruner.add_done_callback(_report)
         contentviews.add(self._view)
 
     @staticmethod
@@ -82,7 +86,7 @@ class Inspector:
         self._stories[call.id] = story
         self._shown.append(call)
         task = asyncio.create_task(_show(call), name="storehop shows a call")
-        task.add_done_callback(lambda done: done.exception())
+        task.add_done_callback(_report)
 
     def explain(self, shown: flow.Flow) -> str:
         """The whole decision about a flow's click, as the content view shows it."""
@@ -139,6 +143,12 @@ def _call_flow(settled: Settled, story: Story) -> http.HTTPFlow:
 
 def _raw(headers: tuple[tuple[str, str], ...]) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode()) for name, value in headers]
+
+
+def _report(task: asyncio.Task[None]) -> None:
+    """Logs an exception that nobody waits for."""
+    if not task.cancelled() and (error := task.exception()):
+        logger.error("%s failed in our own code", task.get_name(), exc_info=error)
 
 
 async def _show(shown: http.HTTPFlow) -> None:
