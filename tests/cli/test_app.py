@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from storehop.cli.app import app, with_defaults
-from storehop.cli.explain import HELP
+from storehop.decide.explanation import HELP
 from storehop.model import Reason
 
 LINK = "https://app.appsflyer.com/com.example.game"

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from storehop import __main__ as program
 from storehop.assets import ASSETS, asset
 from storehop.cli.app import app
-from storehop.cli.explain import HELP
+from storehop.decide.explanation import HELP
 from storehop.model import Reason
 from storehop.rulefile.schema import json_schema
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -40,6 +41,28 @@ class Web:
                 if found:
                     return found[-1]
                 await asyncio.sleep(0.05)
+
+    async def post(self, path: str, body: object, method: str = "POST") -> None:
+        """Asks for a change, as the page does."""
+        token = "a" * 32  # in the cookie and the header alike
+        answer = await get(
+            self.api,
+            path,
+            method,
+            json.dumps(body).encode(),
+            host=f"127.0.0.1:{self.api}",
+            cookie=f"_mitmproxy_xsrf={token}",
+            authorization=f"Bearer {TOKEN}",
+            x_xsrftoken=token,
+            content_type="application/json",
+        )
+        assert answer.status == 200, answer.raw
+
+    async def replay(self, flow: dict) -> None:
+        await self.post(f"/flows/{flow['id']}/replay", {})
+
+    async def set(self, option: str, *, value: object) -> None:
+        await self.post("/options", {option: value}, "PUT")
 
     async def view(self, flow: dict, message: str = "response") -> str:
         answer = json.loads(await self.ask(f"/flows/{flow['id']}/{message}/content/{quote('Click')}"))
@@ -145,24 +168,79 @@ async def test_only_clicks_stay(web, ads, appsflyer):
     assert all(flow["comment"] for flow in await web.flows())
 
 
+async def test_the_click_view_says_which_gates_let_it_through(web, ads, appsflyer):
+    """Every gate up to the one where the click passed stands there, and why it did not let it through."""
+    path = ads.redirect(link_of(new_id(), "&is_retargeting=true"))
+    await get(web.port, path)
+    text = await web.view(await web.flow("pass · ", path))
+
+    for wanted in ("✓ wrong_platform", "✗ retargeting: it is a retargeting click", "3 more were not asked"):
+        assert wanted in text
+
+
+async def test_the_click_view_shows_both_urls_side_by_side(web, ads, appsflyer):
+    """The store's URL stands decoded to the left of the S2S call's."""
+    click_id, shown = await direct(web, ads, appsflyer)
+    rows = [re.split(r"\s{2,}", line.strip()) for line in (await web.view(shown)).splitlines()]
+
+    assert ["id = com.example.game", "pid = networka_int"] in rows
+    assert [f"referrer = NetworkA_{click_id}", "c = spring"] in rows
+
+
 async def test_a_replayed_click_is_not_sent_again(web, ads, appsflyer):
     """Replaying asks the ad stack once more, and AppsFlyer hears nothing of it."""
     click_id, shown = await direct(web, ads, appsflyer)
     ads.forget()
-    token = "a" * 32  # in the cookie and the header alike, as a page would have it
-    answer = await get(
-        web.api,
-        f"/flows/{shown['id']}/replay",
-        "POST",
-        b"{}",
-        host=f"127.0.0.1:{web.api}",
-        cookie=f"_mitmproxy_xsrf={token}",
-        authorization=f"Bearer {TOKEN}",
-        x_xsrftoken=token,
-    )
+    await web.replay(shown)
     asked = await ads.next_request()
     again, _ = await direct(web, ads, appsflyer)
 
-    assert (200, shown["request"]["path"]) == (answer.status, asked.target)
+    assert shown["request"]["path"] == asked.target
     assert again != click_id
     assert 0 == appsflyer.clicks_waiting()
+
+
+async def test_a_replay_shows_what_would_happen_now(web, ads, appsflyer):
+    """A replayed click is decided anew, and its comment says that nothing was sent."""
+    _, shown = await direct(web, ads, appsflyer)
+    await web.replay(shown)
+
+    replayed = await web.flow("replayed", shown["request"]["path"])
+
+    assert "direct · games · google play · replayed, nothing sent" == replayed["comment"]
+
+
+async def test_a_replayed_call_is_not_sent_again(web, ads, appsflyer):
+    """Replaying the flow of an S2S call sends nothing either."""
+    _, shown = await direct(web, ads, appsflyer)
+    call = await web.flow(f"S2S of {shown['id']}")
+    await web.replay(call)
+    async with asyncio.timeout(WAIT):
+        while "response" not in (replayed := await web.flow(f"S2S of {shown['id']}")):
+            await asyncio.sleep(0.05)
+
+    assert (204, 0) == (replayed["response"]["status_code"], appsflyer.clicks_waiting())
+
+
+async def test_a_replayed_click_addressed_to_appsflyer_contacts_nobody(web, ads, appsflyer):
+    """One that passes is not handed on: AppsFlyer would count it again."""
+    path = path_of(new_id(), "&is_retargeting=true")
+    await get(web.port, path, host="app.appsflyer.com")
+    shown = await web.flow("pass · retargeting", path)
+    ads.forget()
+    await web.replay(shown)
+    replayed = await web.flow("replayed", path)
+
+    assert (204, True) == (replayed["response"]["status_code"], ads.requests.empty())
+
+
+async def test_a_replay_sends_when_asked(web, ads, appsflyer):
+    """With storehop_replay_sends a replayed click is a click like any other."""
+    _, shown = await direct(web, ads, appsflyer)
+    await web.set("storehop_replay_sends", value=True)
+    ads.routes[shown["request"]["path"]] = response("302 Found", f"Location: {link_of(again := new_id())}")
+    await web.replay(shown)
+    sent = await appsflyer.next_click()
+    await web.set("storehop_replay_sends", value=False)
+
+    assert again == dict(sent.params)["clickid"]

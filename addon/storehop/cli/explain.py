@@ -17,35 +17,12 @@ from rich.table import Table
 from storehop.cli.check import load_or_fail
 from storehop.cli.fail import fail
 from storehop.decide import address
-from storehop.decide.decision import decide, rules_tried
+from storehop.decide.decision import decide
+from storehop.decide.explanation import HELP, rules_tried
 from storehop.decide.link import split
 from storehop.decide.rules import RuleSet
 from storehop.host.ids import new_click_id
-from storehop.model import Click, Decision, Direct, Param, Pass, Reason, Source
-
-HELP = {
-    Reason.NOT_A_CLICK: "the host is not one of an attribution link",
-    Reason.IMPRESSION: "it is an impression or an engagement, no click",
-    Reason.ALREADY_S2S: "it is a server-to-server click already",
-    Reason.INVALID_LINK: "there is no app id in it, or it is malformed",
-    Reason.SHORT_LINK: "it is a OneLink short link: its parameters are on AppsFlyer's side",
-    Reason.UNKNOWN_ONELINK: "the rules do not say which app this OneLink is for",
-    Reason.NO_RULE: "no rule matches",
-    Reason.RULE_OFF: "the rule is off",
-    Reason.NO_STORE: "the rule does not say which store has this app",
-    Reason.NOT_GET: "it is no GET",
-    Reason.PREFETCH: "the browser only prefetches",
-    Reason.NO_USER_AGENT: "there is no usable User-Agent: give one with -H 'User-Agent: …'",
-    Reason.BOT: "the User-Agent is a crawler's or a link preview's",
-    Reason.WRONG_PLATFORM: "this device cannot use that store",
-    Reason.SIGNED: "the link is signed, and more parameters would break the signature",
-    Reason.OTHER_TARGET: "the link asks for another place than the store's page",
-    Reason.DEEP_LINK: "the installed app should open (a rule may say deep_links: store)",
-    Reason.RETARGETING: "it is a retargeting click (a rule may say deep_links: store)",
-    Reason.TOO_LONG: "the S2S URL would be longer than 2,000 characters, or the referrer than the store takes",
-    Reason.NOT_SAMPLED: "it is outside the rule's percent",
-    Reason.OBSERVED: "the rule only observes",
-}
+from storehop.model import Click, Decision, Direct, Param, Pass, Source
 
 
 @dataclass(frozen=True, slots=True)

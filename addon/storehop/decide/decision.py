@@ -46,15 +46,6 @@ def decide(click: Click, rules: RuleSet) -> Decision:
     return _by_rule(click, target, reader, rules)
 
 
-def rules_tried(click: Click, rules: RuleSet) -> list[tuple[Rule, str | None]]:
-    """Every rule up to the one that matches, with the condition that failed: for whoever explains a decision."""
-    url = link.split(click.link)
-    if url is None or not rules.is_click_host(url.host) or len(click.link) > link.LONGEST_LINK:
-        return []
-    target = find_target(url, device.read(click.headers.get("user-agent", "")).platform, rules)
-    return [] if isinstance(target, Pass) else list(rules.trials(target))
-
-
 def find_target(url: Link, platform: Platform, rules: RuleSet) -> Facts | Pass:
     """The app that the link is for, or why there is none."""
     if url.is_s2s:

@@ -24,7 +24,7 @@ SHED_ORDER = ("af_lang", "af_model", "af_os_version")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SHA1 = re.compile(r"[0-9a-fA-F]{40}")
 _ANDROID_IDS = frozenset({"android_id", "sha1_android_id", "md5_android_id"})
-_DEVICE_IDS = _ANDROID_IDS | {
+DEVICE_IDS = _ANDROID_IDS | {
     f"{hash_}{name}"
     for hash_ in ("", "sha1_", "md5_")
     for name in ("advertising_id", "idfa", "idfv", "oaid", "imei", "fire_advertising_id")
@@ -140,7 +140,7 @@ def _kept(link: Link, replaced: set[str]) -> tuple[list[str], list[Param]]:
 
 def _unusable_id(link: Link, name: str, value: str) -> str:
     """Why this device id is left out (design §3.2), or "" where it stays."""
-    if name not in _DEVICE_IDS:
+    if name not in DEVICE_IDS:
         return ""
     if is_absent(value):
         return "empty, zeroed or an unexpanded macro"

@@ -107,6 +107,12 @@ class Storehop:
             False,
             "Show addresses, ids and User-Agents in storehop's view of a click. Read when mitmproxy starts.",
         )
+        loader.add_option(
+            "storehop_replay_sends",
+            bool,
+            False,
+            "A replayed click counts again: its S2S call is sent. Else a replay shows what the rules would do now.",
+        )
         _tune_host()
 
     def configure(self, updated: set[str]) -> None:
@@ -222,10 +228,16 @@ class Storehop:
         rules = self._rules.current
         self._in_flight.add(flow)
         flow.request.stream = True  # only where there is a body: a request without one can still be answered
-        flows.add_forwarded_headers(flow, rules.proxies)
+        if flow.is_replay:
+            flows.forget_decision(flow)
+        else:
+            flows.add_forwarded_headers(flow, rules.proxies)
 
     async def request(self, flow: http.HTTPFlow) -> None:
-        if self._rules is None or flow.response or flow.error or not flow.live or flow.is_replay:
+        if self._rules is None or flow.response or flow.error or not flow.live:
+            return
+        if _is_rehearsal(flow) and flows.is_shown_call(flow):
+            flow.response = flows.not_sent()
             return
         if not self._rules.current.is_attribution_host(flows.target_host(flow)):
             return
@@ -233,6 +245,8 @@ class Storehop:
             return  # it had a body, which has gone upstream already: no click of a person's, and ours no more
         if direct := await self._meet(flow, flows.own_link(flow)):
             flow.response = flows.answer(direct)
+        elif _is_rehearsal(flow):
+            flow.response = flows.not_sent()  # going on to AppsFlyer would count the click again
 
     async def responseheaders(self, flow: http.HTTPFlow) -> None:
         if self._rules is None or flow.response is None or flow.error or not flow.live:
@@ -243,7 +257,7 @@ class Storehop:
         if "storehop" in flow.metadata:
             return  # our own answer, or a click that passed already
         link = flows.redirect_link(flow)
-        if link is None or flow.is_replay:
+        if link is None:
             return
         direct = await self._meet(flow, link)
         if self._inspector and "storehop" in flow.metadata:
@@ -287,13 +301,22 @@ class Storehop:
         """Decides on a click. None: the click passes, untouched."""
         if self._desk is None or self._rules is None:
             return None  # starting: nothing can be stored yet
-        decision = await self._desk.meet(flows.read(flow, link, new_click_id()), self._rules.current, flow)
+        click, rules = flows.read(flow, link, new_click_id()), self._rules.current
+        if _is_rehearsal(flow):
+            decision = self._desk.rehearse(click, rules, flow)
+        else:
+            decision = await self._desk.meet(click, rules, flow)
         if isinstance(decision, Direct):
             flow.metadata["storehop"] = "direct"
             return decision
         if decision.reason is not Reason.NOT_A_CLICK:
             flow.metadata["storehop"] = f"pass {decision.reason}"
         return None
+
+
+def _is_rehearsal(flow: http.HTTPFlow) -> bool:
+    """Whether this is a replay that must send nothing: it only shows what the rules would do now."""
+    return bool(flow.is_replay) and not ctx.options.storehop_replay_sends
 
 
 def _inspector() -> Inspector | None:

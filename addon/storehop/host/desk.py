@@ -45,6 +45,13 @@ class Desk:
             self._note(click, decision, rules, shown)
         return decision
 
+    def rehearse(self, click: Click, rules: RuleSet, shown: http.HTTPFlow) -> Decision:
+        """What the user would get by these rules. Nothing is stored, sent, counted or logged."""
+        decision = decide(click, rules)
+        if self.inspector and (isinstance(decision, Direct) or decision.reason is not Reason.NOT_A_CLICK):
+            self.inspector.met(shown, click, decision, rules, note=" · replayed, nothing sent")
+        return decision
+
     def _note(self, click: Click, decision: Decision, rules: RuleSet, shown: http.HTTPFlow) -> None:
         """Who watches must not matter: the call is stored by now, so the redirect has to follow."""
         try:

@@ -65,6 +65,22 @@ def answer(direct: Direct) -> http.Response:
     return http.Response.make(302, b"", headers)
 
 
+def not_sent() -> http.Response:
+    """The answer to a replay that would count a click again: nobody was asked (RFC 9110 §15.3.5)."""
+    return http.Response.make(204, b"", {"Cache-Control": "no-store"})
+
+
+def is_shown_call(flow: http.HTTPFlow) -> bool:
+    """Whether this flow shows an S2S call of ours."""
+    return flow.metadata.get("storehop") == "s2s"
+
+
+def forget_decision(flow: http.HTTPFlow) -> None:
+    """A replayed click is a new one to decide on."""
+    if not is_shown_call(flow):
+        flow.metadata.pop("storehop", None)
+
+
 def rewrite(response: http.Response, direct: Direct) -> None:
     """Points the ad stack's redirect at the store; every other header stays."""
     response.status_code = 302

@@ -16,27 +16,15 @@ from urllib.parse import urlsplit
 from cachetools import LRUCache
 from mitmproxy import connection, contentviews, ctx, eventsequence, flow, hooks, http
 
-from storehop.decide.decision import rules_tried
 from storehop.decide.rules import RuleSet
-from storehop.model import Click, Dead, Decision, Delivered, Direct, Param, Reply, Settled
+from storehop.host.click_view import ClickView, Story
+from storehop.model import Click, Dead, Decision, Delivered, Direct, Reply, Settled
 
 logger = logging.getLogger(__name__)
 
 PRUNE_INTERVAL = 1.0
 """Seconds between two looks for flows that can go."""
-PERSONAL = frozenset({"af_ip", "af_ua", "advertising_id", "idfa", "idfv", "oaid", "imei", "fire_advertising_id"})
 _MARK_DIRECT, _MARK_PASS, _MARK_S2S = ":rocket:", ":fast_forward:", ":satellite:"
-
-
-class Story:
-    """One click: its decision, and the flows that show it."""
-
-    def __init__(self, click: Click, decision: Decision, rules: RuleSet, shown: http.HTTPFlow) -> None:
-        self.click = click
-        self.decision = decision
-        self.rules = rules
-        self.flow = shown
-        self.comment = _decided(decision)
 
 
 class Inspector:
@@ -45,7 +33,7 @@ class Inspector:
     def __init__(self, most: int, *, keep_other: bool, personal_data: bool) -> None:
         self._most = most
         self._keep_other = keep_other
-        self._stories: LRUCache[str, Story] = LRUCache(most)
+        self._stories: LRUCache[str, Story] = LRUCache(2 * most)  # a click's flow and its call, and its id
         self._shown: deque[http.HTTPFlow] = deque()
         self._others: list[http.HTTPFlow] = []
         self._view = ClickView(self._stories, personal_data=personal_data)
@@ -61,14 +49,23 @@ class Inspector:
     def close(self) -> None:
         self._pruner.cancel()
 
-    def met(self, shown: http.HTTPFlow, click: Click, decision: Decision, rules: RuleSet) -> None:
-        """A click was decided on."""
+    def met(
+        self,
+        shown: http.HTTPFlow,
+        click: Click,
+        decision: Decision,
+        rules: RuleSet,
+        *,
+        note: str = "",
+    ) -> None:
+        """A click was decided on; `note` ends its comment."""
         story = Story(click, decision, rules, shown)
         self._stories[shown.id] = story
         self._stories[click.id] = story
         shown.marked = _MARK_DIRECT if isinstance(decision, Direct) else _MARK_PASS
-        shown.comment = story.comment
-        self._shown.append(shown)
+        shown.comment = f"{story.comment}{note}"
+        if shown not in self._shown:  # a replay is the flow of before
+            self._shown.append(shown)
 
     def other(self, ended: http.HTTPFlow) -> None:
         """A flow that is no click is over."""
@@ -102,12 +99,6 @@ class Inspector:
                 gone.append(self._shown.popleft())
             if gone:
                 ctx.master.commands.call("view.flows.remove", gone)
-
-
-def _decided(decision: Decision) -> str:
-    if isinstance(decision, Direct):
-        return f"direct · {decision.rule} · {decision.store.replace('_', ' ')}"
-    return f"pass · {decision.reason}"
 
 
 def _outcome(settled: Settled) -> str:
@@ -155,59 +146,3 @@ async def _show(shown: http.HTTPFlow) -> None:
     """Hands a flow to mitmproxy's addons. Not by load_flow, which rewrites the host of a reverse proxy's flows."""
     for event in eventsequence.iterate(shown):
         await ctx.master.addons.handle_lifecycle(event)
-
-
-class ClickView(contentviews.Contentview):
-    """The content view "Click"."""
-
-    name = "Click"
-
-    def __init__(self, stories: LRUCache[str, Story], *, personal_data: bool) -> None:
-        self._stories = stories
-        self._personal_data = personal_data
-
-    def prettify(self, data: bytes, metadata: contentviews.Metadata) -> str:  # noqa: ARG002  mitmproxy's signature
-        story = self._stories.get(metadata.flow.id) if metadata.flow else None
-        if story is None:
-            raise ValueError("this flow is no click, or one of long ago")
-        return self.text(story)
-
-    def render_priority(self, data: bytes, metadata: contentviews.Metadata) -> float:  # noqa: ARG002
-        """Above all others for a click's own response; never in the way of other flows."""
-        is_click = metadata.flow is not None and metadata.flow.id in self._stories
-        return 2.0 if is_click and isinstance(metadata.http_message, http.Response) else -1.0
-
-    def text(self, story: Story) -> str:
-        """The decision, line by line."""
-        return "\n".join(self._lines(story))
-
-    def _lines(self, story: Story) -> list[str]:
-        decision = story.decision
-        facts = ("rule", "app", "platform", "store")
-        lines = [story.flow.comment, "", *(f"{name}: {getattr(decision, name) or '–'}" for name in facts)]
-        lines += ["", "Rules tried", *(f"  {line}" for line in _tried(story))]
-        if not isinstance(decision, Direct):
-            return [*lines, "", "The user gets the original link, and nothing is sent."]
-        width = max(len(param.name) for param in decision.params)
-        lines += ["", "S2S click"]
-        lines += [f"  {param.name:<{width}}  {self._value(param)}  ({_source(param)})" for param in decision.params]
-        lines += ["", f"The user gets   {decision.location}"]
-        return [*lines, f"AppsFlyer gets  {decision.call.url if self._personal_data else _bare(decision.call.url)}"]
-
-    def _value(self, param: Param) -> str:
-        if param.value is None:
-            return "–"
-        return param.value if self._personal_data or param.name not in PERSONAL else "(hidden)"
-
-
-def _tried(story: Story) -> list[str]:
-    tried = rules_tried(story.click, story.rules)
-    return [f"{rule.name}: {f'{missed} does not match' if missed else 'matches'}" for rule, missed in tried] or ["none"]
-
-
-def _source(param: Param) -> str:
-    return f"{param.source}: {param.why}" if param.why else str(param.source)
-
-
-def _bare(url: str) -> str:
-    return f"{url.partition('?')[0]}?… (storehop_view_personal_data shows it)"

@@ -24,6 +24,30 @@ _QUIET = ("mitmproxy.proxy.server", "asyncio", "hpack", "tornado")
 """Loggers that have a line for every connection."""
 
 
+_UNUSED = (
+    "browser",
+    "block",
+    "stripdnshttpsrecords",
+    "blocklist",
+    "anticache",
+    "anticomp",
+    "onboarding",
+    "proxyauth",
+    "scriptloader",
+    "dnsresolver",
+    "serverplayback",
+    "mapremote",
+    "maplocal",
+    "modifybody",
+    "modifyheaders",
+    "stickyauth",
+    "stickycookie",
+    "upstreamauth",
+    "updatealtsvc",
+)
+"""Of mitmweb's addons those that have no part in a reverse proxy, nor in showing and replaying its flows."""
+
+
 @dataclass(frozen=True, slots=True)
 class HostConfig:
     """What `storehop run` was told."""
@@ -119,10 +143,16 @@ def _lean(config: HostConfig, storehop: Storehop) -> tuple[Master, proxyserver.P
 
 
 def _with_page(config: HostConfig, storehop: Storehop) -> tuple[Master, proxyserver.Proxyserver]:
-    """Mitmweb's Master, whose page needs all of its addons. It logs the page's URL with its token."""
+    """Mitmweb's Master without the addons that neither the lean host nor the page has a use for.
+
+    What they would do to traffic in production's place (block, cache, rewrite, script) does not happen here either.
+    It logs the page's URL with its token.
+    """
     from mitmproxy.tools.web.master import WebMaster  # noqa: PLC0415  a second's imports for debugging only
 
     master = WebMaster(Options(confdir=str(config.state)), with_termlog=False)
+    for addon in filter(None, map(master.addons.get, _UNUSED)):
+        master.addons.remove(addon)
     master.addons.add(storehop)
     return master, master.proxyserver
 

@@ -1,0 +1,55 @@
+"""Why a decision is what it is, for people: the reasons in words, the rules tried, the gates (design §3)."""
+
+from __future__ import annotations
+
+from storehop.decide import device, link
+from storehop.decide.decision import find_target
+from storehop.decide.rules import RuleSet
+from storehop.model import Click, Decision, Direct, Pass, Reason, Rule
+
+HELP = {
+    Reason.NOT_A_CLICK: "the host is not one of an attribution link",
+    Reason.IMPRESSION: "it is an impression or an engagement, no click",
+    Reason.ALREADY_S2S: "it is a server-to-server click already",
+    Reason.INVALID_LINK: "there is no app id in it, or it is malformed",
+    Reason.SHORT_LINK: "it is a OneLink short link: its parameters are on AppsFlyer's side",
+    Reason.UNKNOWN_ONELINK: "the rules do not say which app this OneLink is for",
+    Reason.NO_RULE: "no rule matches",
+    Reason.RULE_OFF: "the rule is off",
+    Reason.NO_STORE: "the rule does not say which store has this app",
+    Reason.NOT_GET: "it is no GET",
+    Reason.PREFETCH: "the browser only prefetches",
+    Reason.NO_USER_AGENT: "there is no usable User-Agent: give one with -H 'User-Agent: …'",
+    Reason.BOT: "the User-Agent is a crawler's or a link preview's",
+    Reason.WRONG_PLATFORM: "this device cannot use that store",
+    Reason.SIGNED: "the link is signed, and more parameters would break the signature",
+    Reason.OTHER_TARGET: "the link asks for another place than the store's page",
+    Reason.DEEP_LINK: "the installed app should open (a rule may say deep_links: store)",
+    Reason.RETARGETING: "it is a retargeting click (a rule may say deep_links: store)",
+    Reason.TOO_LONG: "the S2S URL would be longer than 2,000 characters, or the referrer than the store takes",
+    Reason.NOT_SAMPLED: "it is outside the rule's percent",
+    Reason.OBSERVED: "the rule only observes",
+}
+
+DELIVERY = (Reason.S2S_DOWN, Reason.OUTBOX_DOWN, Reason.ERROR)
+"""What the decision can't know: it comes after all gates."""
+GATES = tuple(reason for reason in Reason if reason not in DELIVERY)
+"""In the order in which a click meets them."""
+
+
+def rules_tried(click: Click, rules: RuleSet) -> list[tuple[Rule, str | None]]:
+    """Every rule up to the one that matches, with the condition that failed."""
+    url = link.split(click.link)
+    if url is None or not rules.is_click_host(url.host) or len(click.link) > link.LONGEST_LINK:
+        return []
+    target = find_target(url, device.read(click.headers.get("user-agent", "")).platform, rules)
+    return [] if isinstance(target, Pass) else list(rules.trials(target))
+
+
+def gates_passed(click: Click, decision: Decision) -> tuple[Reason, ...]:
+    """The gates that let the click through, in their order; the next one is where it passed."""
+    if isinstance(decision, Direct) or decision.reason in DELIVERY:
+        return GATES
+    if decision.reason is Reason.TOO_LONG and len(click.link) > link.LONGEST_LINK:
+        return GATES[: GATES.index(Reason.ALREADY_S2S)]  # such a link is not read any further
+    return GATES[: GATES.index(decision.reason)]
