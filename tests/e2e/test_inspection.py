@@ -174,7 +174,12 @@ async def test_the_click_view_says_which_gates_let_it_through(web, ads, appsflye
     await get(web.port, path)
     text = await web.view(await web.flow("pass · ", path))
 
-    for wanted in ("✓ wrong_platform", "✗ retargeting: it is a retargeting click", "3 more were not asked"):
+    for wanted in (
+        "✓ not_a_click, ",
+        "wrong_platform, ",
+        "✗ retargeting: it is a retargeting click",
+        "3 more were not asked",
+    ):
         assert wanted in text
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 
 import pytest_asyncio
 from e2e.clients import ANDROID, get
+from e2e.load import until
 from e2e.processes import Process, free_port, listening, stock_command
 from e2e.scenes import android_call, link_of, new_id, path_of, play
 from e2e.standins import WAIT
@@ -48,3 +50,16 @@ async def test_it_answers_clicks(port, ads, appsflyer):
         (await appsflyer.next_click()).target,
         (await appsflyer.next_click()).target,
     }
+
+
+async def test_the_console_tells_a_click_s_story(tmp_path, start, ads, appsflyer, module_rules):
+    """In mitmproxy's console `storehop.explain @focus` shows the decision."""
+    port = free_port()
+    command = stock_command("mitmproxy", f"reverse:http://127.0.0.1:{ads.port}", module_rules, port, tmp_path)
+    process = await start(Process.start, *command, terminal=True)
+    await listening(port, process)
+    await click(port, ads)
+    await appsflyer.next_click()
+    os.write(process.terminal, b":storehop.explain @focus\r")
+
+    assert await until(lambda: "games: matches" in process.output.text, WAIT), process.output.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import zip_longest
+from textwrap import wrap
 
 from mitmproxy import contentviews, http
 
@@ -110,8 +111,7 @@ def _tried(story: Story) -> list[str]:
 def _gates(story: Story) -> Iterator[str]:
     """Each gate that let the click through, the one that did not, and how many were not asked any more."""
     passed = gates_passed(story.click, story.decision)
-    for gate in passed:
-        yield f"  ✓ {gate}"
+    yield from wrap(f"✓ {', '.join(passed)}", 72, initial_indent="  ", subsequent_indent="    ")
     if isinstance(story.decision, Direct):
         return
     reason = story.decision.reason
