@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.14; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test reliability picture check format clean
+.PHONY: help demo test reliability hints picture check format clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -20,6 +20,11 @@ reliability: $(READY) ## the figures of the README's reliability table
 	@$(BIN)/python -m pytest -q -s tests/e2e/test_kill.py tests/e2e/test_outage.py tests/e2e/test_shared_outbox.py \
 	  > .venv/reliability.log || { tail -n 40 .venv/reliability.log; exit 1; }
 	@grep --only-matching 'figures: .*' .venv/reliability.log
+
+hints: $(READY) ## how many clicks of a Chromium have a model, by client_hints
+	@$(BIN)/python -m pytest -q -s tests/e2e/test_client_hints_in_chromium.py -k two_clicks \
+	  > .venv/hints.log || { tail -n 40 .venv/hints.log; exit 1; }
+	@grep --only-matching 'figures: .*' .venv/hints.log
 
 picture: $(READY) ## the README's picture of mitmweb
 	STOREHOP_SCREENSHOT=tests/mitmweb.png $(BIN)/python -m pytest -q tests/e2e/test_browser.py

@@ -75,6 +75,16 @@ class Enrich(StrEnum):
     AF_MODEL = "af_model"
 
 
+class ClientHints(StrEnum):
+    """Whether browsers are asked for client hints, and how urgently (design §3.3)."""
+
+    OFF = "off"
+    ACCEPT = "accept"
+    """The next click brings them."""
+    CRITICAL = "critical"
+    """The browser repeats a first click with them."""
+
+
 class Source(StrEnum):
     """Where a parameter's value came from. A closed list: it labels metrics."""
 
@@ -131,6 +141,7 @@ class Rule:
     click_id: tuple[str, ...] = ("clickid",)
     enrich: frozenset[Enrich] = frozenset(Enrich)
     deep_links_to_store: bool = False
+    client_hints: ClientHints = ClientHints.ACCEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +152,17 @@ class OneLink:
     template: str
     android: str | None
     ios: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HintSettings:
+    """How the ad stack's answers ask for client hints, clicks with a rule of their own apart."""
+
+    mode: ClientHints = ClientHints.ACCEPT
+    wait: float = 0.25
+    """Seconds for which the S2S call of a first click waits for the browser's retry."""
+    delegates: tuple[str, ...] = ()
+    """Origins of frames that may have the hints too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +223,8 @@ class Direct:
     params: tuple[Param, ...]
     client_ip: str
     """The client's address as far as it is known, public or not."""
+    client_hints: ClientHints = ClientHints.OFF
+    """What the answer asks the browser for."""
 
 
 @dataclass(frozen=True, slots=True)

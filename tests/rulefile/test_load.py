@@ -422,7 +422,9 @@ NOT_A_URL = "rule 'games': store_url: expected a whole URL such as https://store
 NOT_FIXED = "rule 'games': store_url: expected a fixed host name: no placeholder may stand in it"
 NOT_BARE = "delivery.endpoint: expected scheme://host[:port] and nothing behind it"
 NO_TEXT = "expected text or a list of texts: put numbers in quotes"
-TOP = "click_id, client_ip, delivery, hosts, onelinks, partner, rules, version"
+TOP = (
+    "click_id, client_hints, client_ip, delivery, hints_delegate, hints_wait, hosts, onelinks, partner, rules, version"
+)
 
 FAULTS = [
     # the file

@@ -165,7 +165,7 @@ def _direct(click: Click, way: _Way, reader: Device, rules: RuleSet) -> Decision
     token = referrer.value if referrer else None
     location = store.url(shop, rule, facts.app, page, token)
     who = str(client_ip) if client_ip else click.peer
-    return Direct(rule.name, facts.app, facts.platform, shop, token, location, call, params, who)
+    return Direct(rule.name, facts.app, facts.platform, shop, token, location, call, params, who, rule.client_hints)
 
 
 def _referrer(click: Click, url: Link, rule: Rule) -> Param:

@@ -14,7 +14,7 @@ from heapq import merge
 
 from storehop.decide.address import Proxies
 from storehop.decide.link import Link
-from storehop.model import Delivery, OneLink, Platform, Rule
+from storehop.model import Delivery, HintSettings, OneLink, Platform, Rule
 
 DEFAULT_HOSTS = frozenset({"app.appsflyer.com", "app.aflink.com"})
 IMPRESSION_HOSTS = frozenset(
@@ -93,6 +93,7 @@ class RuleSet:
     onelinks: Mapping[tuple[str, str], OneLink] = field(default_factory=dict)
     proxies: Proxies = Proxies()
     delivery: Delivery = Delivery()
+    hints: HintSettings = HintSettings()
     digest: str = ""
     """Short hash of the files that it came from."""
     by_app: Mapping[str, tuple[int, ...]] = field(init=False)

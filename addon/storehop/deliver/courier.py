@@ -96,6 +96,7 @@ class Courier:
         self._next_due = math.inf
         self._wake = asyncio.Event()
         self._storing = 0
+        self._held: dict[str, tuple[Claim, asyncio.Future[Claim]]] = {}
         self._is_closing = False
         self.counts = OutboxCounts(0, 0, None)
         self._counted_at = -math.inf
@@ -119,9 +120,10 @@ class Courier:
     def open_breakers(self) -> list[str]:
         return [host for host, breaker in self._breakers.items() if breaker.is_open]
 
-    async def accept(self, call: S2SCall) -> None:
+    async def accept(self, call: S2SCall, hold: float = 0.0) -> None:
         """Returns when the call is committed; its first attempt starts in the same moment.
 
+        With `hold` it starts so many seconds later, or as soon as the call is amended.
         Raises NotAcceptedError: the click must pass, and nothing will be sent.
         """
         if self._is_closing or self._writer.fault or len(self._tasks) + self._storing >= MAX_PENDING:
@@ -131,7 +133,46 @@ class Courier:
         is_probe = breaker.is_open
         if not breaker.admit(self._clock.uptime()):
             raise NotAcceptedError(Reason.S2S_DOWN)
-        self._start(await self._store(call, host), is_probe=is_probe)
+        claim = await self._store(call, host)
+        held = self._hold_back(claim, hold) if hold else None
+        self._start(claim, is_probe=is_probe, held=held)
+
+    def is_held(self, call_id: str) -> bool:
+        """Whether the call waits and can be amended."""
+        return call_id in self._held
+
+    def amend(self, call: S2SCall) -> bool:
+        """Sends this in place of the held call of the same id, at once. False: that one has gone already."""
+        if (held := self._held.pop(call.id, None)) is None:
+            return False
+        claim, sent = held
+        task = asyncio.create_task(self._amend(claim, call, sent), name=f"amend {call.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(_report)
+        return True
+
+    async def _amend(self, claim: Claim, call: S2SCall, sent: asyncio.Future[Claim]) -> None:
+        """Stores the amended call before it goes, so that a retry is the same bytes."""
+        try:
+            amended = await self._writer.run(lambda outbox: outbox.amend(claim, self._holder, call))
+        except OutboxError:
+            amended = None  # what is stored goes as it is
+        if not sent.done():
+            sent.set_result(amended or claim)
+
+    def _hold_back(self, claim: Claim, seconds: float) -> asyncio.Future[Claim]:
+        """What is to be sent, when it is time."""
+        loop = asyncio.get_running_loop()
+        sent = loop.create_future()
+        self._held[claim.call.id] = (claim, sent)
+        loop.call_later(seconds, self._let_go, claim.call.id)
+        return sent
+
+    def _let_go(self, call_id: str) -> None:
+        claim, sent = self._held.pop(call_id, (None, None))
+        if claim and sent and not sent.done():
+            sent.set_result(claim)
 
     async def _store(self, call: S2SCall, host: str) -> Claim:
         """Commits the call. A disk that takes too long lets the click pass, and the call is taken back."""
@@ -161,14 +202,16 @@ class Courier:
 
     # one call
 
-    def _start(self, claim: Claim, *, is_probe: bool) -> None:
-        task = asyncio.create_task(self._deliver(claim, is_probe=is_probe), name=f"deliver {claim.call.id}")
+    def _start(self, claim: Claim, *, is_probe: bool, held: asyncio.Future[Claim] | None = None) -> None:
+        task = asyncio.create_task(self._deliver(claim, held, is_probe=is_probe), name=f"deliver {claim.call.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_report)
 
-    async def _deliver(self, claim: Claim, *, is_probe: bool) -> None:
+    async def _deliver(self, claim: Claim, held: asyncio.Future[Claim] | None, *, is_probe: bool) -> None:
         await asyncio.sleep(0)  # mitmproxy starts tasks eagerly: let the answer go first
+        if held:
+            claim = await held
         delivery = self._delivery
         async with self._slots:
             ready = await self._ready(claim, delivery, is_probe=is_probe)
@@ -320,6 +363,9 @@ class Courier:
 
         What was not sent by then is free for another process at once; what was under way, when its lease ends.
         """
+        for call_id in list(self._held):
+            self._let_go(call_id)
+        await asyncio.sleep(0)  # these start while anything still may
         self._is_closing = True
         self._recovery.cancel()
         if self._tasks:

@@ -127,6 +127,16 @@ class Outbox:
             return None
         return Claim(claim.call, claim.host, claim.attempt, claim.born, until)
 
+    def amend(self, claim: Claim, holder: str, call: S2SCall) -> Claim | None:
+        """Puts this call in the place of the stored one of the same id and host; None as for `renew`."""
+        mine = self._db.execute(
+            "UPDATE calls SET url = ?, headers = ? WHERE id = ? AND holder = ? AND lease_until = ?",
+            (call.url, json.dumps(call.headers), call.id, holder, claim.lease_until),
+        )
+        if mine.rowcount == 0:
+            return None
+        return Claim(call, claim.host, claim.attempt, claim.born, claim.lease_until)
+
     def settle(self, claim: Claim, holder: str, verdict: Verdict, last: str | None) -> bool:
         """Writes down what became of an attempt; False, and no change, where the lease is not the holder's."""
         change, values = self._change(verdict, last)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -27,13 +28,13 @@ from storehop.deliver.clock import SystemClock
 from storehop.deliver.courier import Courier
 from storehop.deliver.sender import Sender
 from storehop.deliver.writer import Writer
-from storehop.host import flows
+from storehop.host import flows, hints
 from storehop.host.desk import Desk
 from storehop.host.duplicates import Duplicates
 from storehop.host.ids import new_click_id
 from storehop.host.inspector import Inspector
 from storehop.host.rules import LiveRules
-from storehop.model import Direct, Reason
+from storehop.model import ClientHints, Direct, Reason
 from storehop.observe.admin import AdminServer
 from storehop.observe.log import ClickLog
 from storehop.observe.metrics import Metrics
@@ -63,6 +64,7 @@ class Storehop:
         self._click_log = click_log or ClickLog()
         self._admin: AdminServer | None = None
         self._inspector: Inspector | None = None
+        self._retries = hints.Retries(time.monotonic)
         self._is_upstream_down = False
         self._is_draining = False
         self._in_flight: WeakSet[http.HTTPFlow] = WeakSet()
@@ -239,12 +241,18 @@ class Storehop:
         if _is_rehearsal(flow) and flows.is_shown_call(flow):
             flow.response = flows.not_sent()
             return
-        if not self._rules.current.is_attribution_host(flows.target_host(flow)):
+        rules = self._rules.current
+        if first := self._retries.take(flow, rules.proxies):
+            self._repeat(flow, first)
+            return
+        if not rules.is_attribution_host(flows.target_host(flow)):
             return
         if flow.request.raw_content != b"":
             return  # it had a body, which has gone upstream already: no click of a person's, and ours no more
-        if direct := await self._meet(flow, flows.own_link(flow)):
+        link = flows.own_link(flow)
+        if direct := await self._meet(flow, link):
             flow.response = flows.answer(direct)
+            self._ask_for_hints(flow.response, flow, direct, link)
         elif _is_rehearsal(flow):
             flow.response = flows.not_sent()  # going on to AppsFlyer would count the click again
 
@@ -257,13 +265,13 @@ class Storehop:
         if "storehop" in flow.metadata:
             return  # our own answer, or a click that passed already
         link = flows.redirect_link(flow)
-        if link is None:
-            return
-        direct = await self._meet(flow, link)
+        direct = await self._meet(flow, link) if link is not None else None
         if self._inspector and "storehop" in flow.metadata:
             flow.response.stream = not flows.has_small_body(flow.response)  # a view shows nothing of what streamed
         if direct:
             flows.rewrite(flow.response, direct)
+        if direct or isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode):
+            self._ask_for_hints(flow.response, flow, direct, link or "")
 
     def response(self, flow: http.HTTPFlow) -> None:
         self._answered(flow)
@@ -295,6 +303,27 @@ class Storehop:
             self._is_upstream_down = True
             logger.warning("upstream %s is unreachable (%s): clients get 502", mode.data, data.server.error)
 
+    def _ask_for_hints(self, response: http.Response, flow: http.HTTPFlow, direct: Direct | None, link: str) -> None:
+        """Has the browser say more about the device: with its next request, or with this one once more."""
+        if self._rules is None or self._desk is None:
+            return
+        rules = self._rules.current
+        wanted = direct.client_hints if direct else rules.hints.mode
+        if wanted is ClientHints.OFF or not hints.is_secure(flow.request, flow.client_conn.proxy_mode):
+            return
+        hints.accept(response, rules.hints)
+        if direct and self._desk.expects_retry(direct):
+            click = flows.read(flow, link, direct.call.id)
+            self._retries.expect(flow, hints.FirstAnswer(click, direct, rules, response.headers.copy()))
+            hints.insist(response)
+
+    def _repeat(self, flow: http.HTTPFlow, first: hints.FirstAnswer) -> None:
+        """The browser's retry of a click: the same answer, and the ad stack does not hear of it again."""
+        flow.metadata["storehop"] = "retry"
+        flow.response = first.again()
+        if self._desk:
+            self._desk.retried(first, flows.headers(flow.request), flow)
+
     # a click
 
     async def _meet(self, flow: http.HTTPFlow, link: str) -> Direct | None:
@@ -305,7 +334,8 @@ class Storehop:
         if _is_rehearsal(flow):
             decision = self._desk.rehearse(click, rules, flow)
         else:
-            decision = await self._desk.meet(click, rules, flow)
+            may_retry = hints.may_retry(flow.request) and hints.is_secure(flow.request, flow.client_conn.proxy_mode)
+            decision = await self._desk.meet(click, rules, flow, may_retry=may_retry)
         if isinstance(decision, Direct):
             flow.metadata["storehop"] = "direct"
             return decision

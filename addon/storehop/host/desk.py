@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 
 from mitmproxy import http
 
@@ -15,8 +17,9 @@ from storehop.decide.decision import decide
 from storehop.decide.rules import RuleSet
 from storehop.deliver.courier import Courier, NotAcceptedError
 from storehop.host.duplicates import Duplicates
+from storehop.host.hints import FirstAnswer, lacks_hints
 from storehop.host.inspector import Inspector
-from storehop.model import Click, Decision, Direct, Pass, Reason, Settled
+from storehop.model import Click, ClientHints, Decision, Direct, Pass, Reason, Settled
 from storehop.observe.log import ClickLog
 from storehop.observe.metrics import Metrics
 
@@ -34,16 +37,34 @@ class Desk:
         """None while starting and after the end: then clicks pass."""
         self.inspector: Inspector | None = None
 
-    async def meet(self, click: Click, rules: RuleSet, shown: http.HTTPFlow) -> Decision:
-        """What the user gets. Never raises: a failure of ours is a pass. `shown` is the click's flow."""
+    async def meet(self, click: Click, rules: RuleSet, shown: http.HTTPFlow, *, may_retry: bool = False) -> Decision:
+        """What the user gets. Never raises: a failure of ours is a pass. `shown` is the click's flow.
+
+        `may_retry` says that the browser would repeat its request for client hints if it were told to.
+        """
         try:
-            decision = await self._decide(click, rules)
+            decision = await self._decide(click, rules, may_retry=may_retry)
         except Exception:  # whatever it is: the old redirect still works, and the click is counted by it
             logger.exception("storehop failed on a click: it passes")
             decision = Pass(Reason.ERROR)
         if isinstance(decision, Direct) or decision.reason is not Reason.NOT_A_CLICK:
             self._note(click, decision, rules, shown)
         return decision
+
+    def expects_retry(self, decision: Decision) -> bool:
+        """Whether the call is held for the browser's retry: the answer has to ask for it."""
+        return isinstance(decision, Direct) and self.courier is not None and self.courier.is_held(decision.call.id)
+
+    def retried(self, first: FirstAnswer, headers: Mapping[str, str], shown: http.HTTPFlow) -> None:
+        """The browser repeated a click, with hints: its S2S call goes out now, and says what they say."""
+        click = replace(first.click, headers=headers)
+        decision = decide(click, first.rules)
+        if self.courier is None or not isinstance(decision, Direct):
+            return
+        if self.courier.amend(decision.call):
+            first.direct = decision
+        if self.inspector:
+            self.inspector.retried(shown, click, decision)
 
     def rehearse(self, click: Click, rules: RuleSet, shown: http.HTTPFlow) -> Decision:
         """What the user would get by these rules. Nothing is stored, sent, counted or logged."""
@@ -62,7 +83,7 @@ class Desk:
         except Exception:
             logger.exception("noting a click failed; the click itself goes on")
 
-    async def _decide(self, click: Click, rules: RuleSet) -> Decision:
+    async def _decide(self, click: Click, rules: RuleSet, *, may_retry: bool) -> Decision:
         begin = time.perf_counter()
         decision = decide(click, rules)
         if isinstance(decision, Pass) and decision.reason is Reason.NOT_A_CLICK:
@@ -70,13 +91,15 @@ class Desk:
         self._metrics.decided(decision, time.perf_counter() - begin)
         if isinstance(decision, Pass):
             return decision
-        return await self._duplicates.once(click, decision, self._accept)
+        asks = may_retry and decision.client_hints is ClientHints.CRITICAL and lacks_hints(decision)
+        hold = rules.hints.wait if asks else 0.0
+        return await self._duplicates.once(click, decision, lambda direct: self._accept(direct, hold))
 
-    async def _accept(self, direct: Direct) -> Decision:
+    async def _accept(self, direct: Direct, hold: float) -> Decision:
         refused = Reason.OUTBOX_DOWN
         if self.courier:
             try:
-                await self.courier.accept(direct.call)
+                await self.courier.accept(direct.call, hold)
             except NotAcceptedError as error:
                 refused = error.reason
             else:

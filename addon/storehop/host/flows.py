@@ -46,11 +46,16 @@ def redirect_link(flow: http.HTTPFlow) -> str | None:
 
 def read(flow: http.HTTPFlow, link: str, click_id: str) -> Click:
     """The click that this flow is."""
-    headers: dict[str, str] = {}
-    for name, value in flow.request.headers.items(multi=True):
+    return Click(click_id, flow.request.method, link, headers(flow.request), peer_address(flow))
+
+
+def headers(request: http.Request) -> dict[str, str]:
+    """The headers by lower-case name; several lines of one name are joined."""
+    found: dict[str, str] = {}
+    for name, value in request.headers.items(multi=True):
         key = name.lower()
-        headers[key] = f"{headers[key]}, {value}" if key in headers else value
-    return Click(click_id, flow.request.method, link, headers, peer_address(flow))
+        found[key] = f"{found[key]}, {value}" if key in found else value
+    return found
 
 
 def peer_address(flow: http.HTTPFlow) -> str:
@@ -61,8 +66,8 @@ def peer_address(flow: http.HTTPFlow) -> str:
 
 def answer(direct: Direct) -> http.Response:
     """Our own 302: the user never meets an upstream."""
-    headers = {"Location": direct.location, "Cache-Control": "no-store", "Content-Length": "0"}
-    return http.Response.make(302, b"", headers)
+    fields = {"Location": direct.location, "Cache-Control": "no-store", "Content-Length": "0"}
+    return http.Response.make(302, b"", fields)
 
 
 def not_sent() -> http.Response:
@@ -104,10 +109,10 @@ def add_forwarded_headers(flow: http.HTTPFlow, proxies: Proxies) -> None:
     """
     if not isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode):
         return
-    headers = flow.request.headers
+    lines = flow.request.headers
     peer = peer_address(flow)
-    given = headers.get("X-Forwarded-For")
-    headers["X-Forwarded-For"] = f"{given}, {peer}" if given else peer
+    given = lines.get("X-Forwarded-For")
+    lines["X-Forwarded-For"] = f"{given}, {peer}" if given else peer
     known = address.parse(peer)
     is_trusted = known is not None and proxies.trust(known)
     facts = {
@@ -115,5 +120,5 @@ def add_forwarded_headers(flow: http.HTTPFlow, proxies: Proxies) -> None:
         "X-Forwarded-Host": flow.request.host_header,
     }
     for name, value in facts.items():
-        if value and not (is_trusted and name in headers):
-            headers[name] = value
+        if value and not (is_trusted and name in lines):
+            lines[name] = value

@@ -67,6 +67,14 @@ class Inspector:
         if shown not in self._shown:  # a replay is the flow of before
             self._shown.append(shown)
 
+    def retried(self, shown: http.HTTPFlow, click: Click, decision: Direct) -> None:
+        """A browser repeated a click with client hints: they belong to the same story."""
+        if story := self._stories.get(click.id):
+            story.click, story.decision = click, decision
+            self._stories[shown.id] = story
+            self._shown.append(shown)
+            shown.marked, shown.comment = _MARK_DIRECT, f"retry with client hints of {story.flow.id}"
+
     def other(self, ended: http.HTTPFlow) -> None:
         """A flow that is no click is over."""
         if not self._keep_other:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from storehop.decide.address import Proxies
 from storehop.decide.rules import DEFAULT_HOSTS, Match, Patterns, RuleSet
-from storehop.model import Campaign, Delivery, OneLink, Rule
+from storehop.model import Campaign, Delivery, HintSettings, OneLink, Rule
 from storehop.rulefile.schema import MatchSection, RuleFile, RuleSection
+
+_DEFAULTS = RuleFile.model_fields
 
 
 def compile_rules(
@@ -30,6 +33,7 @@ def compile_rules(
         onelinks={(one.host, one.template): OneLink(**one.model_dump()) for _, f in files for one in f.onelinks},
         proxies=_proxies(files),
         delivery=_delivery(files),
+        hints=_hints(files),
         digest=digest,
     )
 
@@ -60,6 +64,7 @@ def _rule(section: RuleSection, file: RuleFile) -> Rule:
         click_id=tuple(section.click_id or file.click_id),
         enrich=frozenset(section.enrich),
         deep_links_to_store=section.deep_links == "store",
+        client_hints=section.client_hints or file.client_hints,
     )
 
 
@@ -68,6 +73,15 @@ def _proxies(files: Sequence[tuple[Path, RuleFile]]) -> Proxies:
         if "client_ip" in file.model_fields_set:
             return Proxies(tuple(file.client_ip.trusted_proxies), file.client_ip.header.lower())
     return Proxies()
+
+
+def _hints(files: Sequence[tuple[Path, RuleFile]]) -> HintSettings:
+    """Each setting from the first file that has it."""
+
+    def first(key: str) -> Any:
+        return next((getattr(file, key) for _, file in files if key in file.model_fields_set), _DEFAULTS[key].default)
+
+    return HintSettings(first("client_hints"), first("hints_wait"), tuple(first("hints_delegate")))
 
 
 def _delivery(files: Sequence[tuple[Path, RuleFile]]) -> Delivery:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from storehop.decide.address import Network
 from storehop.decide.link import is_app_id
 from storehop.decide.rules import DEFAULT_HOSTS, is_glob
-from storehop.model import Enrich, Mode, Platform, Store
+from storehop.model import ClientHints, Enrich, Mode, Platform, Store
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -50,6 +50,14 @@ def _host(value: Any) -> str:
     return value
 
 
+def _origin(value: Any) -> str:
+    scheme, _, rest = value.partition("://") if isinstance(value, str) else ("", "", "")
+    host, colon, port = rest.partition(":")
+    if scheme != "https" or not _HOST.fullmatch(host) or (colon and not re.fullmatch(r"[1-9]\d{0,4}", port)):
+        raise ValueError("expected an origin such as https://ads.network.example, without a path")
+    return f"{scheme}://{rest}"
+
+
 def _network(value: Any) -> Network:
     try:
         return ip_network(value) if isinstance(value, str) else ip_network("")
@@ -74,6 +82,8 @@ def _typed(check: Any, json_type: dict[str, Any]) -> Any:
 
 
 type Duration = Annotated[float, *_typed(parse_duration, {"type": "string", "pattern": rf"^{_DURATION.pattern}$"})]
+type ShortDuration = Annotated[Duration, Field(le=2)]
+type Origin = Annotated[str, *_typed(_origin, {"type": "string", "examples": ["https://ads.network.example"]})]
 type Size = Annotated[int, *_typed(_bytes, {"type": "string", "pattern": rf"^{_SIZE.pattern}$"})]
 type Host = Annotated[str, *_typed(_host, {"type": "string", "pattern": f"^{_HOST.pattern}$"})]
 type NetworkText = Annotated[Network, *_typed(_network, {"type": "string", "examples": ["10.0.0.0/8"]})]
@@ -196,6 +206,8 @@ class RuleSection(_Section):
     """What to say about the device; [] says nothing."""
     deep_links: Literal["pass", "store"] = "pass"
     """store: send deep links and retargeting clicks to the store too."""
+    client_hints: ClientHints | None = None
+    """In place of the file's client_hints, for this rule's direct clicks."""
 
 
 class RuleFile(_Section):
@@ -209,6 +221,12 @@ class RuleFile(_Section):
     """Hosts of single-platform attribution links. *.onelink.me is known anyway."""
     client_ip: ClientIpSection = ClientIpSection()
     """Where the client's address comes from."""
+    client_hints: ClientHints = ClientHints.ACCEPT
+    """accept: ask browsers for model and OS version with the next request; critical: with this one, again; off."""
+    hints_wait: ShortDuration = 0.25
+    """How long the S2S call of a first click waits for the browser's retry, 2s at most."""
+    hints_delegate: list[Origin] = []
+    """Origins of ad frames that get the hints too."""
     delivery: DeliverySection = DeliverySection()
     """How S2S calls are sent."""
     onelinks: list[OneLinkSection] = []

@@ -1,0 +1,235 @@
+"""Client hints (design §3.3): how answers ask for them, and what becomes of a click that comes again with them."""
+
+from __future__ import annotations
+
+import pytest
+from e2e.clients import connection, get, read_answer, request
+from e2e.load import until
+from e2e.processes import start_sidecar
+from e2e.scenes import RULES, link_of, new_id, path_of, play
+from e2e.standins import WAIT, response
+
+REDUCED = (
+    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Mobile Safari/537.36"
+)
+FIRST = {
+    "user_agent": REDUCED,
+    "x_forwarded_proto": "https",
+    "sec_ch_ua": '"Chromium";v="139", "Not)A;Brand";v="99"',
+    "sec_fetch_dest": "document",
+}
+"""What Chrome sends to an origin that it does not know: the low-entropy hints alone."""
+RETRY = {**FIRST, "sec_ch_ua_model": '"SM-S918B"', "sec_ch_ua_platform_version": '"15.0.0"'}
+HINTS = "Sec-CH-UA-Model, Sec-CH-UA-Platform-Version"
+CRITICAL = "client_hints: critical\nhints_wait: 400ms\n" + RULES.lstrip()
+PATIENT = CRITICAL.replace("400ms", "2s")
+
+
+@pytest.fixture(scope="module")
+def rules_text():
+    return CRITICAL + "  - {{name: quiet, match: {{app: org.example.quiet}}, client_hints: off}}\n"
+
+
+async def test_a_secure_answer_asks_for_hints(world):
+    """What the ad stack answers over https asks for model and OS version."""
+    answer = await get(world.port, world.ads.serve(response("200 OK")), **FIRST)
+
+    assert [HINTS] == answer.all("Accept-CH")
+
+
+async def test_an_answer_in_the_clear_asks_for_nothing(world):
+    """Over http browsers would not heed it."""
+    answer = await get(world.port, world.ads.serve(response("200 OK")), **(FIRST | {"x_forwarded_proto": "http"}))
+
+    assert [] == answer.all("Accept-CH")
+
+
+async def test_what_the_ad_stack_asks_for_stays(world):
+    """Our hints join those of the ad stack, and none is asked for twice."""
+    path = world.ads.serve(response("200 OK", "Accept-CH: Sec-CH-UA-Arch, sec-ch-ua-model"))
+
+    assert ["Sec-CH-UA-Arch, sec-ch-ua-model, Sec-CH-UA-Platform-Version"] == (
+        await get(world.port, path, **FIRST)
+    ).all("Accept-CH")
+
+
+async def test_a_rule_may_ask_for_nothing(world):
+    """A direct click of a rule with client_hints: off asks for nothing."""
+    link = link_of(new_id(), app="org.example.quiet")
+    answer = await get(world.port, world.ads.redirect(link), **FIRST)
+    await world.appsflyer.next_click()
+
+    assert ("play.google.com", []) == (answer.location.split("/")[2], answer.all("Accept-CH"))
+
+
+async def test_a_first_click_is_asked_to_come_again(world):
+    """A Chromium without hints is told that they are critical."""
+    answer = await get(world.port, world.ads.redirect(link_of(new_id())), **FIRST)
+    await world.appsflyer.next_click()
+
+    assert ([HINTS], [HINTS]) == (answer.all("Accept-CH"), answer.all("Critical-CH"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"sec_ch_ua": None}, id="no Chromium"),
+        pytest.param({"x_forwarded_proto": "http"}, id="in the clear"),
+        pytest.param({"sec_fetch_dest": "iframe"}, id="a frame"),
+        pytest.param({"sec_ch_ua_model": '""'}, id="it knows no more"),
+        pytest.param({"user_agent": REDUCED.replace("10; K", "12; Pixel 5")}, id="nothing is missing"),
+    ],
+)
+async def test_others_are_not_asked_to_come_again(world, changes):
+    """Who would not repeat the request, or has nothing to add, is not told to."""
+    answer = await get(world.port, world.ads.redirect(link_of(new_id())), **(FIRST | changes))
+    await world.appsflyer.next_click()
+
+    assert [] == answer.all("Critical-CH")
+
+
+async def test_a_click_that_passes_is_not_asked_to_come_again(world):
+    """Nothing is held for it."""
+    answer = await get(world.port, world.ads.redirect(link_of(new_id(), "&is_retargeting=true")), **FIRST)
+
+    assert [] == answer.all("Critical-CH")
+
+
+async def click_twice(world, path, **changes):
+    """A first click and the browser's retry on the same connection: both answers."""
+    async with connection(world.port) as (reader, writer):
+        writer.write(request(path, **(FIRST | changes)))
+        first = await read_answer(reader)
+        writer.write(request(path, **(RETRY | changes)))
+        return first, await read_answer(reader)
+
+
+async def test_the_retry_enriches_the_first_click(world):
+    """One S2S click goes out, with what the retry said."""
+    await click_twice(world, world.ads.redirect(link_of(click_id := new_id())))
+    call = dict((await world.appsflyer.next_click()).params)
+
+    assert (click_id, "SM-S918B", "15") == (call["clickid"], call["af_model"], call["af_os_version"])
+    assert 0 == world.appsflyer.clicks_waiting()
+
+
+async def test_the_retry_of_a_click_addressed_to_appsflyer_enriches_it(world):
+    """The same holds where we answer ourselves."""
+    await click_twice(world, path_of(click_id := new_id()), host="app.appsflyer.com")
+    call = dict((await world.appsflyer.next_click()).params)
+
+    assert (click_id, "SM-S918B", 0) == (call["clickid"], call["af_model"], world.appsflyer.clicks_waiting())
+
+
+async def test_the_retry_gets_the_first_answer(world):
+    """Store and cookies are the first answer's, and nothing is critical any more."""
+    path = world.ads.redirect(
+        link_of(click_id := new_id()), "Set-Cookie: a=1", "Set-Cookie: b=2", body=b"<h1>moved</h1>"
+    )
+    first, again = await click_twice(world, path)
+    await world.appsflyer.next_click()
+
+    assert first.raw.count(b"<h1>") == 1
+    assert (302, play(click_id), ["a=1", "b=2"], [], b"") == (
+        again.status,
+        again.location,
+        again.all("Set-Cookie"),
+        again.all("Critical-CH"),
+        again.body,
+    )
+
+
+async def test_the_ad_stack_sees_a_repeated_click_once(world):
+    """The retry is not forwarded."""
+    path = world.ads.redirect(link_of(new_id()))
+    world.ads.forget()
+    await click_twice(world, path)
+    await world.appsflyer.next_click()
+    await world.ads.next_request()
+
+    assert world.ads.requests.empty()
+
+
+async def test_without_a_retry_the_click_goes_as_it_is(world):
+    """The S2S click says nothing that is not known."""
+    await get(world.port, world.ads.redirect(link_of(click_id := new_id())), **FIRST)
+    call = dict((await world.appsflyer.next_click()).params)
+
+    assert (click_id, False) == (call["clickid"], "af_model" in call)
+
+
+async def test_a_late_retry_sends_nothing_more(world):
+    """The click has gone as it was; the retry gets its answer, and the ad stack sees it once."""
+    path = world.ads.redirect(link_of(click_id := new_id()))
+    world.ads.forget()
+    await get(world.port, path, **FIRST)
+    await world.appsflyer.next_click()
+    late = await get(world.port, path, **RETRY)
+    await world.ads.next_request()
+
+    assert (play(click_id), True, 0) == (late.location, world.ads.requests.empty(), world.appsflyer.clicks_waiting())
+
+
+async def test_a_click_with_hints_after_the_retry_is_one_of_its_own(world):
+    """Only one request is the retry: what comes then is a click again."""
+    path = world.ads.redirect(link_of(new_id()))
+    await click_twice(world, path)
+    await world.appsflyer.next_click()
+    world.ads.routes[path] = response("302 Found", f"Location: {link_of(another := new_id())}")
+    await get(world.port, path, **RETRY)
+
+    assert another == dict((await world.appsflyer.next_click()).params)["clickid"]
+
+
+async def test_somebody_else_s_click_is_no_retry(world):
+    """A request from another address is not answered from the first one's answer."""
+    path = world.ads.redirect(link_of(new_id()))
+    await get(world.port, path, **FIRST)
+    world.ads.routes[path] = response("302 Found", f"Location: {link_of(another := new_id())}")
+    other = await get(world.port, path, **(RETRY | {"x_forwarded_for": "81.2.69.160"}))
+    ids = {dict((await world.appsflyer.next_click()).params)["clickid"] for _ in range(2)}
+
+    assert (play(another), True) == (other.location, another in ids)
+
+
+async def test_a_held_click_survives_a_kill(launch, start, tmp_path, ads, appsflyer):
+    """Killed while it is held, it is delivered by the next process."""
+    world = await launch("sidecar", PATIENT)
+    await get(world.port, ads.redirect(link_of(click_id := new_id())), **FIRST)
+    world.host.process.process.kill()
+    await world.host.process.ended()
+    await start(start_sidecar, f"http://127.0.0.1:{ads.port}", tmp_path / "rules.yaml", tmp_path)
+    await until(lambda: appsflyer.clicks_waiting() > 0, 2 * WAIT)
+
+    assert click_id == dict((await appsflyer.next_click()).params)["clickid"]
+
+
+async def test_a_held_click_goes_when_the_process_ends(launch, ads, appsflyer):
+    """SIGTERM does not wait for the retry, and does not leave the click behind."""
+    world = await launch("sidecar", PATIENT)
+    await get(world.port, ads.redirect(link_of(click_id := new_id())), **FIRST)
+    assert 0 == await world.host.process.stop()
+
+    assert click_id == dict((await appsflyer.next_click()).params)["clickid"]
+
+
+async def test_frames_get_the_hints_by_delegation(launch, ads):
+    """hints_delegate lets ad frames of these origins have them."""
+    world = await launch("sidecar", 'hints_delegate: ["https://frames.network.example"]\n' + RULES.lstrip())
+    answer = await get(world.port, ads.serve(response("200 OK", "Permissions-Policy: camera=()")), **FIRST)
+
+    assert [
+        "camera=()",
+        'ch-ua-model=(self "https://frames.network.example")',
+        'ch-ua-platform-version=(self "https://frames.network.example")',
+    ] == answer.all("Permissions-Policy")
+
+
+async def test_off_asks_nobody(launch, ads, appsflyer):
+    """client_hints: off leaves every answer alone."""
+    world = await launch("sidecar", "client_hints: off\n" + RULES.lstrip())
+    page = await get(world.port, ads.serve(response("200 OK")), **FIRST)
+    click = await get(world.port, ads.redirect(link_of(new_id())), **FIRST)
+    await appsflyer.next_click()
+
+    assert ([], []) == (page.all("Accept-CH"), click.all("Accept-CH"))

@@ -1,0 +1,177 @@
+"""A real browser decides about client hints: Chromium as an Android phone, over TLS and in the clear."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from e2e.load import report
+from e2e.needs import need
+from e2e.processes import start_sidecar
+from e2e.scenes import RULES, link_of, new_id, play, write_rules
+from e2e.standins import AdStack, AppsFlyer, response
+from playwright.async_api import Browser, Page, async_playwright
+
+REDUCED = (
+    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Mobile Safari/537.36"
+)
+PHONE = {
+    "brands": [{"brand": "Chromium", "version": "139"}, {"brand": "Google Chrome", "version": "139"}],
+    "fullVersion": "139.0.7258.62",
+    "platform": "Android",
+    "platformVersion": "15.0.0",
+    "architecture": "",
+    "model": "SM-S918B",
+    "mobile": True,
+}
+"""What the phone says of itself, to whom it tells."""
+ADS = "ads.network.example"
+STAYS_HOME = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
+
+
+@dataclass(frozen=True, slots=True)
+class Clicked:
+    """What came of a click."""
+
+    call: dict[str, str]
+    """The S2S click's parameters."""
+    hits: int
+    """How often the ad stack saw it."""
+    more: int
+    """S2S clicks beyond the first."""
+
+    @property
+    def device(self) -> tuple[str | None, str | None]:
+        return self.call.get("af_model"), self.call.get("af_os_version")
+
+
+@dataclass(slots=True)
+class Phone:
+    """Chromium as a phone, in front of sidecars that its name resolution leads to."""
+
+    browser: Browser
+    certificate: Path
+    """With key, of the sidecars."""
+    ads: AdStack
+    appsflyer: AppsFlyer
+
+    async def click(self, page: Page, origin: str) -> Clicked:
+        """Follows an ad from somebody's page to the store."""
+        path = self.ads.redirect(link_of(click_id := new_id()))
+        landing = self.ads.serve(
+            response("200 OK", "Content-Type: text/html", body=f'<a href="{origin}{path}">the ad</a>'.encode()),
+        )
+        await page.goto(f"http://127.0.0.1:{self.ads.port}{landing}")
+        self.ads.forget()
+        await page.get_by_text("the ad").click()
+        await page.wait_for_url("https://play.google.com/**")
+        call = dict((await self.appsflyer.next_click()).params)
+        hits = [await self.ads.next_request() for _ in range(self.ads.requests.qsize())]
+        assert (play(click_id), click_id) == (page.url, call["clickid"])
+        return Clicked(call, [hit.target for hit in hits].count(path), self.appsflyer.clicks_waiting())
+
+    async def new_page(self) -> Page:
+        """A tab of a browser that has met nobody yet."""
+        screen = {"width": 400, "height": 800}
+        context = await self.browser.new_context(user_agent=REDUCED, is_mobile=True, viewport=screen)
+
+        async def at_the_store(route):
+            await route.fulfill(status=200, content_type="text/html", body="<title>the store</title>")
+
+        await context.route("https://play.google.com/**", at_the_store)
+        page = await context.new_page()
+        session = await context.new_cdp_session(page)
+        override = {"userAgent": REDUCED, "userAgentMetadata": PHONE}
+        await session.send("Emulation.setUserAgentOverride", override)
+        return page
+
+
+def public_key_hash(pem: bytes) -> str:
+    """As --ignore-certificate-errors-spki-list wants it."""
+    key = x509.load_pem_x509_certificate(pem).public_key()
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(hashlib.sha256(der).digest()).decode()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def phone(request, authority, ads, appsflyer):
+    """A phone that trusts the sidecars' certificate; more flags by indirect parameters."""
+    pem = authority.sign(ADS)
+    trusts = f"--ignore-certificate-errors-spki-list={public_key_hash(pem.read_bytes())}"
+    flags = [*STAYS_HOME, trusts, f"--host-resolver-rules=MAP {ADS} 127.0.0.1", *getattr(request, "param", [])]
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=need("chromium"), args=flags)
+        yield Phone(browser, pem, ads, appsflyer)
+        await browser.close()
+
+
+KNOWN, UNKNOWN = ("SM-S918B", "15"), (None, None)
+
+
+@pytest.fixture
+def sidecar(start, tmp_path, phone, ads, appsflyer):
+    """Starts a sidecar in front of the ad stack: `sidecar("critical", tls=True)`. Returns its origin."""
+
+    async def begin(mode: str, *, tls: bool, name: str = ADS) -> str:
+        rules = write_rules(tmp_path, f"client_hints: {mode}\n{RULES.lstrip()}", appsflyer)
+        secure = ("--tls-cert", phone.certificate) if tls else ()
+        host = await start(start_sidecar, f"http://127.0.0.1:{ads.port}", rules, tmp_path, *secure)
+        return f"{'https' if tls else 'http'}://{name}:{host.port}"
+
+    return begin
+
+
+async def test_critical_brings_the_model_with_the_first_click(phone, sidecar):
+    """The browser repeats its click with the hints: one S2S click with the model, one hit at the ad stack."""
+    clicked = await phone.click(await phone.new_page(), await sidecar("critical", tls=True))
+
+    assert (KNOWN, 1, 0) == (clicked.device, clicked.hits, clicked.more)
+
+
+@pytest.mark.parametrize("phone", [["--disable-features=CriticalClientHint"]], indirect=True, ids=["no retry"])
+async def test_critical_without_the_retry_sends_the_click_as_it_is(phone, sidecar):
+    """A browser that follows the first answer is counted all the same."""
+    clicked = await phone.click(await phone.new_page(), await sidecar("critical", tls=True))
+
+    assert (UNKNOWN, 1, 0) == (clicked.device, clicked.hits, clicked.more)
+
+
+async def test_accept_brings_the_model_with_the_second_click(phone, sidecar):
+    """The first answer asks, the next click tells."""
+    page, origin = await phone.new_page(), await sidecar("accept", tls=True)
+    first, second = await phone.click(page, origin), await phone.click(page, origin)
+
+    assert [(UNKNOWN, 1, 0), (KNOWN, 1, 0)] == [(one.device, one.hits, one.more) for one in (first, second)]
+
+
+@pytest.mark.parametrize("mode", ["accept", "critical"])
+async def test_nothing_is_told_in_the_clear(phone, sidecar, mode):
+    """Over http browsers tell no hints, and no click suffers from it."""
+    page, origin = await phone.new_page(), await sidecar(mode, tls=False)
+    first, second = await phone.click(page, origin), await phone.click(page, origin)
+
+    assert [(UNKNOWN, 1, 0)] * 2 == [(one.device, one.hits, one.more) for one in (first, second)]
+
+
+async def test_the_own_machine_is_a_secure_context(phone, sidecar):
+    """What never leaves the machine is trusted without TLS."""
+    clicked = await phone.click(await phone.new_page(), await sidecar("critical", tls=False, name="localhost"))
+
+    assert (KNOWN, 1, 0) == (clicked.device, clicked.hits, clicked.more)
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("off", 0), ("accept", 1), ("critical", 2)])
+async def test_how_many_of_two_clicks_have_a_model(phone, sidecar, mode, expected):
+    """Two clicks of a phone that met nobody before: none, the second, both."""
+    page, origin = await phone.new_page(), await sidecar(mode, tls=True)
+    clicks = [await phone.click(page, origin) for _ in range(2)]
+    known = sum(clicked.device == KNOWN for clicked in clicks)
+    report(f"client_hints: {mode}", clicks=len(clicks), with_a_model=known, hits=sum(one.hits for one in clicks))
+
+    assert expected == known
