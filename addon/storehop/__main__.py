@@ -1,16 +1,29 @@
 """`storehop` and `python -m storehop`."""
 
 import io
+import os
 import sys
-
-from storehop.cli.app import app, with_defaults
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["run"]:
+        _without_asserts()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character is no reason to fail
+    from storehop.cli.app import app, with_defaults  # noqa: PLC0415  not before it is sure that this process stays
+
     app(with_defaults(sys.argv[1:]), prog_name="storehop")
+
+
+def _without_asserts() -> None:
+    """Starts this process anew with `python -O`, which spares mitmproxy its checks of every message's types.
+
+    Gain: a third more clicks a second (`make bench`). PYTHONOPTIMIZE in the environment, 0 too, decides otherwise.
+    """
+    if "PYTHONOPTIMIZE" not in os.environ and not sys.flags.optimize:
+        os.environ["PYTHONOPTIMIZE"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606  the same command
 
 
 if __name__ == "__main__":

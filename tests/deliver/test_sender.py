@@ -121,7 +121,7 @@ async def test_a_name_that_is_looked_up_too_long_was_surely_not_sent(monkeypatch
     async def hang(*_arguments, **_options):
         await asyncio.sleep(60)
 
-    monkeypatch.setattr("aiohttp.resolver.ThreadedResolver.resolve", hang)
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", hang)
     sender = Sender.with_pool()
     outcome = await sender.send(S2SCall("c1", "http://af.test/x", ()), 0.4)
     await sender.close()

@@ -21,7 +21,7 @@ from storehop.deliver.outbox import Outbox
 from storehop.deliver.outbox_file import OutboxError
 from storehop.deliver.retry import Moment, is_healthy, judge
 from storehop.deliver.sender import Sender, host_of
-from storehop.deliver.writer import Writer
+from storehop.deliver.writer import TooSlowError, Writer
 from storehop.model import (
     Claim,
     Dead,
@@ -179,10 +179,10 @@ class Courier:
         lease = self._delivery.timeout + LEASE_MARGIN
         self._storing += 1
         try:
-            stored = self._writer.submit(lambda outbox: outbox.add(call, host, self._holder, lease))
-            return await asyncio.wait_for(asyncio.shield(stored), PATIENCE)
-        except TimeoutError:
-            stored.add_done_callback(self._take_back)
+            return await self._writer.submit_soon(
+                lambda outbox: outbox.add(call, host, self._holder, lease), PATIENCE, self._take_back
+            )
+        except TooSlowError:
             self._writer.hold_back(f"a commit took longer than {PATIENCE:g} s")
             raise NotAcceptedError(Reason.OUTBOX_DOWN) from None
         except OutboxError as error:
@@ -190,12 +190,10 @@ class Courier:
         finally:
             self._storing -= 1
 
-    def _take_back(self, stored: asyncio.Future[Claim]) -> None:
+    def _take_back(self, claim: Claim) -> None:
         """Its click passed while it was being stored: it must never be sent."""
-        if not stored.cancelled() and stored.exception() is None:
-            claim = stored.result()
-            self._unsaved[claim.call.id] = (claim, Delivered(), None)
-            self._wake.set()
+        self._unsaved[claim.call.id] = (claim, Delivered(), None)
+        self._wake.set()
 
     def _breaker(self, host: str) -> Breaker:
         return self._breakers.setdefault(host, Breaker())

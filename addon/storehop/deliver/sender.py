@@ -7,21 +7,13 @@ tenth of the processor time (design §8).
 from __future__ import annotations
 
 import asyncio
-import logging
+from copy import copy
 from functools import lru_cache
 
 import httpx
 
 from storehop.deliver.transport import ExactTransport, TLSError
 from storehop.model import Failure, Fault, Outcome, Reply, S2SCall
-
-logger = logging.getLogger(__name__)
-
-MAX_BODY = 64 * 1024
-"""Bytes of an answer that are read to keep the connection usable; nothing in them matters."""
-
-DRAIN = 1.0
-"""Seconds that reading them may take."""
 
 # The most specific first. `maybe_sent` is whether the request can have reached AppsFlyer.
 FAULTS: tuple[tuple[type[httpx.TransportError], Fault, bool], ...] = (
@@ -35,8 +27,9 @@ FAULTS: tuple[tuple[type[httpx.TransportError], Fault, bool], ...] = (
 
 
 @lru_cache(maxsize=256)
-def _origin(scheme_and_host: str) -> httpx.URL:
-    return httpx.URL(scheme_and_host)
+def _template(origin: str) -> httpx.Request:
+    """A request to this `scheme://host[:port]`: building one anew costs as much processor time as all the rest."""
+    return httpx.Request("GET", origin)
 
 
 def host_of(url: str) -> str:
@@ -57,15 +50,13 @@ class Sender:
     async def send(self, call: S2SCall, timeout: float) -> Outcome:
         """One attempt. `timeout` is for the whole call, in seconds; half of it for the connection."""
         host = host_of(call.url)
-        request = httpx.Request(
-            "GET",
-            _origin(host),
-            headers=[(name.encode(), value.encode()) for name, value in call.headers],
-            extensions={
-                "target": call.url[len(host) :].encode("ascii"),
-                "timeout": {"connect": timeout / 2, "read": timeout},
-            },
-        )
+        request = copy(_template(host))
+        request.extensions = {
+            "origin": host,
+            "target": call.url[len(host) :].encode("ascii"),
+            "headers": [(name.encode(), value.encode()) for name, value in call.headers],
+            "timeout": {"connect": timeout / 2},
+        }
         try:
             async with asyncio.timeout(timeout):
                 response = await self._transport.handle_async_request(request)
@@ -73,26 +64,10 @@ class Sender:
             return Failure(Fault.READ_TIMEOUT, maybe_sent=True)
         except httpx.TransportError as error:
             return _failure(error)
-        await _drain(response)
         return Reply(response.status_code, response.headers.get("retry-after"), tuple(response.headers.raw))
 
     async def close(self) -> None:
         await self._transport.aclose()
-
-
-async def _drain(response: httpx.Response) -> None:
-    """Reads what is left, to keep the connection. The status has come: nothing here changes what it says."""
-    size = 0
-    try:
-        async with asyncio.timeout(DRAIN):
-            async for chunk in response.aiter_raw():
-                size += len(chunk)
-                if size > MAX_BODY:
-                    break
-    except (TimeoutError, httpx.TransportError) as error:
-        logger.debug("the body of an answer was cut: %r", error)
-    finally:
-        await response.aclose()
 
 
 def _failure(error: httpx.TransportError) -> Failure:

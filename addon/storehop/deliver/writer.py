@@ -29,8 +29,14 @@ MAX_BATCH = 500
 class _Job:
     step: Callable[[Outbox], Any]
     future: asyncio.Future[Any]
+    late: Callable[[Any], None] | None = None
+    patience: asyncio.TimerHandle | None = None
     result: Any = None
     error: BaseException | None = None
+
+
+class TooSlowError(OutboxError):
+    """It was not committed in time, and may be yet."""
 
 
 class Writer:
@@ -53,9 +59,22 @@ class Writer:
 
     def submit[T](self, step: Callable[[Outbox], T]) -> asyncio.Future[T]:
         """The step's result once it is committed; OutboxError: then nothing of it happened."""
+        return self._put(_Job(step, self._loop.create_future()))
+
+    def submit_soon[T](
+        self,
+        step: Callable[[Outbox], T],
+        seconds: float,
+        late: Callable[[T], None],
+    ) -> asyncio.Future[T]:
+        """As `submit`; TooSlowError when it is not committed in time. `late` gets the result that nobody waits for."""
+        job = _Job(step, self._loop.create_future(), late)
+        job.patience = self._loop.call_later(seconds, _give_up, job)
+        return self._put(job)
+
+    def _put(self, job: _Job) -> asyncio.Future[Any]:
         if self._is_closed:
             raise OutboxError("closed")
-        job = _Job(step, self._loop.create_future())
         self._jobs.put(job)
         return job.future
 
@@ -162,12 +181,20 @@ class Writer:
         self.fault = fault
 
 
+def _give_up(job: _Job) -> None:
+    if not job.future.done():
+        job.future.set_exception(TooSlowError("a commit takes too long"))
+
+
 def _resolve(jobs: list[_Job]) -> None:
     """On the event loop: hands every job of a batch its result."""
     for job in jobs:
-        if job.future.done():
-            continue  # whoever waited has gone
-        if job.error:
+        if job.patience:
+            job.patience.cancel()
+        if job.future.done():  # whoever waited has gone
+            if job.late and not job.error:
+                job.late(job.result)
+        elif job.error:
             job.future.set_exception(job.error)
         else:
             job.future.set_result(job.result)

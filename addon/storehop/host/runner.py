@@ -6,17 +6,23 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mitmproxy.addons import core, disable_h2c, errorcheck, next_layer, proxyserver, tlsconfig
+from mitmproxy.addons import proxyserver
 from mitmproxy.exceptions import OptionsError
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 
 from storehop.host.addon import GRACE, Storehop
+from storehop.host.lean import LeanMaster
 from storehop.observe.admin import parse_address
-from storehop.observe.log import ClickLog, JsonFormatter
+from storehop.observe.log import ClickLog, log_to
+
+if TYPE_CHECKING:
+    from mitmproxy.tools.web.master import WebMaster
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +94,6 @@ def serve(config: HostConfig) -> None:
     for address in (config.admin, config.web or "off"):
         if address != "off":
             _check_address(*parse_address(address))
-    _log_to_stderr(as_json=config.log_json)
     asyncio.run(_serve(config))
 
 
@@ -105,21 +110,22 @@ def _check_address(host: str, port: int) -> None:
 
 
 def _log_to_stderr(*, as_json: bool) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    log_to(sys.stderr, as_json=as_json)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 async def _serve(config: HostConfig) -> None:
+    _log_to_stderr(as_json=config.log_json)
     storehop = Storehop(ClickLog(personal_data=config.log_personal_data))
-    master, servers = _with_page(config, storehop) if config.web else _lean(config, storehop)
+    host_options = Options(confdir=str(config.state))
+    master = _with_page(host_options) if config.web else LeanMaster(host_options)
+    master.addons.add(storehop)
     try:
         master.options.update(**_options(config))
     except OptionsError as error:
         raise CannotServeError(str(error)) from error
-    drain = _Drain(master, storehop, servers)
+    drain = _Drain(master, storehop, master.proxyserver)
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, drain.begin, config.drain)
     loop.add_signal_handler(signal.SIGINT, drain.begin, 0.0)
@@ -127,22 +133,7 @@ async def _serve(config: HostConfig) -> None:
     await master.run()
 
 
-def _lean(config: HostConfig, storehop: Storehop) -> tuple[Master, proxyserver.Proxyserver]:
-    """A Master with only the addons that a reverse proxy needs."""
-    master, servers = Master(Options(confdir=str(config.state))), proxyserver.Proxyserver()
-    master.addons.add(
-        core.Core(),
-        servers,
-        next_layer.NextLayer(),
-        tlsconfig.TlsConfig(),
-        disable_h2c.DisableH2C(),
-        errorcheck.ErrorCheck(),
-        storehop,
-    )
-    return master, servers
-
-
-def _with_page(config: HostConfig, storehop: Storehop) -> tuple[Master, proxyserver.Proxyserver]:
+def _with_page(options: Options) -> WebMaster:
     """Mitmweb's Master without the addons that neither the lean host nor the page has a use for.
 
     What they would do to traffic in production's place (block, cache, rewrite, script) does not happen here either.
@@ -150,11 +141,10 @@ def _with_page(config: HostConfig, storehop: Storehop) -> tuple[Master, proxyser
     """
     from mitmproxy.tools.web.master import WebMaster  # noqa: PLC0415  a second's imports for debugging only
 
-    master = WebMaster(Options(confdir=str(config.state)), with_termlog=False)
+    master = WebMaster(options, with_termlog=False)
     for addon in filter(None, map(master.addons.get, _UNUSED)):
         master.addons.remove(addon)
-    master.addons.add(storehop)
-    return master, master.proxyserver
+    return master
 
 
 class _Drain:
