@@ -1,7 +1,7 @@
 """What the User-Agent and the client hints say about the device: the truth or nothing (design §3.3).
 
 Browsers freeze parts of the User-Agent: Chrome says `Android 10; K` on every phone, Safari 26 says iOS 18_6.
-A frozen token is no fact, so it is left out.
+A frozen token is no fact, so it is left out. tests/decide/user_agents.yaml shows what is read from which User-Agent.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import http_sf
-from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 from ua_parser import parse
 
+from storehop.decide.crawler import is_crawler
 from storehop.decide.link import is_clean
 from storehop.model import Platform, Source
 
@@ -25,20 +25,36 @@ MAX_OS_VERSION = 12
 MAX_MODEL = 64
 """Characters of af_os_version and af_model (appsflyer-clicks.md §2.4)."""
 
-_CRAWLER = re.compile("|".join(entry["pattern"] for entry in CRAWLER_USER_AGENTS_DATA))
 _VERSION = re.compile(r"\d+(?:\.\d+)*", re.ASCII)
 _MODEL = re.compile(r"[\x20-\x7e]+")
-_SAFARI_VERSION = re.compile(r"\bVersion/(\d+(?:\.\d+)*)")
-_FACEBOOK_VERSION = re.compile(r"\bFBSV/(\d+(?:\.\d+)*)")
-_COMMENT = re.compile(r"\(([^()]*\bAndroid[ /-]?\d[^()]*(?:\([^()]*\)[^()]*)*)\)")
-_ANDROID_FIELD = re.compile(r"Android[ /-]?\d[\d.]*")
-_LOCALE = re.compile(r"[a-z]{2}(?:[-_][A-Za-z]{2})?")
-_BUILD = re.compile(r"\s+(?:Build|MIUI)/.*")
-_NO_MODEL = frozenset({"", "k", "wv", "mobile", "tablet", "unknown", "u"})
-_NO_MODEL_PREFIX = ("rv:", "Linux", "HMSCore", "Opera", "Android")
+_COMMENT = re.compile(r"\(([^()]*\b(?:Android|Adr)[ /-]?\d[^()]*(?:\([^()]*\)[^()]*)*)\)")
+_ANDROID_FIELD = re.compile(r"(?:Android|Adr)[ /-]?(\d[\d.]*)(?:-update\d)?")
+_UC_PROXY = "; Adr "  # what UC Browser says for Android when its proxies fetch the page
+_FIRE = re.compile(r"(?:AFT|KF)[A-Z]{1,6}")
+_INSTAGRAM = re.compile(r"\b(?:Instagram|Barcelona) [\d.]+ Android \(\d+/([\d.]+)(?:; [^;]*){3}; ([^;]+);")
+"""Instagram and Threads name version and model themselves, beside a User-Agent that may be reduced."""
+
+_LOCALE = re.compile(r"[a-z]{2}|-[a-z]{2}|[A-Za-z][a-z]{1,2}[-_](?:[A-Z][a-z]{3}[-_])?(?:[A-Za-z]{2}|\d{3})?(?:-#\w+)?")
+_NO_FIELD = frozenset({"HarmonyOS", "arm", "arm_64"})
+_BEFORE_ANDROID = frozenset({"linux", "u", "arm", "arm_64", "midp-2.0"})
+"""What browsers write before `Android`. Where an app writes something else, its form is unknown, and so the model."""
+
+_BUILD = re.compile(r"(?:^|\s+)(?:Build[/ ]|(?:MIUI|Sony)/).*", re.IGNORECASE)
+_SAMSUNG = re.compile(r"SAMSUNG ([^/]+)(?:/.*)?")
+"""Samsung Internet's way to write a model: `SAMSUNG SM-G975N/KSU3ASJG`, the firmware behind the slash."""
+
+_NO_MODEL = frozenset({"", "k", "wv", "mobile", "mobile vr", "tablet", "unknown", "u"})
+_NO_MODEL_PREFIX = ("rv:", "Linux", "HMSCore", "Opera", "Android", "SDK ")
+_HIDDEN_ANDROID = "10"
 _IPHONE = re.compile(r"iPhone(?! OS)")
-_FROZEN_IOS = ("18.6", "18.7")
+_IOS_APP = re.compile(r"\bFBSV/([\d.]+)|\(i\w+\d,\d+; iOS ([\d_]+);")
+"""Facebook's apps (`FBSV/17.4.1`) and Instagram (`(iPhone14,5; iOS 26_2; …`) name the version themselves."""
+
+_SAFARI_VERSION = re.compile(r"\bVersion/(\d+(?:\.\d+)*)")
 _SAFARI_UNFROZEN = 26
+_FROZEN_IOS = ("18.6", "18.7")
+_NOT_FROZEN = re.compile(r"\b(?:Version|CriOS|GSA)/|\bMobile/22[A-H]")
+"""Safari before 26, Google's browsers, which write the true version, and web views that name a build of iOS 18."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +89,10 @@ def _read(user_agent: str) -> Device:
     """Cached: a few thousand strings are most of a network's traffic, and reading one takes a millisecond."""
     seen = parse(user_agent)
     family = seen.os.family if seen.os else ""
-    is_bot = bool(_CRAWLER.search(user_agent)) or (seen.device is not None and seen.device.family == "Spider")
-    if family == "Android":
+    is_bot = is_crawler(user_agent) or (seen.device is not None and seen.device.family == "Spider")
+    if family == "Android" or _UC_PROXY in user_agent:
         version, model = _android(user_agent)
-        is_fire = seen.device is not None and seen.device.brand == "Amazon"
+        is_fire = bool(model and _FIRE.fullmatch(model)) or (seen.device is not None and seen.device.brand == "Amazon")
         return Device(Platform.ANDROID, version, model, is_bot, not is_fire)
     if family == "iOS" and seen.os is not None:
         parts = (seen.os.major, seen.os.minor, seen.os.patch)
@@ -87,23 +103,29 @@ def _read(user_agent: str) -> Device:
 
 
 def _android(user_agent: str) -> tuple[str | None, str | None]:
-    """(version, build model) from the comment `(Linux; Android 13; SM-S918B Build/…)`."""
+    """(version, build model) from the comment `(Linux; Android 13; SM-S918B Build/…)`, or from Instagram's own."""
+    said = _INSTAGRAM.search(user_agent)
+    if said:
+        return _os_version(said[1]), _build_model(said[2])
     comment = _COMMENT.search(user_agent)
     if comment is None:
         return None, None
     fields = [field.strip() for field in comment[1].split(";")]
-    at = next((i for i, field in enumerate(fields) if _ANDROID_FIELD.fullmatch(field)), None)
-    if at is None:
+    at, found = next(
+        ((i, hit) for i, field in enumerate(fields) if (hit := _ANDROID_FIELD.fullmatch(field))), (0, None)
+    )
+    if found is None:
         return None, None
-    version = fields[at].removeprefix("Android").lstrip(" /-")
-    rest = [field for field in fields[at + 1 :] if field != "HarmonyOS" and not _LOCALE.fullmatch(field)]
-    if version == "10" and rest and rest[0] == "K":
-        return None, None
-    return _os_version(version), _build_model(rest[0]) if rest else None
+    rest = (field for field in fields[at + 1 :] if field not in _NO_FIELD and not _LOCALE.fullmatch(field))
+    is_browser = all(field.lower() in _BEFORE_ANDROID for field in fields[:at])
+    model = _build_model(next(rest, "")) if is_browser else None
+    if model is None and found[1] == _HIDDEN_ANDROID:
+        return None, None  # Chrome says so of every phone, Firefox of those that want privacy
+    return _os_version(found[1]), model
 
 
 def _build_model(field: str) -> str | None:
-    model = _BUILD.sub("", field).removeprefix("SAMSUNG ").strip()
+    model = _SAMSUNG.sub(r"\1", _BUILD.sub("", field)).strip()
     if model.lower() in _NO_MODEL or model.startswith(_NO_MODEL_PREFIX) or len(model) > MAX_MODEL:
         return None
     return model if _MODEL.fullmatch(model) else None
@@ -116,15 +138,19 @@ def _ios_model(user_agent: str) -> str | None:
 
 
 def _ios_version(user_agent: str, token: str) -> str | None:
+    said = _IOS_APP.search(user_agent)
+    if said:
+        return _os_version((said[1] or said[2]).replace("_", "."))
     safari = _SAFARI_VERSION.search(user_agent)
-    if safari and int(safari[1].split(".")[0][:3]) >= _SAFARI_UNFROZEN:
+    if safari and _major(safari[1]) >= _SAFARI_UNFROZEN > _major(token):
         return _os_version(safari[1])
-    facebook = _FACEBOOK_VERSION.search(user_agent)
-    if facebook:
-        return _os_version(facebook[1])
-    if safari is None and token.startswith(_FROZEN_IOS):
+    if token.startswith(_FROZEN_IOS) and not _NOT_FROZEN.search(user_agent):
         return None  # an app's web view on iOS 26 says 18_6 too, and nothing in it tells the two apart
     return _os_version(token)
+
+
+def _major(version: str) -> int:
+    return int(version.partition(".")[0][:3] or 0)
 
 
 def _os_version(text: str) -> str | None:

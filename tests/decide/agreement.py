@@ -1,0 +1,176 @@
+"""How far we agree with ua-parser about a device, and why we differ.
+
+    .venv/bin/python tests/decide/agreement.py             # user_agents.yaml, against the ua-parser that is installed
+    .venv/bin/python tests/decide/agreement.py UAP_CORE    # and the fixtures of a checkout of ua-parser/uap-core
+
+A difference without a reason is listed at the end. user_agents.yaml has none: test_user_agents.py holds that.
+"""
+
+import re
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ua_parser import parse
+
+from storehop.decide import device
+from storehop.model import Platform
+
+CORPUS = Path(__file__).with_name("user_agents.yaml")
+
+GENERIC = {None, "K", "Smartphone", "Tablet", "Feature Phone", "Other", "Android", "iOS-Device", "Generic Smartphone"}
+"""What ua-parser says for a model that it does not know."""
+
+FORM = re.compile(r"\((?:Linux|MIDP)[^)]*\b(?:Android|Adr)[ /]|\(Android \d|Instagram [\d.]+ Android \(\d+/")
+"""How the browsers and web views of Android write the device."""
+
+FROZEN = "we leave out what the browser froze (Android 10; K and its like)"
+UNTOLD = "we leave out 18.6 and 18.7 where they may be iOS 26's frozen token"
+SAFARI = "we read Version/26 and later, they the frozen token"
+APP = "we read what Facebook or Instagram says, they the token"
+LOWER = "AppsFlyer's word is iphone or ipad, without the generation"
+BRAND = "they cut the brand off the build model, or add it"
+SPELLING = "they spell the build model with other spaces, dashes or capitals"
+MARKETING = "they give a marketing name for the build model"
+SUFFIX = "they keep or cut more behind the build model"
+NO_FORM = "an app's or phone's own form, which we do not read"
+RARE = "a rare form of the comment, where we say nothing rather than guess"
+MORE = "we read more than they"
+MISREAD = "they take a build's, a browser's or a carrier's name for the model"
+UNEXPLAINED = "unexplained"
+
+
+@dataclass
+class Comparison:
+    """Two opinions on many User-Agents, counted by why they differ."""
+
+    title: str
+    differences: Counter = field(default_factory=Counter)
+    same: int = 0
+    unexplained: list = field(default_factory=list)
+
+    def add(self, user_agent, ours, theirs, why):
+        if ours == theirs:
+            self.same += 1
+            return
+        reason = why(user_agent, ours, theirs)
+        self.differences[reason] += 1
+        if reason == UNEXPLAINED:
+            self.unexplained.append((ours, theirs, user_agent))
+
+    def show(self):
+        total = self.same + self.differences.total()
+        print(f"{self.title}: {self.same} of {total} agree ({self.same / max(total, 1):.0%})")
+        for reason, count in self.differences.most_common():
+            print(f"  {count:5} {reason}")
+        for ours, theirs, user_agent in self.unexplained:
+            print(f"        we {ours!r}, they {theirs!r}: {user_agent}")
+
+
+def why_version(user_agent, ours, theirs):
+    if "like Mac OS X" in user_agent or "Darwin/" in user_agent:
+        if ours is None:
+            return UNTOLD
+        if re.search(r"FBSV/|; iOS \d", user_agent):
+            return APP
+        return SAFARI if "Version/" in user_agent else UNEXPLAINED
+    if ours is None:
+        return FROZEN if theirs == "10" else NO_FORM if not FORM.search(user_agent) else UNEXPLAINED
+    return MORE if theirs is None or theirs.startswith(ours) else APP if "Instagram" in user_agent else UNEXPLAINED
+
+
+def plain(text):
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+def why_model(user_agent, ours, theirs):
+    if ours in {"iphone", "ipad"}:
+        return LOWER
+    if ours is None:
+        return FROZEN if theirs in GENERIC else NO_FORM if not FORM.search(user_agent) else RARE
+    if theirs in GENERIC:
+        return MORE
+    if re.search(r"\b(?:Build|BUILD|MIUI)\b", theirs):
+        return SUFFIX
+    mine, other = plain(ours), plain(theirs)
+    if mine == other:
+        return SPELLING
+    if mine.endswith(other) or other.endswith(mine):
+        return BRAND
+    if mine.startswith(other) or other.startswith(mine):
+        return SUFFIX
+    if other in mine:
+        return BRAND
+    if other not in plain(user_agent):
+        return MARKETING
+    _, _, after = user_agent.rpartition(ours)
+    return MISREAD if other in plain(after) or user_agent.startswith("Instagram") else UNEXPLAINED
+
+
+def corpus():
+    """Every entry of user_agents.yaml."""
+    return [entry for group in YAML(typ="safe").load(CORPUS).values() for entry in group]
+
+
+def version_of(parts):
+    return ".".join(str(part) for part in parts if part) or None
+
+
+def compare_corpus():
+    """(version, model, bot) of what user_agents.yaml says and what ua-parser does."""
+    version, model, bot = (Comparison(f"user_agents.yaml, {name}") for name in ("version", "model", "bot"))
+    for entry in corpus():
+        user_agent, seen = entry["ua"], parse(entry["ua"])
+        is_spider = seen.device is not None and seen.device.family == "Spider"
+        bot.add(user_agent, entry.get("bot", False), is_spider, lambda *_: "it knows fewer link previews and programs")
+        if entry.get("platform") is None:
+            continue
+        os = seen.os
+        theirs = version_of([os.major, os.minor, os.patch]) if os and os.family in {"Android", "iOS"} else None
+        version.add(user_agent, entry.get("os_version"), theirs, why_version)
+        model.add(user_agent, entry.get("model"), seen.device and seen.device.model, why_model)
+    return version, model, bot
+
+
+def fixtures(checkout, name):
+    return YAML(typ="safe").load(checkout / "tests" / name)["test_cases"]
+
+
+def compare_fixtures(checkout):
+    """(version, model, bot) of what `device.read` says and uap-core's fixtures do."""
+    version = Comparison("uap-core test_os.yaml, version on Android and iOS")
+    for case in fixtures(checkout, "test_os.yaml"):
+        if case["family"] in {"Android", "iOS"}:
+            theirs = version_of([case["major"], case["minor"], case["patch"]])
+            version.add(
+                case["user_agent_string"], device.read(case["user_agent_string"]).os_version, theirs, why_version
+            )
+    model = Comparison("uap-core test_device.yaml, model on Android and iOS")
+    bot = Comparison("uap-core test_device.yaml, spider")
+    for case in fixtures(checkout, "test_device.yaml"):
+        found, is_spider = device.read(case["user_agent_string"]), case["family"] == "Spider"
+        bot.add(case["user_agent_string"], found.is_bot, is_spider, lambda ua, *_: why_bot(ua))
+        if found.platform is not Platform.OTHER and not is_spider:
+            model.add(case["user_agent_string"], found.model, case["model"], why_model)
+    return version, model, bot
+
+
+def why_bot(user_agent):
+    if user_agent.startswith("WhatsApp"):
+        return "WhatsApp's own is a link preview to us"
+    return "we know more programs" if not user_agent.startswith("Mozilla") else UNEXPLAINED
+
+
+def main(arguments):
+    print(f"{len(corpus())} User-Agents in user_agents.yaml, {sum('bot' in entry for entry in corpus())} of them bots")
+    compared = compare_corpus()
+    for checkout in arguments:
+        compared += compare_fixtures(Path(checkout))
+    for comparison in compared:
+        comparison.show()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
