@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from storehop import __main__ as program
 from storehop.assets import ASSETS, asset
 from storehop.cli.app import app
+from storehop.decide.crawler import LIST_DATE
 from storehop.decide.explanation import HELP
 from storehop.model import Reason
 from storehop.rulefile.schema import json_schema
@@ -183,6 +184,13 @@ def test_explain_of_a_pass_shows_the_link(explain):
     assert f"The user gets\n  {LINK}&is_retargeting=true\n" in result.stdout
     assert "games" in result.stdout
     assert "AppsFlyer gets" not in result.stdout
+
+
+def test_explain_of_a_bot_says_how_old_the_list_is(call, rules):
+    """A bot passes by a kept list, and the list's date is said."""
+    result = call("explain", LINK, "--rules", rules, "-H", "User-Agent: Twitterbot/1.0")
+
+    assert re.match(rf"pass \(bot\): .* {LIST_DATE}\n", result.stdout)
 
 
 def test_explain_without_rules_says_so(call, tmp_path):

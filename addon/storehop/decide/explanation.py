@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from storehop.decide import device, link
+from storehop.decide.crawler import LIST_DATE
 from storehop.decide.decision import find_target
 from storehop.decide.rules import RuleSet
 from storehop.model import Click, Decision, Direct, Pass, Reason, Rule
@@ -20,7 +21,7 @@ HELP = {
     Reason.NOT_GET: "it is no GET",
     Reason.PREFETCH: "the browser only prefetches",
     Reason.NO_USER_AGENT: "there is no usable User-Agent: give one with -H 'User-Agent: …'",
-    Reason.BOT: "the User-Agent is a crawler's or a link preview's",
+    Reason.BOT: f"the User-Agent is a crawler's or a link preview's, by the list of {LIST_DATE}",
     Reason.WRONG_PLATFORM: "this device cannot use that store",
     Reason.SIGNED: "the link is signed, and more parameters would break the signature",
     Reason.OTHER_TARGET: "the link asks for another place than the store's page",
