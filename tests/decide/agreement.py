@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from crawleruseragents import is_crawler
 from ruamel.yaml import YAML
 from ua_parser import parse
 
@@ -30,6 +31,8 @@ FROZEN = "we leave out what the browser froze (Android 10; K and its like)"
 UNTOLD = "we leave out 18.6 and 18.7 where they may be iOS 26's frozen token"
 SAFARI = "we read Version/26 and later, they the frozen token"
 APP = "we read what Facebook or Instagram says, they the token"
+ZERO = "we call 26.2.0 26.2, as iOS does"
+UPDATE = "they keep update1, which is no digit"
 LOWER = "AppsFlyer's word is iphone or ipad, without the generation"
 BRAND = "they cut the brand off the build model, or add it"
 SPELLING = "they spell the build model with other spaces, dashes or capitals"
@@ -75,10 +78,14 @@ def why_version(user_agent, ours, theirs):
             return UNTOLD
         if re.search(r"FBSV/|; iOS \d", user_agent):
             return APP
+        if theirs == f"{ours}.0":
+            return ZERO
         return SAFARI if "Version/" in user_agent else UNEXPLAINED
     if ours is None:
         return FROZEN if theirs == "10" else NO_FORM if not FORM.search(user_agent) else UNEXPLAINED
-    return MORE if theirs is None or theirs.startswith(ours) else APP if "Instagram" in user_agent else UNEXPLAINED
+    if theirs is None:
+        return MORE
+    return UPDATE if theirs == f"{ours}.update1" else APP if "Instagram" in user_agent else UNEXPLAINED
 
 
 def plain(text):
@@ -119,19 +126,27 @@ def version_of(parts):
 
 
 def compare_corpus():
-    """(version, model, bot) of what user_agents.yaml says and what ua-parser does."""
-    version, model, bot = (Comparison(f"user_agents.yaml, {name}") for name in ("version", "model", "bot"))
+    """What user_agents.yaml says, and what ua-parser does; for bots, what the crawler list does as it comes, too."""
+    version, model, bot, listed = (
+        Comparison(f"user_agents.yaml, {name}") for name in ("version", "model", "bot", "bot by the crawler list alone")
+    )
     for entry in corpus():
         user_agent, seen = entry["ua"], parse(entry["ua"])
         is_spider = seen.device is not None and seen.device.family == "Spider"
-        bot.add(user_agent, entry.get("bot", False), is_spider, lambda *_: "it knows fewer link previews and programs")
+        is_bot = entry.get("bot", False)
+        bot.add(user_agent, is_bot, is_spider, why_verdict)
+        listed.add(user_agent, is_bot, is_crawler(user_agent), why_verdict)
         if entry.get("platform") is None:
             continue
         os = seen.os
         theirs = version_of([os.major, os.minor, os.patch]) if os and os.family in {"Android", "iOS"} else None
         version.add(user_agent, entry.get("os_version"), theirs, why_version)
         model.add(user_agent, entry.get("model"), seen.device and seen.device.model, why_model)
-    return version, model, bot
+    return version, model, bot, listed
+
+
+def why_verdict(_user_agent, is_bot, _theirs):
+    return "they miss a bot" if is_bot else "they take a person for a bot"
 
 
 def fixtures(checkout, name):

@@ -51,7 +51,7 @@ _IOS_APP = re.compile(r"\bFBSV/([\d.]+)|\(i\w+\d,\d+; iOS ([\d_]+);")
 """Facebook's apps (`FBSV/17.4.1`) and Instagram (`(iPhone14,5; iOS 26_2; …`) name the version themselves."""
 
 _SAFARI_VERSION = re.compile(r"\bVersion/(\d+(?:\.\d+)*)")
-_SAFARI_UNFROZEN = 26
+_LAST_UNFROZEN = (25,)  # before Safari 26, the token tells as much as Safari's version
 _FROZEN_IOS = ("18.6", "18.7")
 _NOT_FROZEN = re.compile(r"\b(?:Version|CriOS|GSA)/|\bMobile/22[A-H]")
 """Safari before 26, Google's browsers, which write the true version, and web views that name a build of iOS 18."""
@@ -95,7 +95,8 @@ def _read(user_agent: str) -> Device:
         is_fire = bool(model and _FIRE.fullmatch(model)) or (seen.device is not None and seen.device.brand == "Amazon")
         return Device(Platform.ANDROID, version, model, is_bot, not is_fire)
     if family == "iOS" and seen.os is not None:
-        parts = (seen.os.major, seen.os.minor, seen.os.patch)
+        patch = seen.os.patch if seen.os.patch != "0" else None  # iOS itself calls 26.2.0 26.2
+        parts = (seen.os.major, seen.os.minor, patch)
         token = ".".join(part for part in parts if part)
         version = _ios_version(user_agent, token)
         return Device(Platform.IOS, version, _ios_model(user_agent), is_bot, has_google_play=False)
@@ -142,15 +143,15 @@ def _ios_version(user_agent: str, token: str) -> str | None:
     if said:
         return _os_version((said[1] or said[2]).replace("_", "."))
     safari = _SAFARI_VERSION.search(user_agent)
-    if safari and _major(safari[1]) >= _SAFARI_UNFROZEN > _major(token):
+    if safari and _numbers(safari[1]) > max(_numbers(token), _LAST_UNFROZEN):
         return _os_version(safari[1])
     if token.startswith(_FROZEN_IOS) and not _NOT_FROZEN.search(user_agent):
         return None  # an app's web view on iOS 26 says 18_6 too, and nothing in it tells the two apart
     return _os_version(token)
 
 
-def _major(version: str) -> int:
-    return int(version.partition(".")[0][:3] or 0)
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)))
 
 
 def _os_version(text: str) -> str | None:
