@@ -73,13 +73,13 @@ class Comparison:
 
 
 def why_version(user_agent, ours, theirs):
+    if theirs == f"{ours}.0":
+        return ZERO
     if "like Mac OS X" in user_agent or "Darwin/" in user_agent:
         if ours is None:
             return UNTOLD
         if re.search(r"FBSV/|; iOS \d", user_agent):
             return APP
-        if theirs == f"{ours}.0":
-            return ZERO
         return SAFARI if "Version/" in user_agent else UNEXPLAINED
     if ours is None:
         return FROZEN if theirs == "10" else NO_FORM if not FORM.search(user_agent) else UNEXPLAINED
