@@ -100,6 +100,15 @@ def test_the_crawler_list_holds_except_where_it_hits_people():
     assert missed <= crawler._PEOPLE
 
 
+@pytest.mark.parametrize("pattern", ["Anybot", "Any(?=bot)"], ids=["plain", "look-ahead"])
+def test_a_pattern_that_the_fast_matcher_does_not_know_is_matched_still(monkeypatch, pattern):
+    """Whatever patterns a newer crawler list has, they find their bots."""
+    monkeypatch.setattr(crawler, "_PATTERNS", (pattern, "Otherbot"))
+    find = crawler._finder()
+
+    assert [True, True, False] == [find(name) is not None for name in ("Anybot/1.0", "Otherbot", "Anyone")]
+
+
 def test_the_crawler_list_has_a_date():
     """The list's date is a day, the latest on which an entry was added."""
     latest = max(entry["addition_date"] for entry in CRAWLER_USER_AGENTS_DATA if "addition_date" in entry)

@@ -86,7 +86,7 @@ def warm_up() -> None:
 
 @lru_cache(maxsize=8192)
 def _read(user_agent: str) -> Device:
-    """Cached: a few thousand strings are most of a network's traffic, and reading one takes a millisecond."""
+    """Cached: a few thousand strings are most of a network's traffic, and reading one takes 20 µs."""
     seen = parse(user_agent)
     family = seen.os.family if seen.os else ""
     is_bot = is_crawler(user_agent) or (seen.device is not None and seen.device.family == "Spider")
