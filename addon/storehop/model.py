@@ -6,6 +6,7 @@ rules make a decision; a decision's call is delivered; the outcome is shown. Nam
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -32,6 +33,7 @@ class Reason(StrEnum):
     OTHER_TARGET = "other_target"
     DEEP_LINK = "deep_link"
     RETARGETING = "retargeting"
+    CONSENT = "consent"
     TOO_LONG = "too_long"
     NOT_SAMPLED = "not_sampled"
     OBSERVED = "observed"
@@ -85,6 +87,22 @@ class ClientHints(StrEnum):
     """The browser repeats a first click with them."""
 
 
+class Gdpr(StrEnum):
+    """What a link says about the GDPR. One that says `gdpr=0` is neither of the two."""
+
+    APPLIES = "applies"
+    UNSAID = "unsaid"
+
+
+class Limit(StrEnum):
+    """What a signal of consent can lead to."""
+
+    OMIT_IDS = "omit_ids"
+    TRUNCATE_IP = "truncate_ip"
+    OMIT_ENRICHMENT = "omit_enrichment"
+    PASS = "pass"  # noqa: S105  no password
+
+
 class Source(StrEnum):
     """Where a parameter's value came from. A closed list: it labels metrics."""
 
@@ -122,6 +140,20 @@ class Campaign:
 
 
 @dataclass(frozen=True, slots=True)
+class Consent:
+    """Signals of consent that must all hold, and the limits that they then put on a click. Empty is no condition."""
+
+    then: frozenset[Limit]
+    gdpr: frozenset[Gdpr] = frozenset()
+    gdpr_consent_lacks: frozenset[int] = frozenset()
+    """TCF purposes: holds where the link's TC string consents to less than all of them."""
+    us_privacy: bool = False
+    gpp: bool = False
+    gpc: bool = False
+    params: tuple[tuple[str, re.Pattern[str]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """What to do with the clicks that a rule matches, with the file's defaults filled in (design §4)."""
 
@@ -142,6 +174,8 @@ class Rule:
     enrich: frozenset[Enrich] = frozenset(Enrich)
     deep_links_to_store: bool = False
     client_hints: ClientHints = ClientHints.ACCEPT
+    consent: tuple[Consent, ...] = ()
+    """All cases that hold count together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +270,8 @@ class Pass:
     app: str | None = None
     platform: Platform | None = None
     store: Store | None = None
+    why: str = ""
+    """What led to the reason, where the reason alone does not say it."""
 
 
 type Decision = Direct | Pass

@@ -112,7 +112,7 @@ def _print(click: Click, decision: Decision, rules: RuleSet) -> None:
     if isinstance(decision, Direct):
         console.print(f"[bold green]direct[/]: the user goes to {decision.store}, AppsFlyer gets an S2S click")
     else:
-        console.print(f"[bold yellow]pass[/] ({decision.reason}): {escape(HELP[decision.reason])}")
+        console.print(f"[bold yellow]pass[/] ({decision.reason}): {escape(_because(decision))}")
     console.print(_facts(decision))
     _print_trials(console, click, decision, rules)
     if isinstance(decision, Direct):
@@ -123,6 +123,10 @@ def _print(click: Click, decision: Decision, rules: RuleSet) -> None:
         _print_url(console, "AppsFlyer gets", decision.call.url)
         for name, value in decision.call.headers:
             console.print(f"  {escape(name)}: {escape(value)}", soft_wrap=True)
+
+
+def _because(decision: Pass) -> str:
+    return f"{HELP[decision.reason]}: {decision.why}" if decision.why else HELP[decision.reason]
 
 
 def _facts(decision: Decision) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from storehop.decide import address, device, link, s2s, store
+from storehop.decide import address, consent, device, link, s2s, store
 from storehop.decide.device import Device
 from storehop.decide.link import Link
 from storehop.decide.rules import IMPRESSION_HOSTS, Facts, RuleSet
@@ -13,6 +13,7 @@ from storehop.model import (
     Click,
     Decision,
     Direct,
+    Limit,
     Mode,
     Param,
     Pass,
@@ -143,18 +144,24 @@ class _Way:
 def _direct(click: Click, way: _Way, reader: Device, rules: RuleSet) -> Decision:
     facts, rule, shop = way.facts, way.rule, way.shop
 
-    def passes(reason: Reason) -> Pass:
-        return Pass(reason, rule.name, facts.app, facts.platform, shop)
+    def passes(reason: Reason, why: str = "") -> Pass:
+        return Pass(reason, rule.name, facts.app, facts.platform, shop, why)
 
     honoured, page = store.custom_page(shop, facts.app, facts.link)
     if not honoured:
         return passes(Reason.OTHER_TARGET)
-    referrer = _referrer(click, facts.link, rule) if store.takes_referrer(shop, rule) else None
+    client_ip = address.client_address(click.peer, click.headers, rules.proxies)
+    subject = s2s.Subject(click, facts.link, rule, reader, client_ip)
+    limits = consent.limits(rule.consent, click, facts.link) if rule.consent else {}
+    if why := limits.get(Limit.PASS):
+        return passes(Reason.CONSENT, why)
+    limited = consent.limited(subject, limits) if limits else None
+    if limited:
+        subject = limited.subject
+    referrer = _referrer(click, subject.link, rule) if store.takes_referrer(shop, rule) else None
     if shop is Store.HUAWEI_APPGALLERY and referrer and len(referrer.value or "") > store.HUAWEI_MAX_REFERRER:
         return passes(Reason.TOO_LONG)
-    client_ip = address.client_address(click.peer, click.headers, rules.proxies)
-    subject = s2s.Subject(click, facts.link, rule, reader, client_ip, referrer)
-    built = s2s.build(subject, rules.delivery.endpoint)
+    built = s2s.build(subject, referrer, rules.delivery.endpoint)
     if built is None:
         return passes(Reason.TOO_LONG)
     if rule.percent < 100 and not _is_sampled(click, client_ip, rule.percent):  # noqa: PLR2004  per cent
@@ -162,6 +169,8 @@ def _direct(click: Click, way: _Way, reader: Device, rules: RuleSet) -> Decision
     if rule.mode is Mode.OBSERVE:
         return passes(Reason.OBSERVED)
     call, params = built
+    if limited:
+        params = limited.told(params)
     token = referrer.value if referrer else None
     location = store.url(shop, rule, facts.app, page, token)
     who = str(client_ip) if client_ip else click.peer

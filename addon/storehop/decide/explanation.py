@@ -27,6 +27,7 @@ HELP = {
     Reason.OTHER_TARGET: "the link asks for another place than the store's page",
     Reason.DEEP_LINK: "the installed app should open (a rule may say deep_links: store)",
     Reason.RETARGETING: "it is a retargeting click (a rule may say deep_links: store)",
+    Reason.CONSENT: "the rule lets it pass for what was said about consent",
     Reason.TOO_LONG: "the S2S URL would be longer than 2,000 characters, or the referrer than the store takes",
     Reason.NOT_SAMPLED: "it is outside the rule's percent",
     Reason.OBSERVED: "the rule only observes",

@@ -42,13 +42,18 @@ class Subject:
     rule: Rule
     device: Device
     client_ip: address.Address | None
-    referrer: Param | None
-    """`af_ref`, where the store takes a referrer."""
 
 
-def build(subject: Subject, endpoint: str | None) -> tuple[S2SCall, tuple[Param, ...]] | None:
-    """The call and every parameter's source; None where it stays longer than 2,000 characters."""
-    ours = _ours(subject)
+def build(
+    subject: Subject,
+    referrer: Param | None,
+    endpoint: str | None,
+) -> tuple[S2SCall, tuple[Param, ...]] | None:
+    """The call and every parameter's source; None where it stays longer than 2,000 characters.
+
+    `referrer` is `af_ref`, where the store takes one.
+    """
+    ours = _ours(subject, referrer)
     kept, shown = _kept(subject.link, {param.name for param in ours})
     base = f"{endpoint or 'https://' + subject.link.host}{subject.link.path}?"
     shed: list[str] = []
@@ -72,11 +77,11 @@ def _shed(param: Param) -> Param:
     return Param(param.name, None, Source.OMITTED, "no room in 2,000 characters")
 
 
-def _ours(subject: Subject) -> list[Param]:
+def _ours(subject: Subject, referrer: Param | None) -> list[Param]:
     """Our parameters in the order in which they are added. One with Source.LINK stays where the link has it."""
     enrich, link = subject.rule.enrich, subject.link
     user_agent = subject.click.headers.get("user-agent", "")
-    ours = [subject.referrer] if subject.referrer else []
+    ours = [referrer] if referrer else []
     own_ua = _from_link(link, "af_ua")
     headers = subject.click.headers
     reader = subject.device

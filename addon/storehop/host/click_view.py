@@ -71,6 +71,7 @@ class ClickView(contentviews.Contentview):
             yield from ("", "Parameters of the S2S click", *self._params(decision.params))
             yield from ("", *self._side_by_side(decision))
         else:
+            yield from ("", f"why: {decision.why}") if decision.why else ()
             yield from ("", "The user gets the original link, and nothing is sent.")
 
     def _params(self, params: tuple[Param, ...]) -> Iterator[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from ipaddress import ip_address
+from itertools import chain
 from typing import Any
 
 from storehop.decide.link import APP_STORE_ID, is_app_id
@@ -37,7 +38,8 @@ def check_file(raw: dict[str, Any]) -> Iterator[Finding]:
         yield from _onelink(place, onelink)
     for place, rule in enumerate(_list(raw, "rules")):
         if isinstance(rule, dict):
-            for key, message in _rule(rule, has_partner=raw.get("partner") is not None):
+            found = _rule(rule, has_partner=raw.get("partner") is not None)
+            for key, message in chain(found, _consent(rule)):
                 yield ("rules", place, *key), message
 
 
@@ -98,6 +100,16 @@ def _rule(rule: dict[str, Any], *, has_partner: bool) -> Iterator[Finding]:
     if isinstance(match, dict):
         for where, message in _apps_of_store(match, store):
             yield ("match", *where), message
+
+
+def _consent(rule: dict[str, Any]) -> Iterator[Finding]:
+    for place, case in enumerate(_list(rule, "consent")):
+        then, when = (case.get("then"), case.get("when")) if isinstance(case, dict) else (None, None)
+        if isinstance(then, list) and len(then) > 1 and "pass" in then:
+            yield ("consent", place, "then"), "pass stands alone: nothing is sent that another outcome could limit"
+        for key, value in when.items() if isinstance(when, dict) else ():
+            if value is None:
+                yield ("consent", place, "when", key), "has no value: say what it waits for, or leave the key out"
 
 
 def _keys_of_store(rule: dict[str, Any], store: Any) -> Iterator[Finding]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from fnmatch import translate
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from storehop.decide.address import Proxies
-from storehop.decide.rules import DEFAULT_HOSTS, Match, Patterns, RuleSet
-from storehop.model import Campaign, Delivery, HintSettings, OneLink, Rule
-from storehop.rulefile.schema import MatchSection, RuleFile, RuleSection
+from storehop.decide.rules import DEFAULT_HOSTS, Match, Patterns, RuleSet, is_glob
+from storehop.model import Campaign, Consent, Delivery, Gdpr, HintSettings, OneLink, Rule
+from storehop.rulefile.schema import ConsentSection, MatchSection, RuleFile, RuleSection
 
 _DEFAULTS = RuleFile.model_fields
 
@@ -65,7 +67,26 @@ def _rule(section: RuleSection, file: RuleFile) -> Rule:
         enrich=frozenset(section.enrich),
         deep_links_to_store=section.deep_links == "store",
         client_hints=section.client_hints or file.client_hints,
+        consent=tuple(map(_consent, section.consent)),
     )
+
+
+def _consent(section: ConsentSection) -> Consent:
+    when = section.when
+    lacks = frozenset(when.gdpr_consent_lacks or ())
+    return Consent(
+        then=frozenset(section.then),
+        gdpr=frozenset(when.gdpr or ([Gdpr.APPLIES] if lacks else [])),
+        gdpr_consent_lacks=lacks,
+        us_privacy=when.us_privacy is not None,
+        gpp=when.gpp is not None,
+        gpc=when.gpc is not None,
+        params=tuple((name, _pattern(texts)) for name, texts in when.param.items()),
+    )
+
+
+def _pattern(texts: list[str]) -> re.Pattern[str]:
+    return re.compile("|".join(translate(text) if is_glob(text) else re.escape(text) for text in texts))
 
 
 def _proxies(files: Sequence[tuple[Path, RuleFile]]) -> Proxies:

@@ -14,6 +14,8 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from storehop.rulefile.schema import (
     CampaignSection,
     ClientIpSection,
+    ConsentSection,
+    ConsentWhenSection,
     DeliverySection,
     MatchSection,
     OneLinkSection,
@@ -31,6 +33,8 @@ _SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
     ("rules",): RuleSection,
     ("rules", "match"): MatchSection,
     ("rules", "campaign"): CampaignSection,
+    ("rules", "consent"): ConsentSection,
+    ("rules", "consent", "when"): ConsentWhenSection,
 }
 
 _IN_OUR_WORDS = {

@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 from storehop.decide.address import Network
 from storehop.decide.link import is_app_id
 from storehop.decide.rules import DEFAULT_HOSTS, is_glob
-from storehop.model import ClientHints, Enrich, Mode, Platform, Store
+from storehop.model import ClientHints, Enrich, Gdpr, Limit, Mode, Platform, Store
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -77,6 +77,12 @@ def _app(value: Any) -> str:
     raise ValueError("expected an app id such as id123456789 or com.example.game")
 
 
+def _true(value: Any) -> Any:
+    if value is not True:
+        raise ValueError("expected true")
+    return value
+
+
 def _typed(check: Any, json_type: dict[str, Any]) -> Any:
     return BeforeValidator(check), WithJsonSchema(json_type)
 
@@ -108,6 +114,18 @@ type Platforms = Annotated[
     Field(min_length=1),
     BeforeValidator(_one_or_many, json_schema_input_type=Platform | list[Platform]),
 ]
+type Gdprs = Annotated[
+    list[Gdpr],
+    Field(min_length=1),
+    BeforeValidator(_one_or_many, json_schema_input_type=Gdpr | list[Gdpr]),
+]
+type Limits = Annotated[
+    list[Limit],
+    Field(min_length=1),
+    BeforeValidator(_one_or_many, json_schema_input_type=Limit | list[Limit]),
+]
+type Purpose = Annotated[int, Field(ge=1, le=11)]
+type Yes = Annotated[bool, *_typed(_true, {"type": "boolean", "const": True})]
 
 
 class _Section(BaseModel):
@@ -177,6 +195,28 @@ class CampaignSection(_Section):
     """App Store media type; 8 is apps."""
 
 
+class ConsentWhenSection(_Section):
+    gdpr: Gdprs | None = None
+    """applies: gdpr=1, or a TC string without gdpr; unsaid: the link has neither; a list: one of them."""
+    gdpr_consent_lacks: Annotated[list[Purpose], Field(min_length=1)] | None = None
+    """TCF purposes: gdpr_consent is missing, unreadable, or consents to less. Implies gdpr: applies."""
+    us_privacy: Literal["opted_out"] | None = None
+    """opted_out: us_privacy=1?Y?, or one that can't be read."""
+    gpp: Literal["present"] | None = None
+    """present: there is a gpp, or a gpp_sid other than -1. They are not decoded."""
+    gpc: Yes | None = None
+    """true: the browser sent Sec-GPC: 1."""
+    param: dict[Text, Texts] = {}
+    """Any parameter of the link: name to exact value, glob, or a list."""
+
+
+class ConsentSection(_Section):
+    when: ConsentWhenSection
+    """Signals that must all hold; {} is always."""
+    then: Limits
+    """omit_ids, truncate_ip, omit_enrichment, pass, or a list."""
+
+
 class RuleSection(_Section):
     name: Name
     """Unique; it labels metrics and logs."""
@@ -208,6 +248,8 @@ class RuleSection(_Section):
     """store: send deep links and retargeting clicks to the store too."""
     client_hints: ClientHints | None = None
     """In place of the file's client_hints, for this rule's direct clicks."""
+    consent: list[ConsentSection] = []
+    """What signals of consent lead to. All cases that hold count together."""
 
 
 class RuleFile(_Section):
