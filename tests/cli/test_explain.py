@@ -220,6 +220,30 @@ def test_every_reason_of_a_decision_has_a_sentence():
     assert set(Reason) - {Reason.S2S_DOWN, Reason.OUTBOX_DOWN, Reason.ERROR} == set(HELP)
 
 
+@pytest.fixture
+def consent(rules):
+    """The rules read consent: Sec-GPC leaves out ids, a parameter lets pass."""
+    cases = "[{when: {gpc: true}, then: omit_ids}, {when: {param: {npa: '1'}}, then: pass}]"
+    rules.write_text(f"{RULES}    consent: {cases}\n")
+
+
+@pytest.mark.usefixtures("consent")
+def test_explain_says_what_consent_left_out(explain):
+    """A parameter that a signal of consent keeps back is listed with that signal."""
+    found = json.loads(explain(f"{LINK}&idfa=1", "--json", "-H", "Sec-GPC: 1").stdout)
+
+    assert {"name": "idfa", "value": None, "source": "omitted: consent (Sec-GPC)"} in found["params"]
+
+
+@pytest.mark.usefixtures("consent")
+def test_explain_says_which_consent_lets_pass(explain):
+    """A click that passes for consent shows the signal to people, and its reason to machines."""
+    link = f"{LINK}&npa=1"
+
+    assert f"pass (consent): {HELP[Reason.CONSENT]}: consent (param npa)\n" in explain(link).stdout
+    assert json.loads(explain(link, "--json").stdout)["reason"] == "consent"
+
+
 # explain --stdin
 
 

@@ -29,7 +29,20 @@ from storehop.decide.address import Proxies
 from storehop.decide.decision import decide
 from storehop.decide.link import LONGEST_LINK, decoded, is_absent, is_clean
 from storehop.decide.rules import Match, Patterns, RuleSet
-from storehop.model import Click, Delivery, Direct, Mode, OneLink, Pass, Platform, Reason, Rule, Store
+from storehop.model import (
+    Click,
+    Consent,
+    Delivery,
+    Direct,
+    Limit,
+    Mode,
+    OneLink,
+    Pass,
+    Platform,
+    Reason,
+    Rule,
+    Store,
+)
 
 GAME = "https://app.appsflyer.com/com.example.game"
 CHANNEL_LINK = "https://app.appsflyer.com/com.example.game-xyz_store?pid=x"
@@ -51,6 +64,7 @@ def reason(found_click, found_rules=None):
 
 NO_MATCH = Match(app=Patterns.of(["com.other"]))
 HUAWEI = rules(store=Store.HUAWEI_APPGALLERY)
+ALWAYS = (Consent(frozenset({Limit.PASS})),)
 
 
 @pytest.mark.parametrize(
@@ -179,6 +193,7 @@ HUAWEI = rules(store=Store.HUAWEI_APPGALLERY)
         pytest.param("too_long", click(link(f"c={'x' * 100_000}")), None, id="too_long, 100 kB"),
         pytest.param("too_long", click(link(f"c={'x' * LONGEST_LINK}&redirect=f")), None, id="too_long, not even read"),
         pytest.param("too_long", click(link(f"af_ref={'x' * 501}")), HUAWEI, id="too_long, referrer of AppGallery"),
+        pytest.param("consent", click(), rules(consent=ALWAYS), id="consent"),
         pytest.param("not_sampled", click(), rules(percent=0), id="not_sampled"),
         pytest.param("observed", click(), rules(mode=Mode.OBSERVE), id="observed"),
     ],
@@ -252,6 +267,15 @@ ORDER = [
         "retargeting", "too_long", click(link(f"is_retargeting=true&c={'x' * 2000}")), None, id="retargeting, long"
     ),
     pytest.param(
+        "retargeting", "consent", click(link("is_retargeting=true")), rules(consent=ALWAYS), id="retargeting, consent"
+    ),
+    pytest.param(
+        "other_target", "consent", click(link("af_android_store_csl=a%20b")), rules(consent=ALWAYS), id="page, consent"
+    ),
+    pytest.param("consent", "too_long", click(link(f"c={'x' * 2000}")), rules(consent=ALWAYS), id="consent, too long"),
+    pytest.param("consent", "not_sampled", click(), rules(percent=0, consent=ALWAYS), id="consent, not sampled"),
+    pytest.param("consent", "observed", click(), rules(mode=Mode.OBSERVE, consent=ALWAYS), id="consent, observed"),
+    pytest.param(
         "too_long", "not_sampled", click(link(f"c={'x' * 2000}")), rules(percent=0), id="too long, not sampled"
     ),
     pytest.param("not_sampled", "observed", click(), rules(percent=0, mode=Mode.OBSERVE), id="not sampled, observed"),
@@ -271,8 +295,8 @@ def test_the_reasons_are_a_closed_list():
     """The reasons are those of the design, in its order: dashboards depend on them."""
     expected = (
         "not_a_click impression already_s2s invalid_link short_link unknown_onelink no_rule rule_off no_store not_get "
-        "prefetch no_user_agent bot wrong_platform signed other_target deep_link retargeting too_long not_sampled "
-        "observed s2s_down outbox_down error"
+        "prefetch no_user_agent bot wrong_platform signed other_target deep_link retargeting consent too_long "
+        "not_sampled observed s2s_down outbox_down error"
     )
 
     assert expected.split() == list(Reason)

@@ -1,5 +1,7 @@
 """Rule files: what they say, and every fault with its file, line and column (design §4)."""
 
+import re
+from fnmatch import translate
 from ipaddress import ip_network
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from storehop.decide.address import Proxies
 from storehop.decide.link import split
 from storehop.decide.rules import DEFAULT_HOSTS, Facts
-from storehop.model import Campaign, Delivery, Enrich, Mode, OneLink, Platform, Rule, Store
+from storehop.model import Campaign, Consent, Delivery, Enrich, Gdpr, Limit, Mode, OneLink, Platform, Rule, Store
 from storehop.rulefile import RuleFileError, load, read, summary
 
 SAMPLE = """\
@@ -136,6 +138,51 @@ def test_the_rules_of_the_sample_match(write, app, pid, name):
 def test_each_key_of_a_rule_works(write, keys, field, value):
     """Each key of a rule says what the design says, and has its default where it is left out."""
     assert value == getattr(load_rule(write, *keys), field)
+
+
+APPLIES = frozenset({Gdpr.APPLIES})
+PASSES = frozenset({Limit.PASS})
+
+
+@pytest.mark.parametrize(
+    ("case", "expected"),
+    [
+        pytest.param("{when: {}, then: pass}", Consent(PASSES), id="always"),
+        pytest.param("{when: {gpc: true}, then: [pass]}", Consent(PASSES, gpc=True), id="gpc"),
+        pytest.param("{when: {gpp: present}, then: pass}", Consent(PASSES, gpp=True), id="gpp"),
+        pytest.param("{when: {us_privacy: opted_out}, then: pass}", Consent(PASSES, us_privacy=True), id="us_privacy"),
+        pytest.param("{when: {gdpr: applies}, then: pass}", Consent(PASSES, APPLIES), id="gdpr"),
+        pytest.param("{when: {gdpr: [applies, unsaid]}, then: pass}", Consent(PASSES, frozenset(Gdpr)), id="gdpr list"),
+        pytest.param(
+            "{when: {gdpr_consent_lacks: [1, 7]}, then: pass}",
+            Consent(PASSES, APPLIES, frozenset({1, 7})),
+            id="gdpr_consent_lacks, where the GDPR applies",
+        ),
+        pytest.param(
+            "{when: {gdpr: unsaid, gdpr_consent_lacks: [1]}, then: pass}",
+            Consent(PASSES, frozenset({Gdpr.UNSAID}), frozenset({1})),
+            id="gdpr_consent_lacks, where the rule says so",
+        ),
+        pytest.param(
+            "{when: {param: {npa: ['1', 't*']}}, then: pass}",
+            Consent(PASSES, params=(("npa", re.compile(f"1|{translate('t*')}")),)),
+            id="param",
+        ),
+        pytest.param(
+            "{when: {gpc: true}, then: [omit_ids, truncate_ip, omit_enrichment]}",
+            Consent(frozenset(Limit) - PASSES, gpc=True),
+            id="several outcomes",
+        ),
+    ],
+)
+def test_each_case_of_consent_works(write, case, expected):
+    """Each signal and each outcome of `consent` says what the manual says."""
+    assert (expected,) == load_rule(write, f"consent: [{case}]").consent
+
+
+def test_a_rule_without_consent_reads_none(write):
+    """Consent is off where a rule does not ask for it."""
+    assert not load_rule(write).consent
 
 
 def test_a_rule_with_only_the_needed_keys_has_the_defaults(write):
@@ -417,6 +464,11 @@ def in_match(conditions):
     return f"{HEAD}rules:\n  - name: games\n    match: {{{conditions}}}\n"
 
 
+def in_when(signals):
+    return in_rule(f"consent: [{{when: {{{signals}}}, then: omit_ids}}]")
+
+
+LIMITS = "expected 'omit_ids', 'truncate_ip', 'omit_enrichment' or 'pass'"
 STORES = "'auto', 'google_play', 'app_store', 'huawei_appgallery', 'samsung_galaxy_store', 'xiaomi_getapps', "
 NOT_A_URL = "rule 'games': store_url: expected a whole URL such as https://store.example/app/{package}"
 NOT_FIXED = "rule 'games': store_url: expected a fixed host name: no placeholder may stand in it"
@@ -535,6 +587,38 @@ FAULTS = [
         "rule 'games': enrich: expected 'af_ip', 'af_ua', 'af_lang', 'af_os_version' or 'af_model'",
     ),
     (in_rule("deep_links: §app"), "rule 'games': deep_links: expected 'pass' or 'store'"),
+    # consent
+    (in_rule("consent: §{when: {}, then: pass}"), "rule 'games': consent: expected a list"),
+    (in_rule("consent: [§gpc]"), "rule 'games': consent: expected keys and values"),
+    (in_rule("consent: [§{then: pass}]"), "rule 'games': consent.when: is missing"),
+    (in_rule("consent: [§{when: {}}]"), "rule 'games': consent.then: is missing"),
+    (
+        in_rule("consent: [{when: {}, then: pass, §than: x}]"),
+        "rule 'games': consent.than: unknown key: did you mean then?",
+    ),
+    (in_rule("consent: [{when: §gpc, then: pass}]"), "rule 'games': consent.when: expected keys and values"),
+    (in_rule("consent: [{when: {}, then: §omit}]"), f"rule 'games': consent.then: {LIMITS}"),
+    (in_rule("consent: [{when: {}, then: [omit_ids, §ids]}]"), f"rule 'games': consent.then: {LIMITS}"),
+    (in_rule("consent: [{when: {}, then: §[]}]"), "rule 'games': consent.then: is empty"),
+    (
+        in_rule("consent: [{when: {}, then: §[omit_ids, pass]}]"),
+        "rule 'games': consent.then: pass stands alone: nothing is sent that another outcome could limit",
+    ),
+    (in_when("§gdp: applies"), "rule 'games': consent.when.gdp: unknown key: did you mean gdpr?"),
+    (in_when("gdpr: §'1'"), "rule 'games': consent.when.gdpr: expected 'applies' or 'unsaid'"),
+    (in_when("gdpr: §[]"), "rule 'games': consent.when.gdpr: is empty"),
+    (in_when("gdpr_consent_lacks: §1"), "rule 'games': consent.when.gdpr_consent_lacks: expected a list"),
+    (in_when("gdpr_consent_lacks: §[]"), "rule 'games': consent.when.gdpr_consent_lacks: is empty"),
+    (
+        in_when("gdpr_consent_lacks: [1, §12]"),
+        "rule 'games': consent.when.gdpr_consent_lacks: expected less than or equal to 11",
+    ),
+    (in_when("us_privacy: §1YYN"), "rule 'games': consent.when.us_privacy: expected 'opted_out'"),
+    (in_when("gpp: §true"), "rule 'games': consent.when.gpp: expected 'present'"),
+    (in_when("gpc: §false"), "rule 'games': consent.when.gpc: expected true"),
+    (in_when("gpc: §1"), "rule 'games': consent.when.gpc: expected true"),
+    (in_when("gpc:§ "), "rule 'games': consent.when.gpc: has no value: say what it waits for, or leave the key out"),
+    (in_when("param: {npa: §1}"), f"rule 'games': consent.when.param.npa: {NO_TEXT}"),
     # keys that need each other
     (in_rule("store: §custom"), "rule 'games': store: store: custom needs a store_url"),
     (in_rule("store_url: §'https://s.example/'"), "rule 'games': store_url: only means something with store: custom"),

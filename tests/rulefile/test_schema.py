@@ -6,9 +6,16 @@ import re
 import pytest
 
 from storehop.assets import asset
-from storehop.model import Enrich, Mode, Platform, Store
+from storehop.model import Enrich, Gdpr, Limit, Mode, Platform, Store
 from storehop.rulefile import load
-from storehop.rulefile.schema import MatchSection, RuleFile, RuleSection, json_schema
+from storehop.rulefile.schema import (
+    ConsentSection,
+    ConsentWhenSection,
+    MatchSection,
+    RuleFile,
+    RuleSection,
+    json_schema,
+)
 
 MANUAL = asset("rules/storehop.yaml")
 
@@ -27,7 +34,7 @@ def test_the_schema_has_the_keys_of_a_rule():
     """The schema knows exactly the design's keys of a rule, and those that came later."""
     keys = "name match mode percent store store_url link country campaign channel_id partner click_id enrich deep_links"
 
-    assert {*keys.split(), "client_hints"} == set(json_schema()["$defs"]["RuleSection"]["properties"])
+    assert {*keys.split(), "client_hints", "consent"} == set(json_schema()["$defs"]["RuleSection"]["properties"])
 
 
 def test_the_schema_has_the_keys_of_a_file():
@@ -44,15 +51,31 @@ def test_the_schema_has_the_keys_of_a_match():
     assert expected == set(json_schema()["$defs"]["MatchSection"]["properties"])
 
 
+def test_the_schema_has_the_signals_of_consent():
+    """The schema knows exactly the signals that a rule's `consent` can wait for."""
+    expected = {"gdpr", "gdpr_consent_lacks", "us_privacy", "gpp", "gpc", "param"}
+
+    assert expected == set(json_schema()["$defs"]["ConsentWhenSection"]["properties"])
+
+
 @pytest.mark.parametrize(
-    "name", ["RuleSection", "MatchSection", "DeliverySection", "ClientIpSection", "OneLinkSection"]
+    "name",
+    [
+        "RuleSection",
+        "MatchSection",
+        "DeliverySection",
+        "ClientIpSection",
+        "OneLinkSection",
+        "ConsentSection",
+        "ConsentWhenSection",
+    ],
 )
 def test_an_unknown_key_is_no_schema(name):
     """An editor marks an unknown key, as storehop does."""
     assert json_schema()["$defs"][name]["additionalProperties"] is False
 
 
-@pytest.mark.parametrize("section", [RuleFile, RuleSection, MatchSection])
+@pytest.mark.parametrize("section", [RuleFile, RuleSection, MatchSection, ConsentSection, ConsentWhenSection])
 def test_every_key_has_help(section):
     """Every key has a sentence that editors show."""
     assert all(field.description for field in section.model_fields.values())
@@ -60,7 +83,14 @@ def test_every_key_has_help(section):
 
 @pytest.mark.parametrize(
     ("name", "values"),
-    [("Store", list(Store)), ("Mode", list(Mode)), ("Enrich", list(Enrich)), ("Platform", list(Platform))],
+    [
+        ("Store", list(Store)),
+        ("Mode", list(Mode)),
+        ("Enrich", list(Enrich)),
+        ("Platform", list(Platform)),
+        ("Gdpr", list(Gdpr)),
+        ("Limit", list(Limit)),
+    ],
 )
 def test_the_schema_lists_the_values(name, values):
     """An editor offers every store, mode, parameter and platform."""
@@ -74,12 +104,23 @@ def test_the_default_rule_file_loads():
     assert expected == [rule.name for _, rule in load(MANUAL).rules]
 
 
+def test_the_default_rule_file_reads_no_consent():
+    """Consent is off by default: no rule of the shipped file reads it."""
+    assert not [rule for _, rule in load(MANUAL).rules if rule.consent]
+
+
+@pytest.mark.parametrize("limit", list(Limit))
+def test_the_default_rule_file_explains_each_limit(limit):
+    """The shipped rule file says what each outcome of consent does."""
+    assert re.search(rf"#  +{limit}  +\S", MANUAL.read_text().replace("then: ", "      "))
+
+
 def test_the_default_rule_file_names_its_schema():
     """The shipped rule file tells editors where its schema lies."""
     assert "$schema=storehop.schema.json" in MANUAL.read_text().partition("\n")[0]
 
 
-@pytest.mark.parametrize("section", [RuleFile, RuleSection, MatchSection])
+@pytest.mark.parametrize("section", [RuleFile, RuleSection, MatchSection, ConsentSection, ConsentWhenSection])
 def test_the_default_rule_file_is_the_whole_manual(section):
     """The shipped rule file shows or explains every key."""
     text = MANUAL.read_text()
