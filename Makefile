@@ -26,6 +26,12 @@ hints: $(READY) ## how many clicks of a Chromium have a model, by client_hints
 	  > .venv/hints.log || { tail -n 40 .venv/hints.log; exit 1; }
 	@grep --only-matching 'figures: .*' .venv/hints.log
 
+bench: $(READY) ## storehop beside stock mitmdump, a naive addon and nginx; QUICK=1 for a first idea
+	@PYTHONPATH=addon:tests $(BIN)/python -m bench $(if $(QUICK),--quick)
+
+profile: $(READY) ## where storehop's processor time goes under a load of clicks
+	@PYTHONPATH=addon:tests $(BIN)/python -m bench.profile_host
+
 picture: $(READY) ## the README's picture of mitmweb
 	STOREHOP_SCREENSHOT=tests/mitmweb.png $(BIN)/python -m pytest -q tests/e2e/test_browser.py
 
