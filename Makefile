@@ -32,6 +32,9 @@ bench: $(READY) ## storehop beside stock mitmdump, a naive addon and nginx; QUIC
 profile: $(READY) ## where storehop's processor time goes under a load of clicks
 	@PYTHONPATH=addon:tests $(BIN)/python -m bench.profile_host
 
+cost: $(READY) ## write down anew what a decision may cost, for this Python
+	@PYTHONPATH=addon:tests $(BIN)/python -m decide.cost
+
 picture: $(READY) ## the README's picture of mitmweb
 	STOREHOP_SCREENSHOT=tests/mitmweb.png $(BIN)/python -m pytest -q tests/e2e/test_browser.py
 

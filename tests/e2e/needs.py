@@ -13,7 +13,7 @@ import pytest
 
 def need(program: str) -> str:
     """The path of a program."""
-    return shutil.which(program) or _missing(f"needs the program {program}")
+    return shutil.which(program) or missing(f"needs the program {program}")
 
 
 def need_namespace() -> None:
@@ -21,10 +21,11 @@ def need_namespace() -> None:
     command = [need("unshare"), "--net", need("ip"), "link", "set", "lo", "up"]
     tried = subprocess.run(command, capture_output=True, text=True, check=False)
     if tried.returncode:
-        _missing(f"may not make a network namespace: {tried.stderr.strip()}")
+        missing(f"may not make a network namespace: {tried.stderr.strip()}")
 
 
-def _missing(what: str) -> NoReturn:
+def missing(what: str) -> NoReturn:
+    """Skips the test because of this, or fails it in CI."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what}; CI has to have it")
     pytest.skip(what)
@@ -35,4 +36,4 @@ def need_mount(folder: Path, size: str) -> None:
     command = [need("mount"), "-t", "tmpfs", "-o", f"size={size}", "storehop-test", folder]
     tried = subprocess.run(command, capture_output=True, text=True, check=False)
     if tried.returncode:
-        _missing(f"may not mount: {tried.stderr.strip()}")
+        missing(f"may not mount: {tried.stderr.strip()}")
