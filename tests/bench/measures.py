@@ -1,6 +1,7 @@
 """What is measured of a proxy. Every function returns plain numbers that go into the JSON as they are.
 
-Rates are per second, times in milliseconds, processor times in microseconds a request.
+Rates are per second, times in milliseconds, processor times in microseconds a request; `busy` is the share of a
+core that the proxy used: under full load it is 1 where nobody else wanted that core.
 """
 
 from __future__ import annotations
@@ -33,14 +34,16 @@ class Plan:
     few: int
     """Clicks after which memory is looked at first …"""
     many: int
-    """… and last."""
+    """… and last, if they come within …"""
+    patience: float
+    """… this time."""
     batches: int
     """Of decisions."""
 
 
-FULL = Plan(rounds=3, warm=2, load=5, light=2, half=5, few=20_000, many=200_000, batches=300)
-QUICK = Plan(rounds=1, warm=1, load=3, light=1, half=3, few=2_000, many=10_000, batches=100)
-TINY = Plan(rounds=1, warm=0.1, load=0.4, light=0.2, half=0.4, few=50, many=100, batches=2)
+FULL = Plan(rounds=3, warm=2, load=5, light=2, half=5, few=20_000, many=200_000, patience=200, batches=300)
+QUICK = Plan(rounds=1, warm=1, load=3, light=1, half=3, few=1_000, many=10_000, patience=12, batches=100)
+TINY = Plan(rounds=1, warm=0.1, load=0.4, light=0.2, half=0.4, few=50, many=100, patience=20, batches=2)
 
 
 async def load(port: int, kind: Kind, seconds: float) -> Answers:
@@ -58,9 +61,11 @@ async def forwarding(proxy: Proxy, plan: Plan) -> dict[str, float | None]:
     await load(proxy.port, Kind.PLAIN, plan.warm)
     before = processor_seconds(proxy.pid)
     answers = await load(proxy.port, Kind.PLAIN, plan.load)
+    used = _difference(before, processor_seconds(proxy.pid))
     return {
         "rate": answers.plain / answers.seconds,
-        "cpu_us": _each(before, processor_seconds(proxy.pid), answers.plain),
+        "cpu_us": _each(used, answers.plain),
+        "busy": None if used is None else used / answers.seconds,
         "failed": answers.failed,
     }
 
@@ -73,13 +78,15 @@ async def clicks(proxy: Proxy, beside: Neighbours, kind: Kind, plan: Plan) -> di
     before = processor_seconds(proxy.pid)
     answers = await load(proxy.port, kind, plan.load)
     arrived = await beside.all_arrived(answers.direct)
-    after = processor_seconds(proxy.pid)
+    used = _difference(before, processor_seconds(proxy.pid))
     await beside.ask("forget")
     whole = min(answers.direct, arrived["clicks"])
+    seconds = max(answers.seconds, arrived["last"] - arrived["first"])
     return {
-        "rate": whole / max(answers.seconds, arrived["last"] - arrived["first"]),
+        "rate": whole / seconds,
         "answered": answers.direct / answers.seconds,
-        "cpu_us": _each(before, after, whole),
+        "cpu_us": _each(used, whole),
+        "busy": None if used is None else used / seconds,
         "passed": answers.passed,
         "lost": answers.direct - whole,
         "twice": arrived["calls"] - arrived["clicks"],
@@ -87,9 +94,13 @@ async def clicks(proxy: Proxy, beside: Neighbours, kind: Kind, plan: Plan) -> di
     }
 
 
-def _each(before: float | None, after: float | None, number: float) -> float | None:
+def _difference(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
+
+
+def _each(used: float | None, number: float) -> float | None:
     """Microseconds of processor time a piece."""
-    return None if before is None or after is None or not number else (after - before) / number * 1e6
+    return None if used is None or not number else used / number * 1e6
 
 
 async def light_load(proxy: Proxy, kind: Kind, plan: Plan) -> dict[str, float]:
@@ -125,14 +136,15 @@ def percentiles(seconds: list[float]) -> dict[str, float]:
 
 
 async def memory(proxy: Proxy, beside: Neighbours, plan: Plan) -> dict[str, float | None]:
-    """Resident megabytes after few and after many delivered clicks."""
+    """Resident megabytes after few and after many delivered clicks, or after as many as came in time."""
     await beside.ask("forget")
+    end = asyncio.get_running_loop().time() + plan.patience
     loading = asyncio.create_task(_load_for_ever(proxy))
     try:
-        await _delivered(beside, plan.few, loading)
+        few = await _delivered(beside, plan.few, loading, end)
         first = resident_megabytes(proxy.pid)
-        await _delivered(beside, plan.many, loading)
-        return {"few": plan.few, "many": plan.many, "first_mb": first, "last_mb": resident_megabytes(proxy.pid)}
+        many = await _delivered(beside, plan.many, loading, end)
+        return {"few": few, "many": many, "first_mb": first, "last_mb": resident_megabytes(proxy.pid)}
     finally:
         loading.cancel()
         with suppress(asyncio.CancelledError):
@@ -144,11 +156,13 @@ async def _load_for_ever(proxy: Proxy) -> None:
         await load(proxy.port, Kind.ANSWER, 10)
 
 
-async def _delivered(beside: Neighbours, clicks: int, loading: asyncio.Task[None]) -> None:
-    while (await beside.ask("counts"))["clicks"] < clicks:
+async def _delivered(beside: Neighbours, clicks: int, loading: asyncio.Task[None], end: float) -> int:
+    """Waits for so many clicks, until `end` by the loop's clock. Returns how many have come."""
+    while (come := (await beside.ask("counts"))["clicks"]) < clicks and asyncio.get_running_loop().time() < end:
         if loading.done():
             loading.result()
         await asyncio.sleep(0.1)
+    return come
 
 
 @asynccontextmanager
