@@ -63,7 +63,13 @@ async def by_wrk(port: int, kind: Kind, prefix: str, seconds: float) -> Answers:
         file.flush()
         load = ["-t1", f"-c{CONNECTIONS}", f"-d{max(1, round(seconds))}s", "-s", SCRIPT, f"http://127.0.0.1:{port}"]
         process = await asyncio.create_subprocess_exec(
-            "wrk", *load, "--", file.name, prefix, stdout=asyncio.subprocess.PIPE
+            "wrk",
+            *load,
+            "--",
+            file.name,
+            prefix,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
         )
         try:
             output, _ = await process.communicate()
@@ -73,7 +79,7 @@ async def by_wrk(port: int, kind: Kind, prefix: str, seconds: float) -> Answers:
                 await process.wait()
     line = next((line for line in output.decode().splitlines() if line.startswith("ANSWERS ")), None)
     if line is None:
-        raise RuntimeError(f"wrk failed:\n{output.decode()}")
+        raise RuntimeError(f"wrk ended with {process.returncode}:\n{output.decode()}")
     return Answers(**json.loads(line.removeprefix("ANSWERS ")))
 
 
