@@ -26,11 +26,9 @@ class Cores:
     rest: frozenset[int] | None
 
     @classmethod
-    def divide(cls, workers: int = 1) -> Cores:
+    def divide(cls, available: set[int], workers: int = 1) -> Cores:
         """A core a worker, and the others for everything else; where there is none left for that, all are shared."""
-        if not hasattr(os, "sched_setaffinity"):
-            return cls(None, None)
-        cores = sorted(os.sched_getaffinity(0) if workers == 1 else range(os.cpu_count() or 1))
+        cores = sorted(available)
         if len(cores) <= workers:
             return cls(None, None)
         return cls(frozenset(cores[:workers]), frozenset(cores[workers:]))
@@ -43,6 +41,11 @@ class Cores:
 
 def _names(cores: frozenset[int]) -> str:
     return f"core {', '.join(map(str, sorted(cores)))}"
+
+
+def available() -> set[int]:
+    """The cores that this process may use; none where the system does not say."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
 def pin(pid: int, cores: set[int] | frozenset[int] | None) -> None:

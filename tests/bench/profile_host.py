@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench import contestants
 from bench.contestants import Command, Place, running
-from bench.machine import Cores, pinned
+from bench.machine import Cores, available, pinned
 from bench.measures import load
 from bench.traffic import Kind
 from e2e.processes import ROOT
@@ -31,7 +31,7 @@ def profiled(place: Place) -> Command:
 
 async def profile(folder: Path, kind: Kind, seconds: float) -> Path:
     """Loads a profiled storehop. Returns the file of its profile."""
-    cores = Cores.divide()
+    cores = Cores.divide(available())
     async with contestants.neighbours(cores.rest) as beside:
         with pinned(cores.rest):
             async with running(profiled, folder, beside, cores.proxy) as proxy:
@@ -44,7 +44,7 @@ async def profile(folder: Path, kind: Kind, seconds: float) -> Path:
 async def spy(folder: Path, kind: Kind, seconds: float) -> None:
     """A flame graph by py-spy, of a process that nothing slows down."""
     picture = ROOT / ".venv" / "profile.svg"
-    cores = Cores.divide()
+    cores = Cores.divide(available())
     async with (
         contestants.neighbours(cores.rest) as beside,
         running(contestants.storehop, folder, beside, cores.proxy) as proxy,

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import contestants
 from bench.contestants import Command, Neighbours, Place, running
 from bench.decisions import decision_microseconds
-from bench.machine import Cores, describe, pinned
+from bench.machine import Cores, available, describe, pin, pinned
 from bench.measures import Plan, clicks, forwarding, half_load, light_load, load, memory, scraped
 from bench.traffic import Kind
 
@@ -29,6 +29,8 @@ class Bench:
     folder: Path
     beside: Neighbours
     cores: Cores
+    available: set[int]
+    """Every core that there is for the benchmark."""
     say: Callable[[str], None]
     skipped: dict[str, str] = field(default_factory=dict)
     """What was not measured, and why."""
@@ -90,16 +92,21 @@ async def unwatched(bench: Bench) -> Figures:
 
 
 async def workers(bench: Bench) -> Figures:
-    """One worker and two, each on a core of its own where there are three cores or more."""
+    """Two workers, each on a core of its own: for that there have to be three cores or more."""
     if not contestants.has_workers():
         bench.skipped["workers"] = "this storehop has no --workers"
         return {}
-    cores = Cores.divide(workers=2)
+    cores = Cores.divide(bench.available, workers=2)
     if cores.proxy is None:
         bench.skipped["workers"] = "two workers and the load need three cores or more"
         return {}
-    async with bench.running(contestants.two_workers, cores) as proxy:
-        return {"two workers, clicks": await clicks(proxy, bench.beside, Kind.ANSWER, bench.plan)}
+    pin(bench.beside.process.pid, cores.rest)
+    try:
+        with pinned(cores.rest):
+            async with bench.running(contestants.two_workers, cores) as proxy:
+                return {"two workers, clicks": await clicks(proxy, bench.beside, Kind.ANSWER, bench.plan)}
+    finally:
+        pin(bench.beside.process.pid, bench.cores.rest)
 
 
 EVERYBODY = (loading_only, nginx, stock, naive, unwatched, storehop, workers)
@@ -112,11 +119,12 @@ async def run(
     who: tuple[Contestant, ...] = EVERYBODY,
 ) -> dict:
     """All rounds, then decisions and memory. Returns what the JSON holds, without medians and ratios."""
-    cores = Cores.divide()
+    every = available()
+    cores = Cores.divide(every)
     machine = describe(cores, folder)
     with pinned(cores.rest):
         async with contestants.neighbours(cores.rest) as beside:
-            bench = Bench(plan, folder, beside, cores, say)
+            bench = Bench(plan, folder, beside, cores, every, say)
             rounds = [await _round(bench, who, number) for number in range(1, plan.rounds + 1)]
             say("decisions")
             decisions = await asyncio.to_thread(decision_microseconds, folder / "decisions", plan.batches)
