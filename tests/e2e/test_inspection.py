@@ -178,7 +178,7 @@ async def test_the_click_view_says_which_gates_let_it_through(web, ads, appsflye
         "✓ not_a_click, ",
         "wrong_platform, ",
         "✗ retargeting: it is a retargeting click",
-        "3 more were not asked",
+        "4 more were not asked",
     ):
         assert wanted in text
 

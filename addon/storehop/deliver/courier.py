@@ -219,7 +219,7 @@ class Courier:
                 outcome = await self._sender.send(ready.call, delivery.timeout)
             except UnicodeError as error:  # frozen bytes that are no URL or header: no attempt will do better
                 logger.error("call %s can't be sent: %s", ready.call.id, error)  # noqa: TRY400  no traceback needed
-                await self._settle(ready, Dead(DeadReason.UNSENDABLE), None)
+                self._settle(ready, Dead(DeadReason.UNSENDABLE), None)
                 return
             except Exception:  # a mistake of ours must spend an attempt, or it would be repeated without end
                 logger.exception("sending %s failed in our own code", ready.call.id)
@@ -228,7 +228,7 @@ class Courier:
         self._breaker(claim.host).record(now, healthy=is_healthy(outcome))
         deadline = ready.born + delivery.max_age
         moment = Moment(ready.attempt, now, self._clock.wall(), deadline, random.random())  # noqa: S311  jitter
-        await self._settle(ready, judge(outcome, moment, retry_ambiguous=delivery.retry_ambiguous), outcome)
+        self._settle(ready, judge(outcome, moment, retry_ambiguous=delivery.retry_ambiguous), outcome)
 
     async def _ready(self, claim: Claim, delivery: Delivery, *, is_probe: bool) -> Claim | None:
         """The claim, with a lease that outlasts the attempt; None where it must not be sent now."""
@@ -236,10 +236,10 @@ class Courier:
         breaker = self._breaker(claim.host)
         if self._is_closing or (breaker.is_open and not is_probe):
             # It waited for a slot in vain: back into the outbox, without an attempt spent.
-            await self._settle(claim, RetryAt(now, spent=False), None)
+            self._settle(claim, RetryAt(now, spent=False), None)
             return None
         if now - claim.born >= delivery.max_age:
-            await self._settle(claim, Dead(DeadReason.TOO_OLD), None)
+            self._settle(claim, Dead(DeadReason.TOO_OLD), None)
             return None
         if claim.lease_until - now >= delivery.timeout + LEASE_MARGIN / 2:
             return claim
@@ -249,31 +249,41 @@ class Courier:
         except OutboxError:
             return None  # the lease lapses, and the call is found again
 
-    async def _settle(self, claim: Claim, verdict: Verdict, outcome: Outcome | None) -> None:
-        if not await self._save(claim, verdict, _in_words(outcome)):
-            logger.warning("the lease of click=%s was lost: whoever has it now decides", claim.call.id)
-            return
+    def _settle(self, claim: Claim, verdict: Verdict, outcome: Outcome | None) -> None:
+        """Writes a verdict down with the next commit; the watcher hears of it then."""
         age = self._clock.uptime() - claim.born
-        self._watcher.settled(Settled(claim.call, outcome, verdict, claim.attempt, age))
+        settled = Settled(claim.call, outcome, verdict, claim.attempt, age)
+        self._save(claim, verdict, _in_words(outcome), settled)
 
-    async def _save(self, claim: Claim, verdict: Verdict, last: str | None) -> bool:
-        """Writes a verdict down. False: the lease was lost, and it does not count.
+    def _save(self, claim: Claim, verdict: Verdict, last: str | None, settled: Settled | None = None) -> None:
+        """A verdict that can't be written now stays in mind, and is tried again."""
 
-        A verdict that can't be written now stays in mind, and is tried again.
-        """
+        def saved(is_ours: bool | None, error: BaseException | None) -> None:
+            if error:
+                self._unsaved[claim.call.id] = (claim, verdict, last)
+                if not isinstance(error, OutboxError):
+                    logger.error("a verdict could not be written by our own fault", exc_info=error)
+            elif isinstance(verdict, RetryAt):
+                self._next_due = min(self._next_due, verdict.when)
+                self._wake.set()
+            if settled and is_ours is False:
+                logger.warning("the lease of click=%s was lost: whoever has it now decides", claim.call.id)
+            elif settled:
+                self._watcher.settled(settled)
+
         try:
-            is_ours = await self._writer.run(lambda outbox: outbox.settle(claim, self._holder, verdict, last))
-        except OutboxError:
-            self._unsaved[claim.call.id] = (claim, verdict, last)
-            return True
-        if isinstance(verdict, RetryAt):
-            self._next_due = min(self._next_due, verdict.when)
-            self._wake.set()
-        return is_ours
+            self._writer.post(lambda outbox: outbox.settle(claim, self._holder, verdict, last), saved)
+        except OutboxError as error:
+            saved(None, error)
 
-    async def _save_again(self) -> None:
+    def _save_again(self) -> None:
         for call_id in list(self._unsaved):
-            await self._save(*self._unsaved.pop(call_id))
+            self._save(*self._unsaved.pop(call_id))
+
+    async def _written(self) -> None:
+        """Returns when every verdict so far was written, or could not be."""
+        with suppress(OutboxError):
+            await self._writer.run(lambda _outbox: None)
 
     # what is stored
 
@@ -305,7 +315,7 @@ class Courier:
         self._next_due = math.inf
         if self._writer.fault:
             await self._writer.check()
-        await self._save_again()  # under a fault too: what goes makes room
+        self._save_again()  # under a fault too: what goes makes room
         await self._expire()
         sent = 0
         for host in self.open_breakers:
@@ -371,8 +381,10 @@ class Courier:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        await self._save_again()
+        await self._written()
+        self._save_again()
         await self._writer.close()
+        await asyncio.sleep(0)  # what became of the last verdicts is told by now
         await self._sender.close()
 
 

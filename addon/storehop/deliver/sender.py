@@ -56,12 +56,10 @@ class Sender:
             "target": call.url[len(host) :].encode("ascii"),
             "headers": [(name.encode(), value.encode()) for name, value in call.headers],
             "timeout": {"connect": timeout / 2},
+            "deadline": asyncio.get_running_loop().time() + timeout,
         }
         try:
-            async with asyncio.timeout(timeout):
-                response = await self._transport.handle_async_request(request)
-        except TimeoutError:
-            return Failure(Fault.READ_TIMEOUT, maybe_sent=True)
+            response = await self._transport.handle_async_request(request)
         except httpx.TransportError as error:
             return _failure(error)
         return Reply(response.status_code, response.headers.get("retry-after"), tuple(response.headers.raw))

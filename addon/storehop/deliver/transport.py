@@ -62,18 +62,21 @@ class _Connection(asyncio.Protocol):
         self._drain: asyncio.TimerHandle | None = None
         self.idle_since = 0.0
 
-    async def send(self, request: bytes) -> _Head:
-        """Status and headers of the answer. Raises httpx.TransportError; whoever is cancelled gives it up."""
+    async def send(self, request: bytes, deadline: float) -> _Head:
+        """Status and headers of the answer, until `deadline` by the loop's clock. Raises httpx.TransportError."""
         if self._transport is None or self._transport.is_closing():
             raise httpx.ReadError("the connection was closed")
         self._answer = self._loop.create_future()
         self._headers, self._body = [], 0
         self._transport.write(request)
+        patience = self._loop.call_at(deadline, self._fail, httpx.ReadTimeout("no answer in time"))
         try:
             return await self._answer
         except BaseException:
             self.close()
             raise
+        finally:
+            patience.cancel()
 
     def close(self) -> None:
         if self._transport:
@@ -149,8 +152,8 @@ class ExactTransport(httpx.AsyncBaseTransport):
     bytes) to the request URL's `origin`.
 
     Follows no redirect, keeps no cookie, reads no proxy from the environment, repeats nothing; TLS is verified, with
-    the authorities of SSL_CERT_FILE where that is set. `timeout` has `connect`, in seconds; how long the answer may
-    take is the caller's to say. Must be made on a running event loop.
+    the authorities of SSL_CERT_FILE where that is set. `timeout` has `connect`, in seconds; `deadline` ends
+    waiting for the answer, by the loop's clock. Must be made on a running event loop.
     """
 
     def __init__(self) -> None:
@@ -164,7 +167,7 @@ class ExactTransport(httpx.AsyncBaseTransport):
         lines = [b"GET ", wanted["target"], b" HTTP/1.1\r\nHost: ", request.url.netloc, b"\r\n"]
         for name, value in wanted["headers"]:
             lines += (name, b": ", value, b"\r\n")
-        status, headers = await connection.send(b"".join([*lines, b"\r\n"]))
+        status, headers = await connection.send(b"".join([*lines, b"\r\n"]), wanted["deadline"])
         return httpx.Response(status, headers=headers, stream=_NoBody(), request=request)
 
     def _kept(self, origin: str) -> _Connection | None:

@@ -28,7 +28,8 @@ MAX_BATCH = 500
 @dataclass(slots=True)
 class _Job:
     step: Callable[[Outbox], Any]
-    future: asyncio.Future[Any]
+    future: asyncio.Future[Any] | None = None
+    done: Callable[[Any, BaseException | None], None] | None = None
     late: Callable[[Any], None] | None = None
     patience: asyncio.TimerHandle | None = None
     result: Any = None
@@ -59,7 +60,13 @@ class Writer:
 
     def submit[T](self, step: Callable[[Outbox], T]) -> asyncio.Future[T]:
         """The step's result once it is committed; OutboxError: then nothing of it happened."""
-        return self._put(_Job(step, self._loop.create_future()))
+        future = self._loop.create_future()
+        self._put(_Job(step, future))
+        return future
+
+    def post[T](self, step: Callable[[Outbox], T], done: Callable[[T | None, BaseException | None], None]) -> None:
+        """As `submit`, where nobody waits: `done` gets the result or the error."""
+        self._put(_Job(step, done=done))
 
     def submit_soon[T](
         self,
@@ -68,15 +75,16 @@ class Writer:
         late: Callable[[T], None],
     ) -> asyncio.Future[T]:
         """As `submit`; TooSlowError when it is not committed in time. `late` gets the result that nobody waits for."""
-        job = _Job(step, self._loop.create_future(), late)
-        job.patience = self._loop.call_later(seconds, _give_up, job)
-        return self._put(job)
+        future = self._loop.create_future()
+        job = _Job(step, future, late=late)
+        self._put(job)
+        job.patience = self._loop.call_later(seconds, _give_up, future)
+        return future
 
-    def _put(self, job: _Job) -> asyncio.Future[Any]:
+    def _put(self, job: _Job) -> None:
         if self._is_closed:
             raise OutboxError("closed")
         self._jobs.put(job)
-        return job.future
 
     async def run[T](self, step: Callable[[Outbox], T]) -> T:
         """As `submit`, awaited."""
@@ -181,9 +189,9 @@ class Writer:
         self.fault = fault
 
 
-def _give_up(job: _Job) -> None:
-    if not job.future.done():
-        job.future.set_exception(TooSlowError("a commit takes too long"))
+def _give_up(future: asyncio.Future[Any]) -> None:
+    if not future.done():
+        future.set_exception(TooSlowError("a commit takes too long"))
 
 
 def _resolve(jobs: list[_Job]) -> None:
@@ -191,10 +199,19 @@ def _resolve(jobs: list[_Job]) -> None:
     for job in jobs:
         if job.patience:
             job.patience.cancel()
-        if job.future.done():  # whoever waited has gone
-            if job.late and not job.error:
-                job.late(job.result)
-        elif job.error:
-            job.future.set_exception(job.error)
-        else:
-            job.future.set_result(job.result)
+        try:
+            _hand_over(job)
+        except Exception:  # one job's owner is not the next one's
+            logger.exception("taking note of what was stored failed in our own code")
+
+
+def _hand_over(job: _Job) -> None:
+    if job.done:
+        job.done(job.result, job.error)
+    elif job.future is None or job.future.done():  # whoever waited has gone
+        if job.late and not job.error:
+            job.late(job.result)
+    elif job.error:
+        job.future.set_exception(job.error)
+    else:
+        job.future.set_result(job.result)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from mitmproxy import command, ctx, exceptions, flow, http
 from mitmproxy.addonmanager import Loader
@@ -67,7 +67,7 @@ class Storehop:
         self._retries = hints.Retries(time.monotonic)
         self._is_upstream_down = False
         self._is_draining = False
-        self._in_flight: WeakSet[http.HTTPFlow] = WeakSet()
+        self._in_flight: WeakKeyDictionary[http.HTTPFlow, flows.Seen] = WeakKeyDictionary()
         self._all_answered = asyncio.Event()
 
     # lifecycle
@@ -228,12 +228,12 @@ class Storehop:
         if self._rules is None or not flow.live:
             return
         rules = self._rules.current
-        self._in_flight.add(flow)
+        self._in_flight[flow] = seen = flows.see(flow.request)
         flow.request.stream = True  # only where there is a body: a request without one can still be answered
         if flow.is_replay:
             flows.forget_decision(flow)
         else:
-            flows.add_forwarded_headers(flow, rules.proxies)
+            flows.add_forwarded_headers(flow, seen, rules.proxies)
 
     async def request(self, flow: http.HTTPFlow) -> None:
         if self._rules is None or flow.response or flow.error or not flow.live:
@@ -241,15 +241,17 @@ class Storehop:
         if _is_rehearsal(flow) and flows.is_shown_call(flow):
             flow.response = flows.not_sent()
             return
-        rules = self._rules.current
-        if first := self._retries.take(flow, rules.proxies):
+        rules, seen = self._rules.current, self._in_flight.get(flow)
+        if seen is None:
+            return  # it came while the rules were not there yet
+        if first := self._retries.take(flow, seen, rules.proxies):
             self._repeat(flow, first)
             return
-        if not rules.is_attribution_host(flows.target_host(flow)):
+        if not rules.is_attribution_host(flows.target_host(flow, seen)):
             return
         if flow.request.raw_content != b"":
             return  # it had a body, which has gone upstream already: no click of a person's, and ours no more
-        link = flows.own_link(flow)
+        link = flows.own_link(flow, seen)
         if direct := await self._meet(flow, link):
             flow.response = flows.answer(direct)
             self._ask_for_hints(flow.response, flow, direct, link)
@@ -257,7 +259,7 @@ class Storehop:
             flow.response = flows.not_sent()  # going on to AppsFlyer would count the click again
 
     async def responseheaders(self, flow: http.HTTPFlow) -> None:
-        if self._rules is None or flow.response is None or flow.error or not flow.live:
+        if self._rules is None or flow.response is None or flow.error or flow not in self._in_flight:
             return
         flow.response.stream = True
         if self._is_draining and not flow.response.is_http2 and flow.response.status_code != SWITCHING_PROTOCOLS:
@@ -282,7 +284,7 @@ class Storehop:
     def _answered(self, flow: http.HTTPFlow) -> None:
         if self._inspector and "storehop" not in flow.metadata:
             self._inspector.other(flow)
-        self._in_flight.discard(flow)
+        self._in_flight.pop(flow, None)
         if not self._in_flight:
             self._all_answered.set()
 
@@ -309,11 +311,12 @@ class Storehop:
             return
         rules = self._rules.current
         wanted = direct.client_hints if direct else rules.hints.mode
-        if wanted is ClientHints.OFF or not hints.is_secure(flow.request, flow.client_conn.proxy_mode):
+        seen = self._in_flight[flow]
+        if wanted is ClientHints.OFF or not hints.is_secure(flow, seen):
             return
         hints.accept(response, rules.hints)
         if direct and self._desk.expects_retry(direct):
-            click = flows.read(flow, link, direct.call.id)
+            click = flows.read(flow, seen, link, direct.call.id)
             self._retries.expect(flow, hints.FirstAnswer(click, direct, rules, response.headers.copy()))
             hints.insist(response)
 
@@ -322,7 +325,7 @@ class Storehop:
         flow.metadata["storehop"] = "retry"
         flow.response = first.again()
         if self._desk:
-            self._desk.retried(first, flows.headers(flow.request), flow)
+            self._desk.retried(first, self._in_flight[flow], flow)
 
     # a click
 
@@ -330,11 +333,12 @@ class Storehop:
         """Decides on a click. None: the click passes, untouched."""
         if self._desk is None or self._rules is None:
             return None  # starting: nothing can be stored yet
-        click, rules = flows.read(flow, link, new_click_id()), self._rules.current
+        seen, rules = self._in_flight[flow], self._rules.current
+        click = flows.read(flow, seen, link, new_click_id())
         if _is_rehearsal(flow):
             decision = self._desk.rehearse(click, rules, flow)
         else:
-            may_retry = hints.may_retry(flow.request) and hints.is_secure(flow.request, flow.client_conn.proxy_mode)
+            may_retry = hints.may_retry(seen) and hints.is_secure(flow, seen)
             decision = await self._desk.meet(click, rules, flow, may_retry=may_retry)
         if isinstance(decision, Direct):
             flow.metadata["storehop"] = "direct"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from functools import lru_cache
+
 from mitmproxy import http
 from mitmproxy.proxy import mode_specs
 
@@ -15,25 +18,51 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 SMALL_BODY = 64 * 1024
 """Bytes."""
 
+_OWN_FIELDS = ((b"Cache-Control", b"no-store"), (b"Content-Length", b"0"))
+_FORWARDED = {
+    "x-forwarded-for": b"X-Forwarded-For",
+    "x-forwarded-proto": b"X-Forwarded-Proto",
+    "x-forwarded-host": b"X-Forwarded-Host",
+}
 _FORWARD_MODES = (mode_specs.RegularMode, mode_specs.UpstreamMode, mode_specs.Socks5Mode)
 
 
-def target_host(flow: http.HTTPFlow) -> str:
+type Seen = dict[str, str]
+"""A request's headers by lower-case name, several lines of one name joined with ", ": read once, used by all."""
+
+
+def see(request: http.Request) -> Seen:
+    found: Seen = {}
+    for raw_name, raw_value in request.headers.fields:
+        name, value = _lower(raw_name), raw_value.decode("utf-8", "surrogateescape")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    if "host" not in found and request.authority:
+        found["host"] = request.authority  # HTTP/2
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _lower(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape").lower()
+
+
+def is_forward(flow: http.HTTPFlow) -> bool:
+    """Whether the client named a target to a proxy; else it talks to us as to a server."""
+    return isinstance(flow.client_conn.proxy_mode, _FORWARD_MODES)
+
+
+def target_host(flow: http.HTTPFlow, seen: Seen) -> str:
     """The host that a request is addressed to, lower case: the target in a forward mode, else its own Host."""
-    request = flow.request
-    if isinstance(flow.client_conn.proxy_mode, _FORWARD_MODES):
-        host = request.host
-    else:
-        host = (request.host_header or "").partition(":")[0]
+    host = flow.request.host if is_forward(flow) else seen.get("host", "").partition(":")[0]
     return host.lower().rstrip(".")
 
 
-def own_link(flow: http.HTTPFlow) -> str:
+def own_link(flow: http.HTTPFlow, seen: Seen) -> str:
     """The attribution link that a request addressed to an attribution host is."""
     request = flow.request
-    if isinstance(flow.client_conn.proxy_mode, _FORWARD_MODES):
+    if is_forward(flow):
         return f"{request.scheme}://{request.host}:{request.port}{request.path}"
-    return f"https://{target_host(flow)}{request.path}"  # the port is our listener's, the scheme our proxy's
+    return f"https://{target_host(flow, seen)}{request.path}"  # the port is our listener's, the scheme our proxy's
 
 
 def redirect_link(flow: http.HTTPFlow) -> str | None:
@@ -44,18 +73,9 @@ def redirect_link(flow: http.HTTPFlow) -> str | None:
     return response.headers.get("location")
 
 
-def read(flow: http.HTTPFlow, link: str, click_id: str) -> Click:
+def read(flow: http.HTTPFlow, seen: Seen, link: str, click_id: str) -> Click:
     """The click that this flow is."""
-    return Click(click_id, flow.request.method, link, headers(flow.request), peer_address(flow))
-
-
-def headers(request: http.Request) -> dict[str, str]:
-    """The headers by lower-case name; several lines of one name are joined."""
-    found: dict[str, str] = {}
-    for name, value in request.headers.items(multi=True):
-        key = name.lower()
-        found[key] = f"{found[key]}, {value}" if key in found else value
-    return found
+    return Click(click_id, flow.request.method, link, seen, peer_address(flow))
 
 
 def peer_address(flow: http.HTTPFlow) -> str:
@@ -66,8 +86,10 @@ def peer_address(flow: http.HTTPFlow) -> str:
 
 def answer(direct: Direct) -> http.Response:
     """Our own 302: the user never meets an upstream."""
-    fields = {"Location": direct.location, "Cache-Control": "no-store", "Content-Length": "0"}
-    return http.Response.make(302, b"", fields)
+    now = time.time()
+    location = direct.location.encode("utf-8", "surrogateescape")
+    fields = http.Headers(((b"Location", location), *_OWN_FIELDS))
+    return http.Response(b"HTTP/1.1", 302, b"Found", fields, b"", None, now, now)
 
 
 def not_sent() -> http.Response:
@@ -91,8 +113,9 @@ def rewrite(response: http.Response, direct: Direct) -> None:
     response.status_code = 302
     if not response.is_http2:
         response.reason = "Found"
-    response.headers["Location"] = direct.location
-    response.headers["Cache-Control"] = "no-store"
+    location = direct.location.encode("utf-8", "surrogateescape")
+    kept = (field for field in response.headers.fields if _lower(field[0]) not in {"location", "cache-control"})
+    response.headers.fields = ((b"location", location), (b"cache-control", b"no-store"), *kept)
 
 
 def has_small_body(response: http.Response) -> bool:
@@ -101,7 +124,7 @@ def has_small_body(response: http.Response) -> bool:
     return length.isascii() and length.isdigit() and int(length) <= SMALL_BODY
 
 
-def add_forwarded_headers(flow: http.HTTPFlow, proxies: Proxies) -> None:
+def add_forwarded_headers(flow: http.HTTPFlow, seen: Seen, proxies: Proxies) -> None:
     """Tells the ad stack behind a reverse proxy who its user is and what they asked for (design §2).
 
     The peer joins X-Forwarded-For. Scheme and host are ours to say unless a trusted proxy said them.
@@ -109,16 +132,16 @@ def add_forwarded_headers(flow: http.HTTPFlow, proxies: Proxies) -> None:
     """
     if not isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode):
         return
-    lines = flow.request.headers
     peer = peer_address(flow)
-    given = lines.get("X-Forwarded-For")
-    lines["X-Forwarded-For"] = f"{given}, {peer}" if given else peer
     known = address.parse(peer)
     is_trusted = known is not None and proxies.trust(known)
-    facts = {
-        "X-Forwarded-Proto": "https" if flow.client_conn.tls_established else "http",
-        "X-Forwarded-Host": flow.request.host_header,
-    }
-    for name, value in facts.items():
-        if value and not (is_trusted and name in lines):
-            lines[name] = value
+    given = seen.get("x-forwarded-for")
+    said = {"x-forwarded-for": f"{given}, {peer}" if given else peer}
+    if not (is_trusted and "x-forwarded-proto" in seen):
+        said["x-forwarded-proto"] = "https" if flow.client_conn.tls_established else "http"
+    if "host" in seen and not (is_trusted and "x-forwarded-host" in seen):
+        said["x-forwarded-host"] = seen["host"]
+    seen.update(said)
+    kept = (field for field in flow.request.headers.fields if _lower(field[0]) not in said)
+    ours = ((_FORWARDED[name], value.encode("utf-8", "surrogateescape")) for name, value in said.items())
+    flow.request.headers.fields = (*kept, *ours)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from cachetools import TTLCache
@@ -20,6 +20,7 @@ from storehop.decide import address
 from storehop.decide.address import Proxies
 from storehop.decide.rules import RuleSet
 from storehop.host import flows
+from storehop.host.flows import Seen
 from storehop.model import Click, Direct, HintSettings
 
 HINTS = ("Sec-CH-UA-Model", "Sec-CH-UA-Platform-Version")
@@ -38,26 +39,25 @@ MOST = 100_000
 _LOOPBACK = re.compile(r"(?:(?:[^:]+\.)?localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?", re.IGNORECASE)
 
 
-def is_secure(request: http.Request, mode: mode_specs.ProxyMode) -> bool:
+def is_secure(flow: http.HTTPFlow, seen: Seen) -> bool:
     """Whether the browser takes this origin for a secure context: only such may ask for hints."""
-    if isinstance(mode, mode_specs.ReverseMode):
-        scheme = request.headers.get("x-forwarded-proto", "")  # ours, or a trusted proxy's
+    if isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode):
+        scheme = seen.get("x-forwarded-proto", "")  # ours, or a trusted proxy's
     else:
-        scheme = request.scheme
-    return scheme == "https" or _LOOPBACK.fullmatch(request.host_header or "") is not None
+        scheme = flow.request.scheme
+    return scheme == "https" or _LOOPBACK.fullmatch(seen.get("host", "")) is not None
 
 
-def has_hints(request: http.Request) -> bool:
-    return any(name in request.headers for name in _HINT_HEADERS)
+def has_hints(seen: Seen) -> bool:
+    return any(name in seen for name in _HINT_HEADERS)
 
 
-def may_retry(request: http.Request) -> bool:
+def may_retry(seen: Seen) -> bool:
     """Whether `Critical-CH` would make this browser repeat its request: Chromium's navigations, without the hints."""
-    headers = request.headers
     return (
-        "Chromium" in headers.get("sec-ch-ua", "")
-        and headers.get("sec-fetch-dest", "document") == "document"
-        and not has_hints(request)
+        "Chromium" in seen.get("sec-ch-ua", "")
+        and seen.get("sec-fetch-dest", "document") == "document"
+        and not has_hints(seen)
     )
 
 
@@ -117,17 +117,16 @@ class Retries:
 
     def expect(self, flow: http.HTTPFlow, first: FirstAnswer) -> None:
         """The browser that has this answer is going to repeat its request."""
-        self._first[_key(flow, first.rules.proxies)] = first
+        self._first[_key(flow, first.click.headers, first.rules.proxies)] = first
 
-    def take(self, flow: http.HTTPFlow, proxies: Proxies) -> FirstAnswer | None:
+    def take(self, flow: http.HTTPFlow, seen: Seen, proxies: Proxies) -> FirstAnswer | None:
         """The first answer to this request, where it is a browser's retry with hints."""
-        if not self._first or not has_hints(flow.request):
+        if not self._first or not has_hints(seen):
             return None
-        return self._first.pop(_key(flow, proxies), None)
+        return self._first.pop(_key(flow, seen, proxies), None)
 
 
-def _key(flow: http.HTTPFlow, proxies: Proxies) -> bytes:
-    request = flow.request
-    client = address.client_address(flows.peer_address(flow), flows.headers(request), proxies)
-    who = f"{request.host_header}\n{request.path}\n{client}\n{request.headers.get('user-agent', '')}"
+def _key(flow: http.HTTPFlow, seen: Mapping[str, str], proxies: Proxies) -> bytes:
+    client = address.client_address(flows.peer_address(flow), seen, proxies)
+    who = f"{seen.get('host')}\n{flow.request.path}\n{client}\n{seen.get('user-agent')}"
     return hashlib.blake2b(who.encode(errors="surrogateescape"), digest_size=16).digest()

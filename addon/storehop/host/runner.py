@@ -19,7 +19,7 @@ from mitmproxy.options import Options
 from storehop.host.addon import GRACE, Storehop
 from storehop.host.lean import LeanMaster
 from storehop.observe.admin import parse_address
-from storehop.observe.log import ClickLog, log_to
+from storehop.observe.log import BatchHandler, ClickLog, log_to
 
 if TYPE_CHECKING:
     from mitmproxy.tools.web.master import WebMaster
@@ -109,15 +109,17 @@ def _check_address(host: str, port: int) -> None:
         raise CannotServeError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
 
-def _log_to_stderr(*, as_json: bool) -> None:
-    log_to(sys.stderr, as_json=as_json)
+def _log_to_stderr(*, as_json: bool) -> BatchHandler:
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    return log_to(sys.stderr, as_json=as_json)
 
 
 async def _serve(config: HostConfig) -> None:
-    _log_to_stderr(as_json=config.log_json)
-    storehop = Storehop(ClickLog(personal_data=config.log_personal_data))
+    lines = _log_to_stderr(as_json=config.log_json)
+    # mitmweb shows what is logged, so there the lines take the long way.
+    click_log = ClickLog(personal_data=config.log_personal_data, lines=None if config.web else lines)
+    storehop = Storehop(click_log)
     host_options = Options(confdir=str(config.state))
     master = _with_page(host_options) if config.web else LeanMaster(host_options)
     master.addons.add(storehop)

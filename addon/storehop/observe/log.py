@@ -10,8 +10,10 @@ import asyncio
 import json
 import logging
 import threading
+import time
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TextIO
 
 from storehop.model import Click, Dead, DeadReason, Decision, Delivered, Direct, Failure, Reply, RetryAt, Settled
@@ -19,11 +21,18 @@ from storehop.model import Click, Dead, DeadReason, Decision, Delivered, Direct,
 logger = logging.getLogger("storehop.click")
 
 
-class ClickLog:
-    """Writes what happened to clicks. `personal_data` adds link, address, User-Agent and the S2S URL."""
+type Fields = dict[str, object]
 
-    def __init__(self, *, personal_data: bool = False) -> None:
+
+class ClickLog:
+    """Writes what happened to clicks. `personal_data` adds link, address, User-Agent and the S2S URL.
+
+    With `lines` it writes there, past Python's logging, which takes three times as long for a line.
+    """
+
+    def __init__(self, *, personal_data: bool = False, lines: BatchHandler | None = None) -> None:
         self.personal_data = personal_data
+        self._write = lines.write if lines else _log
 
     def answered(self, click: Click, decision: Decision) -> None:
         """What the user got."""
@@ -39,7 +48,7 @@ class ClickLog:
         }
         if self.personal_data:
             fields |= {"link": click.link, "peer": click.peer, "user_agent": click.headers.get("user-agent")}
-        _write(logging.INFO, "direct" if isinstance(decision, Direct) else "pass", fields)
+        self._write(logging.INFO, "direct" if isinstance(decision, Direct) else "pass", fields)
 
     def settled(self, settled: Settled) -> None:
         """What came of an attempt at its S2S call."""
@@ -57,11 +66,11 @@ class ClickLog:
             fields["reason"] = settled.verdict.reason
         if self.personal_data:
             fields["url"] = settled.call.url
-        _write(level, event, fields)
+        self._write(level, event, fields)
 
     def expired(self, call_ids: list[str]) -> None:
         for call_id in call_ids:
-            _write(logging.WARNING, "s2s_dead", {"click": call_id, "reason": DeadReason.TOO_OLD})
+            self._write(logging.WARNING, "s2s_dead", {"click": call_id, "reason": DeadReason.TOO_OLD})
 
 
 _EVENTS = {
@@ -81,10 +90,17 @@ def _words(settled: Settled) -> str | None:
             return None
 
 
-def _write(level: int, event: str, fields: dict[str, object]) -> None:
-    known = {name: value for name, value in fields.items() if value is not None}
-    text = " ".join(f"{name}={value}" for name, value in known.items())
-    logger.log(level, "%s %s", event, text, extra={"event": event, "fields": known})
+def _log(level: int, event: str, fields: Fields) -> None:
+    known = _known(fields)
+    logger.log(level, "%s", _text(event, known), extra={"event": event, "fields": known})
+
+
+def _known(fields: Fields) -> Fields:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _text(event: str, known: Fields) -> str:
+    return f"{event} {' '.join([f'{name}={value}' for name, value in known.items()])}"
 
 
 FLUSH = 0.1
@@ -98,18 +114,35 @@ class BatchHandler(logging.StreamHandler[TextIO]):
     event loop.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, as_json: bool) -> None:
         super().__init__(stream)
+        self._as_json = as_json
+        self.setFormatter(JsonFormatter() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._lines.append(self.format(record))
+            self._add(self.format(record), record.levelno)
         except Exception:  # noqa: BLE001  as every handler of logging's: it says so on stderr
             self.handleError(record)
-        if record.levelno >= logging.WARNING or threading.get_ident() != self._thread or self._loop.is_closed():
+
+    def write(self, level: int, event: str, fields: Fields) -> None:
+        """A line of a click's, as the formatter would write it. On the event loop's thread."""
+        now = time.time()
+        known = _known(fields)
+        if self._as_json:
+            line = json.dumps(_entry(now, level, logger.name) | {"event": event, **known}, default=str)
+        else:
+            second, fraction = divmod(now, 1)
+            line = f"{_clock(int(second))},{int(fraction * 1000):03} {_LEVELS[level]} {_text(event, known)}"
+        with self.lock or nullcontext():
+            self._add(line, level)
+
+    def _add(self, line: str, level: int) -> None:
+        self._lines.append(line)
+        if level >= logging.WARNING or threading.get_ident() != self._thread or self._loop.is_closed():
             self.flush()
         elif len(self._lines) == 1:
             self._loop.call_later(FLUSH, self.flush)
@@ -122,28 +155,40 @@ class BatchHandler(logging.StreamHandler[TextIO]):
             super().flush()
 
 
-def log_to(stream: TextIO, *, as_json: bool) -> None:
+@lru_cache(maxsize=4)
+def _clock(second: int) -> str:
+    return time.strftime(logging.Formatter.default_time_format, time.localtime(second))
+
+
+_LEVELS = {level: logging.getLevelName(level) for level in (logging.INFO, logging.WARNING)}
+
+
+def log_to(stream: TextIO, *, as_json: bool) -> BatchHandler:
     """Sends all logging to a stream in batches, without what no line of ours shows: it is looked up for each record.
 
     See "Optimization" in the logging HOWTO of Python's documentation. Must be called on a running event loop.
     """
-    handler = BatchHandler(stream)
-    handler.setFormatter(JsonFormatter() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler = BatchHandler(stream, as_json=as_json)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging._srcfile = None  # noqa: SLF001  the documented way
     for fact in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
         setattr(logging, fact, False)
+    return handler
+
+
+def _entry(created: float, level: int, name: str) -> Fields:
+    return {
+        "time": datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds"),
+        "level": logging.getLevelName(level).lower(),
+        "logger": name,
+    }
 
 
 class JsonFormatter(logging.Formatter):
     """A JSON object a line: time, level, logger, and the fields of a click's line or the message of any other."""
 
     def format(self, record: logging.LogRecord) -> str:
-        entry: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-        }
+        entry = _entry(record.created, record.levelno, record.name)
         fields = getattr(record, "fields", None)
         if fields is None:
             entry["message"] = record.getMessage()
