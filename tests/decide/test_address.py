@@ -29,6 +29,11 @@ FORWARDED = Proxies(TRUSTED, "forwarded")
         pytest.param('"[2606:4700::1]:4711"', "2606:4700::1", id="quotes, brackets and port"),
         pytest.param("fe80::1%eth0", "fe80::1", id="zone"),
         pytest.param("[fe80::1%25eth0]:80", "fe80::1", id="zone and port"),
+        pytest.param("93.184.216.34:_p0-x.1", "93.184.216.34", id="hidden port"),
+        pytest.param("[2606:4700::1]:_p0", "2606:4700::1", id="brackets and hidden port"),
+        pytest.param("::ffff:93.184.216.34%eth0", "93.184.216.34", id="IPv4-mapped with a zone"),
+        pytest.param("64:ff9b::93.184.216.34", "64:ff9b::5db8:d822", id="NAT64 stays IPv6"),
+        pytest.param("2002:5db8:d822::1", "2002:5db8:d822::1", id="6to4 stays IPv6"),
         pytest.param("::ffff:93.184.216.34", "93.184.216.34", id="IPv4-mapped"),
         pytest.param("[::ffff:5db8:d822]:80", "93.184.216.34", id="IPv4-mapped in hexadecimal, port"),
     ],
@@ -51,6 +56,16 @@ def test_an_address_is_written_one_way(text, address):
         "01.2.3.4",
         "1.2.3.4:",
         "1.2.3.4:80:80",
+        "1.2.3.4:123456",
+        "1.2.3.4:٣",
+        "1.2.3.4:_",
+        "1.2.3.4%eth0",
+        "fe80::1%",
+        "2606:4700::1:46532",
+        "[]",
+        "[]:80",
+        "[2606:4700::1]80",
+        "[[2606:4700::1]]",
         "[1.2.3.4",
         "2606:4700::1::2",
         "1.2.3.4, 5.6.7.8",
@@ -134,6 +149,42 @@ def test_a_single_value_header_is_read():
     assert ip_address(CLIENT) == client_address(PROXY, {"cf-connecting-ip": CLIENT, "x-forwarded-for": FORGED}, proxies)
 
 
+SINGLE = ["cf-connecting-ip", "true-client-ip", "x-real-ip", "fastly-client-ip", "x-azure-socketip"]
+
+
+@pytest.mark.parametrize("header", SINGLE)
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        pytest.param("2606:4700::AB", "2606:4700::ab", id="one"),
+        pytest.param(f"{FORGED}, {CLIENT}", CLIENT, id="a forged line before the proxy's own"),
+        pytest.param(f"{CLIENT}, unknown", PROXY, id="no address behind it"),
+    ],
+)
+def test_a_single_value_header_that_holds_a_list_is_walked_too(header, value, address):
+    """What stands on the right was written last, by our own proxy: the client can't win by sending the header."""
+    assert address == str(client_address(PROXY, {header: value}, Proxies(TRUSTED, header)))
+
+
+@pytest.mark.parametrize(
+    ("value", "address"),
+    [
+        pytest.param(f"{CLIENT}:46532", CLIENT, id="IPv4"),
+        pytest.param("2606:4700:0:0:0:0:0:1:46532", "2606:4700::1", id="long IPv6"),
+        pytest.param("2606:4700::1:46532", "2606:4700::1", id="IPv6"),
+        pytest.param("2606:4700::1:4653", "2606:4700::1", id="IPv6 with a port that looks like a part of it"),
+        pytest.param("[2606:4700::1]:46532", "2606:4700::1", id="IPv6 in brackets"),
+        pytest.param(CLIENT, PROXY, id="no port"),
+        pytest.param(":80", PROXY, id="no address"),
+    ],
+)
+def test_cloudfronts_own_header_always_ends_with_a_port(value, address):
+    """CloudFront-Viewer-Address has a port behind the address, and no brackets around IPv6."""
+    proxies = Proxies(TRUSTED, "cloudfront-viewer-address")
+
+    assert address == str(client_address(PROXY, {"cloudfront-viewer-address": value}, proxies))
+
+
 @pytest.mark.parametrize(
     ("chain", "address"),
     [
@@ -148,6 +199,14 @@ def test_a_single_value_header_is_read():
         pytest.param(f'for={FORGED}, for={CLIENT};host="a,b;c"', CLIENT, id="comma and semicolon in quotes"),
         pytest.param(f'host="x;for={FORGED};y";for={CLIENT}', CLIENT, id="a pair within quotes"),
         pytest.param(f'host="a\\";for={FORGED};\\"";for={CLIENT}', CLIENT, id="a pair within escaped quotes"),
+        pytest.param(f"FOR={CLIENT};BY=10.0.0.1;PROTO=https", CLIENT, id="all in upper case"),
+        pytest.param(f"by=10.0.0.1;host=a.example;proto=https;for={CLIENT}", CLIENT, id="last of all pairs"),
+        pytest.param(f'for="{CLIENT}:_p0"', CLIENT, id="hidden port"),
+        pytest.param('for="[2606:4700:0:0:0:0:0:AB%25eth0]"', "2606:4700::ab", id="long IPv6 with a zone"),
+        pytest.param(f'for=_secret, for=unknown, for="{CLIENT}"', CLIENT, id="hidden and unknown on the left"),
+        pytest.param(f"for={FORGED};for={CLIENT}", PROXY, id="two for in one hop"),
+        pytest.param('for="unknown"', PROXY, id="unknown in quotes"),
+        pytest.param(f"for={CLIENT}, ", PROXY, id="an empty entry on the right"),
         pytest.param("for=unknown", PROXY, id="unknown"),
         pytest.param(f"for={CLIENT}, for=_hidden", PROXY, id="obfuscated on the right"),
         pytest.param(f"for={CLIENT}, proto=https", PROXY, id="no for on the right"),
@@ -190,6 +249,14 @@ def test_forwarded_is_walked_from_the_right(chain, address):
         pytest.param("4000::1", False, id="reserved IPv6"),
         pytest.param("203.0.113.9", False, id="documentation"),
         pytest.param("2001:db8::1", False, id="documentation IPv6"),
+        pytest.param("3fff::1", False, id="documentation IPv6, the second network"),
+        pytest.param("198.18.0.1", False, id="benchmark"),
+        pytest.param("64:ff9b::5db8:d822", False, id="NAT64"),
+        pytest.param("64:ff9b:1::1", False, id="NAT64 of one's own"),
+        pytest.param("2002:5db8:d822::1", False, id="6to4"),
+        pytest.param("2001:0:1::1", False, id="Teredo"),
+        pytest.param("100::1", False, id="discarded"),
+        pytest.param("5f00::1", False, id="segment routing"),
         pytest.param("224.0.0.1", False, id="multicast"),
         pytest.param("ff0e::1", False, id="multicast IPv6"),
     ],
@@ -203,6 +270,35 @@ PUBLIC = st.ip_addresses().filter(lambda address: not any(address in network for
 OURS = st.sampled_from(TRUSTED).flatmap(lambda network: st.ip_addresses(network=network))
 JUNK = st.sampled_from(["", "unknown", "_x", "1.2.3", "for=1.1.1.1", "\udcff", '"'])
 HOPS = st.lists(st.one_of(PUBLIC, OURS, JUNK), max_size=6)
+
+
+PORTS = st.integers(0, 65535)
+
+
+def notations(address):
+    """Every way in which a proxy may write this address down."""
+    text = str(address)
+    if address.version == 4:
+        plain_ones = [f"::ffff:{text}", f"::FFFF:{int(address) >> 16:x}:{int(address) & 0xFFFF:X}"]
+        plain_ones += [f"0:0:0:0:0:ffff:{text}", f"0000:0000:0000:0000:0000:ffff:{text}"]
+        with_port = st.builds("{}:{}".format, st.just(text), PORTS)
+    else:
+        long = address.exploded
+        last = ip_address(int(address) & 0xFFFFFFFF)
+        plain_ones = [text, text.upper(), long, long.upper(), f"{long[:30]}{last}"]
+        plain_ones += [f"{text}%eth0", f"{text}%251"]
+        with_port = st.nothing()
+    bare = st.sampled_from(plain_ones)
+    bracketed = bare.map("[{}]".format)
+    ported = st.builds("[{}]:{}".format, bare, PORTS)
+    written = st.just(text) | bare | bracketed | ported | with_port
+    return written | written.map('"{}"'.format) | written.map(" {} ".format)
+
+
+@given(st.data(), st.ip_addresses())
+def test_an_address_is_read_in_every_notation(data, address):
+    """Short, long, upper case, IPv4 inside, brackets, port, zone, quotes, spaces: it is the same address."""
+    assert plain(address) == parse(data.draw(notations(address)))
 
 
 def plain(hop):
@@ -269,9 +365,36 @@ def test_a_forged_forwarded_never_wins(forgery, client, ours):
     assert client_address(PROXY, chain, FORWARDED) in {plain(client), ip_address(PROXY)}
 
 
-@given(st.text(), st.text(), st.sampled_from(["x-forwarded-for", "forwarded", "cf-connecting-ip"]))
+@given(st.text(), st.text(), st.sampled_from(["x-forwarded-for", "forwarded", "cloudfront-viewer-address"]))
 def test_reading_the_address_never_raises(peer, value, header):
     """No peer and no header value makes reading the client's address raise."""
     found = client_address(peer, {header: value}, Proxies((ip_network("0.0.0.0/0"),), header))
 
     assert found is None or str(found)
+
+
+WRITTEN = st.one_of(PUBLIC, OURS).flatmap(lambda hop: st.tuples(st.just(hop), notations(hop)))
+LINES = st.lists(st.lists(st.one_of(WRITTEN, JUNK.map(lambda junk: (junk, junk))), min_size=1, max_size=3), max_size=4)
+
+
+@given(LINES)
+def test_several_lines_in_every_notation_follow_the_model(lines):
+    """X-Forwarded-For over several header lines is one chain, whatever notation each hop is written in."""
+    headers = {"x-forwarded-for": ", ".join(",".join(text for _, text in line) for line in lines)} if lines else {}
+
+    assert walk([hop for line in lines for hop, _ in line]) == client_address(PROXY, headers, XFF)
+
+
+@given(HOPS.filter(bool), st.lists(OURS, max_size=4))
+def test_a_trusted_hop_more_changes_nothing(hops, ours):
+    """One more trusted proxy on the right, in front of us, leaves the client who it was."""
+    fewer, more = ({"x-forwarded-for": x_forwarded_for(chain)} for chain in (hops, [*hops, *ours]))
+
+    assert client_address(PROXY, fewer, XFF) == client_address(PROXY, more, XFF)
+
+
+@given(PUBLIC, st.text() | HOPS.map(x_forwarded_for) | HOPS.map(forwarded))
+@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "cloudfront-viewer-address", *SINGLE])
+def test_nothing_that_a_stranger_says_matters(header, peer, value):
+    """Whatever header comes from a peer that is no trusted proxy, the peer is the client."""
+    assert plain(peer) == client_address(str(peer), {header: value}, Proxies(TRUSTED, header))

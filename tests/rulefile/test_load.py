@@ -272,6 +272,13 @@ def test_a_single_address_is_a_trusted_proxy(write):
     assert (ip_network("10.1.2.3/32"), ip_network("2001:db8::1/128")) == rules.proxies.trusted
 
 
+def test_a_network_may_be_written_as_ipv4_mapped(write):
+    """An IPv4 network in IPv6 notation counts as the IPv4 network that it is: addresses are read the same way."""
+    rules = load(write("version: 1\nclient_ip: {trusted_proxies: ['::ffff:10.0.0.0/104', '::ffff:192.0.2.1']}"))
+
+    assert ("10.0.0.0/8", "192.0.2.1/32") == tuple(str(network) for network in rules.proxies.trusted)
+
+
 # Files of app ids, folders of files
 
 

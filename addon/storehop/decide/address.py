@@ -18,7 +18,10 @@ _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _WELL_QUOTED = re.compile(rf'(?:[^"]|{_QUOTED})*', re.DOTALL)
 _FORWARDED_ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})+', re.DOTALL)
 _FORWARDED_PAIR = re.compile(rf'(?:[^;"]|{_QUOTED})+', re.DOTALL)
-_WITH_PORT = re.compile(r"\[([^\]]*)\](?::\d+)?|([^:]+):\d+")
+_PORT = r"(?:[0-9]{1,5}|_[A-Za-z0-9._-]+)"  # RFC 7239 §6.3 lets a proxy hide the port
+_WITH_PORT = re.compile(rf"\[([^\]]*)\](?::{_PORT})?|([^:]+):{_PORT}")
+_DOCUMENTATION = IPv6Network("3fff::/20")
+"""RFC 9637, which older versions of ipaddress take for public."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +49,12 @@ def _parse(text: str) -> Address | None:
     if found := _WITH_PORT.fullmatch(text):
         text = found[1] or found[2] or ""
     try:
-        address = ip_address(text.partition("%")[0])
+        address = ip_address(text)
     except ValueError:
         return None
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+    if isinstance(address, IPv4Address):
+        return address
+    return address.ipv4_mapped or IPv6Address(int(address))  # the number has no zone
 
 
 def client_address(peer: str, headers: Mapping[str, str], proxies: Proxies) -> Address | None:
@@ -74,6 +79,8 @@ def client_address(peer: str, headers: Mapping[str, str], proxies: Proxies) -> A
 def _chain(value: str, header: str) -> list[str]:
     if not value:
         return []
+    if header == "cloudfront-viewer-address":  # always ends with a port, an IPv6 address without brackets too
+        return [value.rpartition(":")[0]]
     if header != "forwarded":
         return value.split(",")
     quoted = _WELL_QUOTED.match(value)
@@ -83,13 +90,15 @@ def _chain(value: str, header: str) -> list[str]:
 
 
 def _forwarded_for(element: str) -> str:
-    """The `for` of one hop (RFC 7239 §4), or "" where it has none."""
+    """The `for` of one hop (RFC 7239 §4), or "" where it has none or two."""
     pairs = (pair[0].partition("=") for pair in _FORWARDED_PAIR.finditer(element))
-    return next((value for name, _, value in pairs if name.strip().lower() == "for"), "")
+    values = [value for name, _, value in pairs if name.strip().lower() == "for"]
+    return values[0] if len(values) == 1 else ""
 
 
 @lru_cache(maxsize=8192)
 def is_public(address: Address) -> bool:
     """False for private, loopback, link-local, CGNAT, multicast and reserved addresses: no place on a map."""
-    is_site_local = isinstance(address, IPv6Address) and address.is_site_local
-    return address.is_global and not (address.is_multicast or address.is_reserved or is_site_local)
+    if isinstance(address, IPv6Address) and (address.is_site_local or address in _DOCUMENTATION):
+        return False
+    return address.is_global and not (address.is_multicast or address.is_reserved)

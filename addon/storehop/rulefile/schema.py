@@ -6,7 +6,7 @@ Only what one key says on its own is checked here; what keys say together is in 
 from __future__ import annotations
 
 import re
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
@@ -20,6 +20,8 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+)(kB|MB|GB)")
 _BYTES = {"kB": 1024, "MB": 1024**2, "GB": 1024**3}
+_MAPPED_BITS = 96
+"""Bits before the IPv4 address in ::ffff:10.0.0.0."""
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+")
 
 
@@ -60,9 +62,13 @@ def _origin(value: Any) -> str:
 
 def _network(value: Any) -> Network:
     try:
-        return ip_network(value) if isinstance(value, str) else ip_network("")
+        network = ip_network(value) if isinstance(value, str) else ip_network("")
     except ValueError as error:
         raise ValueError("expected a network such as 10.0.0.0/8, or an address") from error
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    if mapped and network.prefixlen >= _MAPPED_BITS:  # an address like that is read as IPv4, too
+        return IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
+    return network
 
 
 def _app_pattern(value: Any) -> str:
