@@ -177,6 +177,11 @@ def test_explain_shows_everything(explain):
     assert "X-Forwarded-For: 93.184.216.34" in lines
 
 
+def test_explain_says_what_appsflyer_can_match_on(explain):
+    """For people, one line sums up what the click can be matched on."""
+    assert "AppsFlyer can match on referrer, User-Agent, OS version, model\n" in explain(LINK).stdout
+
+
 def test_explain_of_a_pass_shows_the_link(explain):
     """A pass shows the rules that were tried and the link itself, and no call."""
     result = explain(f"{LINK}&is_retargeting=true")
@@ -255,6 +260,23 @@ def test_a_line_in_is_a_line_out(explain):
     expected = [("https://shop.example/", "not_a_click"), (f"{LINK}&redirect=false", "already_s2s")]
     assert expected == [(answer["location"], answer["reason"]) for answer in found[1:]]
     assert found[0]["s2s"]["url"].startswith(LINK)
+
+
+def test_the_shares_follow_the_lines_on_stderr(explain):
+    """Behind the answers people read how many clicks go direct and what AppsFlyer can match those on."""
+    lines = [LINK, f"{LINK}&advertising_id=6a1b4d0c-93f1-4a07-8f6e-0c2a4e7d9b55", f"{LINK}&redirect=false", "game"]
+    result = explain("--stdin", stdin="\n".join(lines))
+    expected = (
+        "direct 2 of 3 clicks (66.6 %); AppsFlyer can match on: "
+        "referrer 100 %, device id 50 %, IP 0 %, User-Agent 100 %, OS version 100 %, model 100 %\n"
+    )
+
+    assert (expected, 4) == (result.stderr, len(result.stdout.splitlines()))
+
+
+def test_lines_without_a_click_have_no_shares(explain):
+    """There is no share of nothing."""
+    assert not explain("--stdin", stdin="https://shop.example/\n").stderr
 
 
 def test_no_lines_are_no_answers(explain):

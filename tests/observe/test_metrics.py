@@ -94,6 +94,23 @@ def test_clicks_are_counted_by_decision_reason_and_rule(metrics, decision, label
     assert 1.0 == samples(metrics)["storehop_clicks_total", labels]
 
 
+def test_a_direct_click_counts_for_each_signal_it_has(metrics):
+    """What AppsFlyer can match on, by signal; one that no click had stands there as zero."""
+    metrics.answered(DIRECT)
+    metrics.answered(DIRECT)
+    metrics.answered(Pass(Reason.BOT, "games"))
+    found = {dict(labels)["signal"]: v for (name, labels), v in samples(metrics).items() if "matchable_total" in name}
+
+    assert {"referrer": 2, "device_id": 0, "ip": 2, "user_agent": 0, "os_version": 0, "model": 0} == found
+
+
+def test_only_what_was_answered_counts_as_matchable(metrics):
+    """A decision that came to nothing, as its call could not be stored, is in no share."""
+    metrics.decided(DIRECT, 0.00004)
+
+    assert 0.0 == samples(metrics)["storehop_matchable_total", (("signal", "ip"),)]
+
+
 def test_parameters_are_counted_by_source(metrics):
     """The coverage of what AppsFlyer can match on, omissions included."""
     metrics.decided(DIRECT, 0.00004)
@@ -187,3 +204,15 @@ def test_the_summary_gives_shares(metrics):
 def test_the_summary_of_nothing_says_so(metrics):
     """No share of nothing."""
     assert "no click was delivered yet" == metrics.summary()
+
+
+def test_the_summary_says_what_appsflyer_can_match_on(metrics):
+    """storehop.stats: the shares of all clicks since the start."""
+    metrics.answered(DIRECT)
+    metrics.answered(Pass(Reason.BOT, "games"))
+    expected = (
+        "no click was delivered yet; since the start direct 1 of 2 clicks (50 %); AppsFlyer can match on: "
+        "referrer 100 %, device id 0 %, IP 100 %, User-Agent 0 %, OS version 0 %, model 0 %"
+    )
+
+    assert expected == metrics.summary()

@@ -23,6 +23,7 @@ from storehop.decide.link import split
 from storehop.decide.rules import RuleSet
 from storehop.host.ids import new_click_id
 from storehop.model import Click, Decision, Direct, Param, Pass, Source
+from storehop.observe.coverage import NAMES, Coverage, Signal, signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +69,19 @@ def explain(url: str | None, path: Path, given: Given, *, as_json: bool, stdin: 
 
 
 def _explain_lines(rules: RuleSet, given: Given) -> None:
-    """An answer for every line: one that is no link is no click."""
+    """An answer for every line: one that is no link is no click. The shares go to stderr, for people."""
+    coverage = Coverage()
     for line in sys.stdin.buffer:
         if url := line.decode(errors="surrogateescape").strip():
             click = given.click(url)
-            typer.echo(json.dumps(to_json(click, decide(click, rules))))
+            decision = decide(click, rules)
+            typer.echo(json.dumps(to_json(click, decision)))
+            if isinstance(decision, Direct):
+                coverage.direct(signals(decision))
+            elif decision.reason is not Reason.NOT_A_CLICK:
+                coverage.passed()
+    if coverage.clicks:
+        typer.echo(coverage, err=True)
 
 
 def to_json(click: Click, decision: Decision) -> dict[str, Any]:
@@ -117,6 +126,9 @@ def _print(click: Click, decision: Decision, rules: RuleSet) -> None:
     _print_trials(console, click, decision, rules)
     if isinstance(decision, Direct):
         console.print(parameters(decision.params))
+        found = signals(decision)
+        names = ", ".join(NAMES[signal] for signal in Signal if signal in found)
+        console.print(f"[bold]AppsFlyer can match on[/] {names or 'nothing'}")
     location = decision.location if isinstance(decision, Direct) else click.link
     _print_url(console, "The user gets", location)
     if isinstance(decision, Direct):

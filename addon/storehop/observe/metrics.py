@@ -15,6 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from storehop.model import Dead, Decision, Delivered, Direct, OutboxCounts, Outcome, Reply, Settled
+from storehop.observe.coverage import Coverage, Signal, signals
 
 ACCEPTED_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 """Seconds from click to accepted: 5 ms up to the default max_age."""
@@ -40,6 +41,11 @@ class Metrics:
             ("parameter", "source"),
             registry=self.registry,
         )
+        matchable = Counter(
+            "storehop_matchable", "Direct clicks that AppsFlyer can match on this.", ("signal",), registry=self.registry
+        )
+        self._coverage = Coverage()
+        self._matchable = {signal: matchable.labels(signal) for signal in Signal}
         self._clicks = cache(clicks.labels)
         self._attempts = cache(attempts.labels)
         self._enriched = cache(enriched.labels)
@@ -74,10 +80,15 @@ class Metrics:
                     self._enriched(param.name, param.source).inc()
 
     def answered(self, decision: Decision) -> None:
-        """What the user got in the end."""
+        """What the user got in the end. Each direct click counts once for each of its signals."""
         if isinstance(decision, Direct):
             self._clicks("direct", "", decision.rule).inc()
+            found = signals(decision)
+            self._coverage.direct(found)
+            for signal in found:
+                self._matchable[signal].inc()
         else:
+            self._coverage.passed()
             self._clicks("pass", decision.reason, decision.rule or "").inc()
 
     def settled(self, settled: Settled) -> None:
@@ -106,7 +117,12 @@ class Metrics:
         self._reloads["ok" if worked else "failed"].inc()
 
     def summary(self) -> str:
-        """How soon AppsFlyer had the last clicks, in one line for people."""
+        """How soon AppsFlyer had the last clicks, and what it can match on, in one line for people."""
+        if not self._coverage.clicks:
+            return self._promptness()
+        return f"{self._promptness()}; since the start {self._coverage}"
+
+    def _promptness(self) -> str:
         ages = list(self._delivered)
         if not ages:
             return "no click was delivered yet"
