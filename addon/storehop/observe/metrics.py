@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable
 from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from storehop.model import Dead, Decision, Delivered, Direct, OutboxCounts, Outcome, Reply, Settled
-from storehop.observe.coverage import Coverage, Signal, signals
+from storehop.observe.coverage import Coverage, signals
 
 ACCEPTED_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 """Seconds from click to accepted: 5 ms up to the default max_age."""
@@ -41,11 +41,8 @@ class Metrics:
             ("parameter", "source"),
             registry=self.registry,
         )
-        matchable = Counter(
-            "storehop_matchable", "Direct clicks that AppsFlyer can match on this.", ("signal",), registry=self.registry
-        )
         self._coverage = Coverage()
-        self._matchable = {signal: matchable.labels(signal) for signal in Signal}
+        self.registry.register(_Matchable(self._coverage))
         self._clicks = cache(clicks.labels)
         self._attempts = cache(attempts.labels)
         self._enriched = cache(enriched.labels)
@@ -83,10 +80,7 @@ class Metrics:
         """What the user got in the end. Each direct click counts once for each of its signals."""
         if isinstance(decision, Direct):
             self._clicks("direct", "", decision.rule).inc()
-            found = signals(decision)
-            self._coverage.direct(found)
-            for signal in found:
-                self._matchable[signal].inc()
+            self._coverage.direct(signals(decision))
         else:
             self._coverage.passed()
             self._clicks("pass", decision.reason, decision.rule or "").inc()
@@ -139,6 +133,21 @@ def outcome_label(outcome: Outcome) -> str:
     if not isinstance(outcome, Reply):
         return outcome.fault
     return str(outcome.status) if outcome.status in {408, 429} else f"{outcome.status // 100}xx"
+
+
+class _Matchable(Collector):
+    """The shares' counts, read when somebody asks: a click costs no increment of a metric for each signal."""
+
+    def __init__(self, coverage: Coverage) -> None:
+        self._coverage = coverage
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        family = CounterMetricFamily(
+            "storehop_matchable", "Direct clicks that AppsFlyer can match on this.", labels=("signal",)
+        )
+        for signal, count in self._coverage.found.items():
+            family.add_metric((signal,), count)
+        yield family
 
 
 class _Live(Collector):
