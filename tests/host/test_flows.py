@@ -7,7 +7,7 @@ from mitmproxy.http import Headers
 from mitmproxy.test import tflow
 
 from storehop.decide.address import Proxies, client_address
-from storehop.host.flows import read
+from storehop.host.flows import read, see
 
 CLIENT = "93.184.216.34"
 LINK = "https://app.appsflyer.com/com.example.game?pid=x"
@@ -28,4 +28,4 @@ def test_several_header_lines_are_one_chain(header, lines):
     flow.request.headers = Headers([(b"Host", b"a.example"), *((header.encode(), line.encode()) for line in lines)])
     proxies = Proxies((ip_network("10.0.0.0/8"),), header.lower())
 
-    assert CLIENT == str(client_address("10.0.0.1", read(flow, LINK, "id").headers, proxies))
+    assert CLIENT == str(client_address("10.0.0.1", read(flow, see(flow.request), LINK, "id").headers, proxies))

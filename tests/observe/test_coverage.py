@@ -60,7 +60,7 @@ def test_the_signals_of_a_click(asked, expected):
 
 def test_every_device_id_of_the_call_is_a_signal():
     """The S2S call's device ids and those that count here are the same."""
-    assert s2s._DEVICE_IDS == {name for name, signal in SIGNALS.items() if signal is Signal.DEVICE_ID}
+    assert s2s.DEVICE_IDS == {name for name, signal in SIGNALS.items() if signal is Signal.DEVICE_ID}
 
 
 def test_every_signal_has_a_name_for_people():

@@ -22,7 +22,7 @@ from storehop.decide.explanation import HELP, rules_tried
 from storehop.decide.link import split
 from storehop.decide.rules import RuleSet
 from storehop.host.ids import new_click_id
-from storehop.model import Click, Decision, Direct, Param, Pass, Source
+from storehop.model import Click, Decision, Direct, Param, Pass, Reason, Source
 from storehop.observe.coverage import NAMES, Coverage, Signal, signals
 
 
