@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Reason(StrEnum):
@@ -218,8 +219,7 @@ class Delivery:
     """Bytes that the outbox may grow to; above it clicks pass."""
 
 
-@dataclass(frozen=True, slots=True)
-class Param:
+class Param(NamedTuple):
     """One parameter of the S2S call and where its value came from; `value` is None when it was left out."""
 
     name: str

@@ -398,3 +398,11 @@ def test_a_trusted_hop_more_changes_nothing(hops, ours):
 def test_nothing_that_a_stranger_says_matters(header, peer, value):
     """Whatever header comes from a peer that is no trusted proxy, the peer is the client."""
     assert plain(peer) == client_address(str(peer), {header: value}, Proxies(TRUSTED, header))
+
+
+def test_a_forged_quote_that_the_proxys_own_quotes_close_is_malformed():
+    """A client can't hide what the proxy says behind a quote that the proxy's escaped ones seem to end."""
+    forged = 'for=8.8.8.8;by="'
+    chain = f'{forged}, for={CLIENT};host="a\\"b"'
+
+    assert PROXY == str(client_address(PROXY, {"forwarded": chain}, FORWARDED))

@@ -594,3 +594,10 @@ def test_no_text_makes_deciding_raise(text, headers, peer, method):
     decision = decide(Click(CLICK_ID, method, text, headers, peer), LAW_RULES)
 
     assert isinstance(decision, Pass) or method == "GET"
+
+
+def test_a_proxys_own_address_is_never_told():
+    """Where a trusted proxy does not say who clicked, its own public address is no truth about the user."""
+    trusting = replace(rules(), proxies=Proxies((ip_network("130.176.0.0/17"),)))
+
+    assert "af_ip" not in decide(click(peer="130.176.1.1"), trusting).call.url

@@ -87,13 +87,13 @@ def test_an_ordinary_link_is_valid(text):
 
 
 def test_parameters_are_read_without_changing_a_byte():
-    """Each parameter keeps its raw segment, in order, empty ones included; only its name is decoded."""
+    """Each parameter keeps its raw segment, in order, empty ones included; name and value are decoded beside it."""
     expected = (
-        ("pid", "a%20b", "pid=a%20b"),
+        ("pid", "a b", "pid=a%20b"),
         ("", "", ""),
         ("flag", "", "flag"),
         ("af_ip", "x=y", "%61f_ip=x=y"),
-        ("c", "+", "c=+"),
+        ("c", " ", "c=+"),
         ("", "", ""),
     )
 

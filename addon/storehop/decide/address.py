@@ -15,7 +15,7 @@ type Address = IPv4Address | IPv6Address
 type Network = IPv4Network | IPv6Network
 
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
-_WELL_QUOTED = re.compile(rf'(?:[^"]|{_QUOTED})*', re.DOTALL)
+_WELL_QUOTED = re.compile(rf'(?:[^"\\]|{_QUOTED})*', re.DOTALL)
 _FORWARDED_ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})+', re.DOTALL)
 _FORWARDED_PAIR = re.compile(rf'(?:[^;"]|{_QUOTED})+', re.DOTALL)
 _PORT = r"(?:[0-9]{1,5}|_[A-Za-z0-9._-]+)"  # RFC 7239 §6.3 lets a proxy hide the port
@@ -85,7 +85,9 @@ def _chain(value: str, header: str) -> list[str]:
         return value.split(",")
     quoted = _WELL_QUOTED.match(value)
     if quoted is None or quoted.end() < len(value):
-        return [""]  # a client left a quote open: what our own proxy wrote behind it can't be told apart
+        # A client left a quote open: what our own proxy wrote behind it can't be told apart. Where quotes of the
+        # proxy's close it, those that the proxy escaped come to stand outside, where no backslash may be.
+        return [""]
     return [_forwarded_for(element) for element in _FORWARDED_ELEMENT.findall(value)]
 
 

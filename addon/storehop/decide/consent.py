@@ -14,7 +14,7 @@ from ipaddress import ip_network
 from urllib.parse import quote
 
 from storehop.decide import address
-from storehop.decide.link import Link, decoded, is_absent
+from storehop.decide.link import Link, is_absent
 from storehop.decide.s2s import DEVICE_IDS, Subject
 from storehop.model import Click, Consent, Enrich, Gdpr, Limit, Param, Source
 
@@ -61,13 +61,13 @@ def _signals(case: Consent, click: Click, link: Link) -> Iterator[str]:
     if case.gpc:
         yield "Sec-GPC" if click.headers.get("sec-gpc", "").strip() not in {"", "0"} else ""
     for name, pattern in case.params:
-        values = (decoded(raw) for key, raw, _ in link.params if key == name)
+        values = (value for key, value, _ in link.params if key == name)
         yield f"param {name}" if any(pattern.fullmatch(value) for value in values) else ""
 
 
 def _said(link: Link, name: str) -> list[str]:
     """Every real value of a parameter: of two that contradict each other, the stricter one counts."""
-    values = (decoded(raw).strip() for key, raw, _ in link.params if key == name)
+    values = (value.strip() for key, value, _ in link.params if key == name)
     return [value for value in values if not is_absent(value)]
 
 
@@ -141,7 +141,7 @@ class Limited:
     def _told(self, param: Param) -> Param:
         if not self.truncated or param.name != Enrich.AF_IP or param.value is None:
             return param
-        return replace(param, why=", ".join(filter(None, (param.why, f"truncated: {self.truncated}"))))
+        return param._replace(why=", ".join(filter(None, (param.why, f"truncated: {self.truncated}"))))
 
 
 def limited(subject: Subject, found: Mapping[Limit, str]) -> Limited:
@@ -150,12 +150,12 @@ def limited(subject: Subject, found: Mapping[Limit, str]) -> Limited:
     unsayable = _unsayable(found)
     omitted: dict[str, str] = {}
     segments: list[str] = []
-    for name, raw, segment in subject.link.params:
+    for name, value, segment in subject.link.params:
         if name in unsayable:
             omitted[name] = unsayable[name]
         elif name != Enrich.AF_IP or not truncated:
             segments.append(segment)
-        elif known := address.parse(decoded(raw)):
+        elif known := address.parse(value):
             segments.append(f"{name}={quote(str(truncate(known)), safe='')}")
         else:
             omitted[name] = f"no address that could be truncated: {truncated}"

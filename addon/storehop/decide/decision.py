@@ -25,6 +25,8 @@ from storehop.model import (
 )
 
 _OTHER_TARGETS = ("af_r", "af_android_url", "af_ios_url", "af_web_dp")
+_ASKING = frozenset({*_OTHER_TARGETS, "signature", "af_dp", "af_force_deeplink", "is_retargeting"})
+"""Parameters by which a link can ask for more than the store."""
 _PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-moz", "x-purpose")
 _PREFETCH = ("prefetch", "prerender", "preview")
 
@@ -121,6 +123,8 @@ def _platform_gate(facts: Facts, reader: Device, shop: Store | None) -> Reason |
 def _link_gate(url: Link, rule: Rule) -> Reason | None:
     """What the link itself asks for that a store redirect would break."""
     values = url.values
+    if _ASKING.isdisjoint(values):
+        return None
     if "signature" in values:
         return Reason.SIGNED
     if any(values.get(name) for name in _OTHER_TARGETS):
@@ -151,7 +155,7 @@ def _direct(click: Click, way: _Way, reader: Device, rules: RuleSet) -> Decision
     if not honoured:
         return passes(Reason.OTHER_TARGET)
     client_ip = address.client_address(click.peer, click.headers, rules.proxies)
-    subject = s2s.Subject(click, facts.link, rule, reader, client_ip)
+    subject = s2s.Subject(click, facts.link, rule, reader, _told_ip(client_ip, rules.proxies))
     limits = consent.limits(rule.consent, click, facts.link) if rule.consent else {}
     if why := limits.get(Limit.PASS):
         return passes(Reason.CONSENT, why)
@@ -175,6 +179,13 @@ def _direct(click: Click, way: _Way, reader: Device, rules: RuleSet) -> Decision
     location = store.url(shop, rule, facts.app, page, token)
     who = str(client_ip) if client_ip else click.peer
     return Direct(rule.name, facts.app, facts.platform, shop, token, location, call, params, who, rule.client_hints)
+
+
+def _told_ip(client_ip: address.Address | None, proxies: address.Proxies) -> address.Address | None:
+    """None where only a proxy of ours is known, since its header is missing or malformed: that one did not click."""
+    if client_ip and proxies.trusted and proxies.trust(client_ip):
+        return None
+    return client_ip
 
 
 def _referrer(click: Click, url: Link, rule: Rule) -> Param:

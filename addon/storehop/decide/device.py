@@ -186,6 +186,7 @@ def model(device: Device, headers: Mapping[str, str]) -> Fact:
     return _from_user_agent(device.model)
 
 
+@lru_cache(maxsize=8192)
 def _from_user_agent(value: str | None) -> Fact:
     if value:
         return Fact(value, Source.USER_AGENT, "User-Agent")
@@ -213,7 +214,12 @@ _LANGUAGE = re.compile(r"([A-Za-z]{2,3})(?:-[A-Za-z]{4})?(?:-([A-Za-z]{2}|[0-9]{
 
 def language(headers: Mapping[str, str]) -> Fact:
     """`af_lang`: the first language of Accept-Language as `en` or `en-US` (RFC 9110 §12.5.4)."""
-    first = headers.get("accept-language", "").partition(",")[0].partition(";")[0].strip()
+    return _language(headers.get("accept-language", ""))
+
+
+@lru_cache(maxsize=2048)
+def _language(header: str) -> Fact:
+    first = header.partition(",")[0].partition(";")[0].strip()
     tag = _LANGUAGE.fullmatch(first)
     if tag is None:
         return Fact(None, Source.OMITTED, "no language in Accept-Language")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import cached_property
-from urllib.parse import unquote_plus
+from functools import cached_property, lru_cache
+from urllib.parse import quote, unquote_plus
 
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 LONGEST_LINK = 8192
@@ -18,6 +18,7 @@ LONGEST_LINK = 8192
 
 _URL = re.compile(r"(?:(https?):)?//([^/?#\\]*)([^?#]*)(?:\?([^#]*))?", re.IGNORECASE)
 _AUTHORITY = re.compile(r"([a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*)\.?(?::(\d*))?")
+_UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*")
 _VISIBLE = re.compile(r"[\x21-\x7e]*")
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\ufffd\ud800-\udfff]")
 _MACRO = re.compile(r"\$?\{.*\}|\[.*\]|#.*#", re.DOTALL)
@@ -52,15 +53,14 @@ class Link:
 
     @cached_property
     def params(self) -> tuple[tuple[str, str, str], ...]:
-        """Each parameter as (decoded name, raw value, raw segment), in order; empty segments included."""
-        return tuple(_param(segment) for segment in self.query.split("&")) if self.query else ()
+        """Each parameter as (decoded name, decoded value, segment as written), in order; empty segments included."""
+        return tuple([_param(segment) for segment in self.query.split("&")]) if self.query else ()
 
     @cached_property
     def values(self) -> dict[str, str]:
         """The decoded value of each name: of its first occurrence that is real, else of its first."""
         found: dict[str, str] = {}
-        for name, raw, _ in self.params:
-            value = decoded(raw)
+        for name, value, _ in self.params:
             if name not in found or (is_absent(found[name]) and not is_absent(value)):
                 found[name] = value
         return found
@@ -68,8 +68,9 @@ class Link:
     @property
     def is_s2s(self) -> bool:
         """Whether somebody made a server-to-server click of it already."""
-        return self.path.startswith("/v2.0/s2s/") or any(
-            name == "redirect" and decoded(raw).lower() == "false" for name, raw, _ in self.params
+        return self.path.startswith("/v2.0/s2s/") or (
+            "redirect" in self.values
+            and any(name == "redirect" and value.lower() == "false" for name, value, _ in self.params)
         )
 
     def real(self, name: str) -> str | None:
@@ -80,12 +81,23 @@ class Link:
 
 def _param(segment: str) -> tuple[str, str, str]:
     name, _, raw = segment.partition("=")
-    return decoded(name), raw, segment
+    return decoded(name), decoded(raw), segment
 
 
 def decoded(raw: str) -> str:
     """The value as a server reads it: percent-decoded once as UTF-8, `+` is a space; bad UTF-8 is U+FFFD."""
     return unquote_plus(raw) if "%" in raw or "+" in raw else raw
+
+
+def encoded(value: str) -> str:
+    """The value as it stands in a URL: percent-encoded once as UTF-8, a space is `%20` (RFC 3986 §2.3)."""
+    return value if _UNRESERVED.fullmatch(value) else _encoded(value)
+
+
+@lru_cache(maxsize=8192)
+def _encoded(value: str) -> str:
+    """Cached: a few thousand User-Agents are most of what needs encoding."""
+    return quote(value, safe="")
 
 
 def is_absent(value: str) -> bool:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from urllib.parse import quote
+from functools import lru_cache
 
 from storehop.decide import address, device
 from storehop.decide.device import Device, Fact
-from storehop.decide.link import Link, decoded, is_absent, is_clean
+from storehop.decide.link import Link, encoded, is_absent, is_clean
 from storehop.model import Click, Enrich, Param, Rule, S2SCall, Source
 
 MAX_URL = 2000
@@ -69,7 +69,7 @@ def build(
 
 
 def _query(kept: list[str], added: list[Param]) -> str:
-    ours = [f"{param.name}={quote(param.value or '', safe='')}" for param in added]
+    ours = [f"{param.name}={encoded(param.value or '')}" for param in added]
     return "&".join([*kept, *ours, "redirect=false"])
 
 
@@ -103,10 +103,13 @@ def _ours(subject: Subject, referrer: Param | None) -> list[Param]:
 
 def _from_link(link: Link, name: str) -> Param | None:
     """The link's own real value, which wins over ours; one with control characters counts as absent."""
+    if name not in link.values:
+        return None
     value = link.real(name)
     return Param(name, value, Source.LINK) if value is not None and is_clean(value) else None
 
 
+@lru_cache(maxsize=8192)
 def _address_fact(client_ip: address.Address | None) -> Fact:
     if client_ip is None:
         return Fact(None, Source.OMITTED, "no client address")
@@ -120,8 +123,7 @@ def _kept(link: Link, replaced: set[str]) -> tuple[list[str], list[Param]]:
     kept: list[str] = []
     shown: list[Param] = []
     seen: set[str] = set()
-    for name, raw, segment in link.params:
-        value = decoded(raw)
+    for name, value, segment in link.params:
         if name == "redirect":
             continue
         if name in replaced:

@@ -6,9 +6,9 @@ Nothing here takes a free parameter of the link into a URL unchecked: no open re
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
-from storehop.decide.link import APP_STORE_ID, PACKAGE, Link
+from storehop.decide.link import APP_STORE_ID, PACKAGE, Link, encoded
 from storehop.model import Platform, Rule, Store
 
 HUAWEI_MAX_REFERRER = 500
@@ -109,7 +109,7 @@ def url(store: Store, rule: Rule, app: str, page: str, referrer: str | None) -> 
 
 
 def _with_query(base: str, *pairs: tuple[str, str | None]) -> str:
-    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in pairs if value)
+    query = "&".join(f"{name}={encoded(value)}" for name, value in pairs if value)
     return f"{base}?{query}" if query else base
 
 
@@ -119,4 +119,4 @@ _PLACEHOLDER = re.compile(r"\{(app|package|referrer)\}")
 def _expand(template: str, app: str, referrer: str) -> str:
     """Expands once: what a value holds is never expanded again."""
     values = {"app": app, "package": package(app), "referrer": referrer}
-    return _PLACEHOLDER.sub(lambda found: quote(values[found[1]], safe=""), template)
+    return _PLACEHOLDER.sub(lambda found: encoded(values[found[1]]), template)

@@ -62,6 +62,7 @@ class Desk:
         if self.courier is None or not isinstance(decision, Direct):
             return
         if self.courier.amend(decision.call):
+            self._metrics.amended(first.direct, decision)
             first.direct = decision
         if self.inspector:
             self.inspector.retried(shown, click, decision)

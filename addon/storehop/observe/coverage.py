@@ -66,6 +66,10 @@ class Coverage:
     def direct(self, found: Iterable[Signal]) -> None:
         self.clicks += 1
         self.directs += 1
+        self.gained(found)
+
+    def gained(self, found: Iterable[Signal]) -> None:
+        """A direct click that was counted has these signals as well."""
         for signal in found:
             self.found[signal] += 1
 

@@ -85,6 +85,13 @@ class Metrics:
             self._coverage.passed()
             self._clicks("pass", decision.reason, decision.rule or "").inc()
 
+    def amended(self, before: Direct, after: Direct) -> None:
+        """A held call was completed: what it says now counts as well."""
+        self._coverage.gained(signals(after) - signals(before))
+        for param in set(after.params) - set(before.params):
+            if param.name in ENRICHED:
+                self._enriched(param.name, param.source).inc()
+
     def settled(self, settled: Settled) -> None:
         if settled.outcome:
             self._attempts(outcome_label(settled.outcome)).inc()
