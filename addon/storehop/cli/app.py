@@ -103,6 +103,11 @@ def run(
         Path | None,
         typer.Option(metavar="FOLDER", help="What outlives the process. Default: ~/.local/state/storehop."),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(metavar="N", min=1, max=64, help="Processes that share the port, for more than one core."),
+    ] = 1,
+    worker_socket: Annotated[Path | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """The sidecar: stands in front of the ad stack. SIGHUP reloads the rules, SIGTERM drains and ends it."""
     running.run(
@@ -118,6 +123,8 @@ def run(
         tls_cert=tls_cert,
         upstream_ca=upstream_ca,
         state=state,
+        workers=workers,
+        worker_socket=worker_socket,
     )
 
 

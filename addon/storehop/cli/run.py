@@ -28,12 +28,18 @@ def run(
     tls_cert: Path | None,
     upstream_ca: Path | None,
     state: Path | None,
+    workers: int,
+    worker_socket: Path | None,
 ) -> None:
     host, port = _address("--listen", listen)
     if admin != "off":
         _address("--admin", admin)
     if web:
         _address("--web", web)
+    if web and workers > 1:
+        fail("--web shows the clicks of one process: expected --workers 1 with it", 2)
+    if workers > 1 and port == 0:
+        fail("--workers share a port: expected --listen HOST:PORT with a port above 0", 2)
     url = _upstream(upstream)
     if tls_cert:
         _check_certificate(tls_cert)
@@ -59,6 +65,8 @@ def run(
                 log_personal_data=log_personal_data,
                 tls_cert=tls_cert,
                 upstream_ca=upstream_ca,
+                workers=workers,
+                worker_socket=worker_socket,
             ),
         )
     except CannotServeError as error:

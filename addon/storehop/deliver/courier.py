@@ -13,6 +13,7 @@ import math
 import random
 import uuid
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from storehop.deliver.breaker import Breaker
@@ -64,6 +65,15 @@ class NotAcceptedError(Exception):
         self.reason = reason
 
 
+@dataclass(frozen=True, slots=True)
+class Once:
+    """A click that must be answered once among all processes: what it is known by, and what it is answered."""
+
+    key: bytes
+    answer: str
+    seconds: float
+
+
 class Watcher(Protocol):
     """Is told on the event loop what becomes of calls."""
 
@@ -75,7 +85,10 @@ class Watcher(Protocol):
 
 
 class Courier:
-    """Delivers accepted calls, at most `delivery.concurrency` at a time, and tells its watcher."""
+    """Delivers accepted calls, at most `delivery.concurrency` at a time, and tells its watcher.
+
+    With `holder`, a name for this process's leases, several processes are one service: they share answers.
+    """
 
     def __init__(
         self,
@@ -84,12 +97,13 @@ class Courier:
         clock: Clock,
         delivery: Delivery,
         watcher: Watcher,
+        holder: str | None = None,
     ) -> None:
         self._sender = sender
         self._writer = writer
         self._clock = clock
         self._watcher = watcher
-        self._holder = str(uuid.uuid4())
+        self._holder = holder or str(uuid.uuid4())
         self._breakers: dict[str, Breaker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._unsaved: dict[str, tuple[Claim, Verdict, str | None]] = {}
@@ -120,11 +134,12 @@ class Courier:
     def open_breakers(self) -> list[str]:
         return [host for host, breaker in self._breakers.items() if breaker.is_open]
 
-    async def accept(self, call: S2SCall, hold: float = 0.0) -> None:
+    async def accept(self, call: S2SCall, hold: float = 0.0, once: Once | None = None) -> str | None:
         """Returns when the call is committed; its first attempt starts in the same moment.
 
         With `hold` it starts so many seconds later, or as soon as the call is amended.
-        Raises NotAcceptedError: the click must pass, and nothing will be sent.
+        With `once` it is only taken where no process has had the same click: else the answer that it had is
+        returned, and nothing is stored. Raises NotAcceptedError: the click must pass, and nothing will be sent.
         """
         if self._is_closing or self._writer.fault or len(self._tasks) + self._storing >= MAX_PENDING:
             raise NotAcceptedError(Reason.OUTBOX_DOWN)
@@ -133,9 +148,22 @@ class Courier:
         is_probe = breaker.is_open
         if not breaker.admit(self._clock.uptime()):
             raise NotAcceptedError(Reason.S2S_DOWN)
-        claim = await self._store(call, host)
+        claim = await self._store(call, host, once)
+        if isinstance(claim, str):
+            return claim
         held = self._hold_back(claim, hold) if hold else None
         self._start(claim, is_probe=is_probe, held=held)
+        return None
+
+    def remember(self, once: Once) -> None:
+        """Tells the other processes of an answer that no call was stored for."""
+
+        def written(_known: str | None, error: BaseException | None) -> None:
+            if error:
+                logger.debug("the others do not hear of an answer: %s", error)
+
+        with suppress(OutboxError):
+            self._writer.post(lambda outbox: outbox.first_answer(once.key, once.answer, once.seconds), written)
 
     def is_held(self, call_id: str) -> bool:
         """Whether the call waits and can be amended."""
@@ -174,14 +202,17 @@ class Courier:
         if claim and sent and not sent.done():
             sent.set_result(claim)
 
-    async def _store(self, call: S2SCall, host: str) -> Claim:
+    async def _store(self, call: S2SCall, host: str, once: Once | None) -> Claim | str:
         """Commits the call. A disk that takes too long lets the click pass, and the call is taken back."""
         lease = self._delivery.timeout + LEASE_MARGIN
+
+        def step(outbox: Outbox) -> Claim | str:
+            known = once and outbox.first_answer(once.key, once.answer, once.seconds)
+            return known or outbox.add(call, host, self._holder, lease)
+
         self._storing += 1
         try:
-            return await self._writer.submit_soon(
-                lambda outbox: outbox.add(call, host, self._holder, lease), PATIENCE, self._take_back
-            )
+            return await self._writer.submit_soon(step, PATIENCE, self._take_back)
         except TooSlowError:
             self._writer.hold_back(f"a commit took longer than {PATIENCE:g} s")
             raise NotAcceptedError(Reason.OUTBOX_DOWN) from None
@@ -190,8 +221,10 @@ class Courier:
         finally:
             self._storing -= 1
 
-    def _take_back(self, claim: Claim) -> None:
+    def _take_back(self, claim: Claim | str) -> None:
         """Its click passed while it was being stored: it must never be sent."""
+        if isinstance(claim, str):
+            return  # nothing was stored
         self._unsaved[claim.call.id] = (claim, Delivered(), None)
         self._wake.set()
 
@@ -333,6 +366,7 @@ class Courier:
         if now - self._counted_at >= IDLE:
             self._counted_at = now
             self.counts = await self._writer.run(Outbox.counts)
+            await self._writer.run(Outbox.forget_answers)
             most = self._delivery.max_outbox // 2 // DEAD_LETTER
             if self.counts.dead > most and (gone := await self._writer.run(lambda outbox: outbox.trim(most))):
                 logger.warning("deleted the %s oldest dead letters: they may fill half of max_outbox", gone)

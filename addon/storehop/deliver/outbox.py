@@ -127,6 +127,36 @@ class Outbox:
             return None
         return Claim(claim.call, claim.host, claim.attempt, claim.born, until)
 
+    def release(self, holder: str) -> int:
+        """Makes every call that this holder leased due now: it has ended. Returns how many."""
+        done = self._db.execute(
+            "UPDATE calls SET state = 'due', due_at = ?, holder = NULL, lease_until = NULL"
+            " WHERE state = 'leased' AND holder = ?",
+            (self._clock.uptime(), holder),
+        )
+        return done.rowcount
+
+    # the same click again, on another process
+
+    def first_answer(self, key: bytes, answer: str, seconds: float) -> str | None:
+        """Remembers what this click is answered for so long; the answer that it has had already, if any."""
+        now = self._clock.uptime()
+        mine = self._db.execute(
+            "INSERT INTO answers (key, until, answer) VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE"
+            " SET until = excluded.until, answer = excluded.answer WHERE until <= ?",
+            (key, now + seconds, answer, now),
+        )
+        if mine.rowcount:
+            return None
+        (known,) = self._db.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
+        return str(known)
+
+    def forget_answers(self) -> None:
+        """Deletes the answers whose time is over."""
+        self._db.execute("DELETE FROM answers WHERE until <= ?", (self._clock.uptime(),))
+
+    # a call's way on
+
     def amend(self, claim: Claim, holder: str, call: S2SCall) -> Claim | None:
         """Puts this call in the place of the stored one of the same id and host; None as for `renew`."""
         mine = self._db.execute(
@@ -236,6 +266,7 @@ class Outbox:
             if known == boot_id and (newest is None or newest <= now):
                 return
             self._db.execute("UPDATE machine SET boot_id = ?", (boot_id,))
+            self._db.execute("DELETE FROM answers")
             self._db.execute(
                 "UPDATE calls SET born = ? - max(0.0, ? - created_at), due_at = ?, state = 'due', holder = NULL,"
                 " lease_until = NULL WHERE state <> 'dead'",

@@ -42,6 +42,14 @@ _MIGRATIONS = (
     CREATE TABLE machine (boot_id TEXT NOT NULL, probe BLOB) STRICT;
     INSERT INTO machine (boot_id) VALUES ('');
     """,
+    """
+    CREATE TABLE answers (
+        key    BLOB PRIMARY KEY,
+        until  REAL NOT NULL,                                 -- uptime
+        answer TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX answers_until ON answers (until);
+    """,
 )
 
 

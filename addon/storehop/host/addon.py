@@ -57,7 +57,9 @@ class Storehop:
 
     name = "storehop"
 
-    def __init__(self, click_log: ClickLog | None = None) -> None:
+    def __init__(self, click_log: ClickLog | None = None, worker: Path | None = None) -> None:
+        """`worker` is the admin socket of this process where it is one of several behind a supervisor."""
+        self._worker = worker
         self._rules: LiveRules | None = None
         self._desk: Desk | None = None
         self._metrics = Metrics()
@@ -142,16 +144,17 @@ class Storehop:
         delivery, clock = self._rules.current.delivery, SystemClock()
         duplicates = Duplicates(asyncio.get_running_loop().time)
         writer = Writer(Path(ctx.options.storehop_outbox).expanduser(), clock, delivery)
-        self._desk = desk = Desk(duplicates, self._metrics, self._click_log)
+        self._desk = desk = Desk(duplicates, self._metrics, self._click_log, is_shared=self._worker is not None)
         self._inspector = desk.inspector = _inspector()
-        desk.courier = courier = Courier(Sender.with_pool(), writer, clock, delivery, desk)
+        holder = self._worker.stem if self._worker else None
+        desk.courier = courier = Courier(Sender.with_pool(), writer, clock, delivery, desk, holder)
         self._rules.watch(self._use_rules)
         self._metrics.observe(
             lambda: courier.counts,
             lambda: len(courier.open_breakers),
             lambda: self._rules.current.digest if self._rules else "",
         )
-        self._admin = self._open_admin(ctx.options.storehop_admin)
+        self._admin = self._open_admin(self._worker or ctx.options.storehop_admin)
         logger.info("storehop: %s from %s", self._rules.summary(), self._rules.path)
 
     def done(self) -> asyncio.Task[None] | None:
@@ -166,7 +169,7 @@ class Storehop:
         courier, self._desk.courier = self._desk.courier, None
         return asyncio.create_task(courier.close(GRACE))
 
-    def _open_admin(self, address: str) -> AdminServer | None:
+    def _open_admin(self, address: str | Path) -> AdminServer | None:
         if address == "off":
             return None
         try:
@@ -338,7 +341,8 @@ class Storehop:
         if _is_rehearsal(flow):
             decision = self._desk.rehearse(click, rules, flow)
         else:
-            may_retry = hints.may_retry(seen) and hints.is_secure(flow, seen)
+            # Several workers do not know of each other's first answers: the retry may come to another one.
+            may_retry = self._worker is None and hints.may_retry(seen) and hints.is_secure(flow, seen)
             decision = await self._desk.meet(click, rules, flow, may_retry=may_retry)
         if isinstance(decision, Direct):
             flow.metadata["storehop"] = "direct"

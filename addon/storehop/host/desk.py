@@ -15,8 +15,8 @@ from mitmproxy import http
 
 from storehop.decide.decision import decide
 from storehop.decide.rules import RuleSet
-from storehop.deliver.courier import Courier, NotAcceptedError
-from storehop.host.duplicates import Duplicates
+from storehop.deliver.courier import Courier, NotAcceptedError, Once
+from storehop.host.duplicates import WINDOW, Duplicates, key_of
 from storehop.host.hints import FirstAnswer, lacks_hints
 from storehop.host.inspector import Inspector
 from storehop.model import Click, ClientHints, Decision, Direct, Pass, Reason, Settled
@@ -27,9 +27,10 @@ logger = logging.getLogger(__name__)
 
 
 class Desk:
-    """Turns clicks into answers."""
+    """Turns clicks into answers. `is_shared`: other processes take clicks of the same users."""
 
-    def __init__(self, duplicates: Duplicates, metrics: Metrics, log: ClickLog) -> None:
+    def __init__(self, duplicates: Duplicates, metrics: Metrics, log: ClickLog, *, is_shared: bool = False) -> None:
+        self._is_shared = is_shared
         self._duplicates = duplicates
         self._metrics = metrics
         self._log = log
@@ -94,18 +95,21 @@ class Desk:
             return decision
         asks = may_retry and decision.client_hints is ClientHints.CRITICAL and lacks_hints(decision)
         hold = rules.hints.wait if asks else 0.0
-        return await self._duplicates.once(click, decision, lambda direct: self._accept(direct, hold))
+        return await self._duplicates.once(click, decision, lambda direct: self._accept(click, direct, hold))
 
-    async def _accept(self, direct: Direct, hold: float) -> Decision:
+    async def _accept(self, click: Click, direct: Direct, hold: float) -> Decision:
+        once = Once(key_of(click, direct.client_ip), direct.location, WINDOW) if self._is_shared else None
         refused = Reason.OUTBOX_DOWN
         if self.courier:
             try:
-                await self.courier.accept(direct.call, hold)
+                known = await self.courier.accept(direct.call, hold, once)
             except NotAcceptedError as error:
                 refused = error.reason
             else:
-                return direct
-        return Pass(refused, direct.rule, direct.app, direct.platform, direct.store)
+                return _answered_before(direct, known) if known else direct
+            if once:
+                self.courier.remember(replace(once, answer=refused))
+        return _passed(direct, refused)
 
     def settled(self, settled: Settled) -> None:
         """What became of an attempt at a call."""
@@ -118,3 +122,12 @@ class Desk:
         """Stored calls that got too old to be sent."""
         self._metrics.expired(len(call_ids))
         self._log.expired(call_ids)
+
+
+def _answered_before(direct: Direct, known: str) -> Decision:
+    """What another process answered the same click: a store's URL, or why it passed."""
+    return _passed(direct, Reason(known)) if known in set(Reason) else replace(direct, location=known)
+
+
+def _passed(direct: Direct, reason: Reason) -> Pass:
+    return Pass(reason, direct.rule, direct.app, direct.platform, direct.store)

@@ -30,7 +30,7 @@ class Duplicates:
         That holds for a click that had to pass, too: AppsFlyer has counted it by the old redirect. A failure of
         `act` is such a pass; it is raised for the first click.
         """
-        key = _key(click, direct.client_ip)
+        key = key_of(click, direct.client_ip)
         if known := self._answered.get(key):
             return known if isinstance(known, Pass) else replace(direct, location=known)
         if first := self._under_way.get(key):
@@ -45,6 +45,7 @@ class Duplicates:
         return decision
 
 
-def _key(click: Click, client_ip: str) -> bytes:
+def key_of(click: Click, client_ip: str) -> bytes:
+    """What makes two clicks the same, without the personal data in it."""
     who = f"{click.link}\n{client_ip}\n{click.headers.get('user-agent', '')}"
     return hashlib.blake2b(who.encode(errors="surrogateescape"), digest_size=16).digest()

@@ -9,7 +9,8 @@ import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from mitmproxy.addons import proxyserver
 from mitmproxy.exceptions import OptionsError
@@ -18,6 +19,7 @@ from mitmproxy.options import Options
 
 from storehop.host.addon import GRACE, Storehop
 from storehop.host.lean import LeanMaster
+from storehop.host.supervisor import Supervisor, command_of_worker, hold_port
 from storehop.observe.admin import parse_address
 from storehop.observe.log import BatchHandler, ClickLog, log_to
 
@@ -79,6 +81,10 @@ class HostConfig:
     """PEM with certificate chain and key, to speak TLS and HTTP/2 with clients."""
     upstream_ca: Path | None = None
     """PEM with the authorities that may sign the upstream's certificate."""
+    workers: int = 1
+    """Processes that share the port."""
+    worker_socket: Path | None = None
+    """In a worker: where its admin endpoints answer the supervisor."""
 
 
 class CannotServeError(Exception):
@@ -90,11 +96,40 @@ def serve(config: HostConfig) -> None:
 
     Raises CannotServeError; exits with 1 when the host reports another fault while starting.
     """
+    if config.worker_socket:
+        asyncio.run(_serve(config), loop_factory=_SharedPortLoop)
+        return
     _check_address(config.listen_host, config.listen_port)
     for address in (config.admin, config.web or "off"):
         if address != "off":
             _check_address(*parse_address(address))
+    if config.workers > 1:
+        sys.exit(asyncio.run(_supervise(config)))
     asyncio.run(_serve(config))
+
+
+class _SharedPortLoop(asyncio.SelectorEventLoop):
+    """An event loop whose servers share their port with the other workers'; mitmproxy has no option for it."""
+
+    async def create_server(self, *arguments: Any, **options: Any) -> asyncio.Server:
+        return await super().create_server(*arguments, **options, reuse_port=True)
+
+
+async def _supervise(config: HostConfig) -> int:
+    _log_to_stderr(as_json=config.log_json)
+    try:
+        held = hold_port(config.listen_host, config.listen_port)
+    except OSError as error:
+        where = f"{config.listen_host}:{config.listen_port}"
+        raise CannotServeError(f"cannot listen on {where}: {error.strerror or error}") from error
+    try:
+        # Not in the state folder: a path of a Unix socket has 107 bytes at the most.
+        with TemporaryDirectory(prefix="storehop-") as sockets:
+            command = command_of_worker(sys.argv[1:])
+            return await Supervisor(command, config.workers, Path(sockets), config.outbox).run(config.admin)
+    finally:
+        for one in held:
+            one.close()
 
 
 def _check_address(host: str, port: int) -> None:
@@ -119,7 +154,7 @@ async def _serve(config: HostConfig) -> None:
     lines = _log_to_stderr(as_json=config.log_json)
     # mitmweb shows what is logged, so there the lines take the long way.
     click_log = ClickLog(personal_data=config.log_personal_data, lines=None if config.web else lines)
-    storehop = Storehop(click_log)
+    storehop = Storehop(click_log, config.worker_socket)
     host_options = Options(confdir=str(config.state))
     master = _with_page(host_options) if config.web else LeanMaster(host_options)
     master.addons.add(storehop)

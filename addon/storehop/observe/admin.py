@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
+from tornado.netutil import bind_sockets, bind_unix_socket
 from tornado.web import Application, RequestHandler
 
-type Unready = Callable[[], list[str]]
+type Unready = Callable[[], list[str] | Awaitable[list[str]]]
 """Why traffic should not be sent here now; empty when all is well."""
+type Refresh = Callable[[], Awaitable[None]]
+"""Has the registry's collectors find out what they say."""
 
 
 _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]+)):(\d{1,5})")
@@ -30,18 +34,27 @@ def parse_address(text: str) -> tuple[str, int]:
 
 
 class AdminServer:
-    """Listens from the start; `close` ends it.
+    """Listens from the start, on HOST:PORT or, for a path, on a Unix socket; `close` ends it.
 
     Raises ValueError for what is no address, OSError where it can't be had.
     """
 
-    def __init__(self, address: str, unready: Unready, registry: CollectorRegistry) -> None:
-        host, port = parse_address(address)
-        sockets = bind_sockets(port, host, family=socket.AF_UNSPEC)
+    def __init__(
+        self,
+        address: str | Path,
+        unready: Unready,
+        registry: CollectorRegistry,
+        refresh: Refresh | None = None,
+    ) -> None:
+        if isinstance(address, Path):
+            sockets = [bind_unix_socket(str(address))]
+        else:
+            host, port = parse_address(address)
+            sockets = bind_sockets(port, host, family=socket.AF_UNSPEC)
         routes: list[Any] = [
             ("/healthz", _Alive),
             ("/readyz", _Ready, {"unready": unready}),
-            ("/metrics", _Metrics, {"registry": registry}),
+            ("/metrics", _Metrics, {"registry": registry, "refresh": refresh}),
         ]
         self._server = HTTPServer(Application(routes, log_function=_quiet))
         self._server.add_sockets(sockets)
@@ -70,19 +83,23 @@ class _Ready(_Plain):
     def initialize(self, unready: Unready) -> None:
         self._unready = unready
 
-    def get(self) -> None:
-        reasons = self._unready()
+    async def get(self) -> None:
+        said = self._unready()
+        reasons = await said if isawaitable(said) else said
         if reasons:
             self.set_status(503)
         self.write("".join(f"{reason}\n" for reason in reasons) or "ok\n")
 
 
 class _Metrics(_Plain):
-    def initialize(self, registry: CollectorRegistry) -> None:
+    def initialize(self, registry: CollectorRegistry, refresh: Refresh | None) -> None:
         self._registry = registry
+        self._refresh = refresh
 
-    def get(self) -> None:
+    async def get(self) -> None:
         """In the format that was asked for: Prometheus's text, or OpenMetrics with exemplars."""
+        if self._refresh:
+            await self._refresh()
         encode, content_type = choose_encoder(self.request.headers.get("Accept", ""))
         self.set_header("Content-Type", content_type)
         self.write(encode(self._registry))

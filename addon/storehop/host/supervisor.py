@@ -1,0 +1,181 @@
+"""Several workers on one port: starts them, restarts what dies, hands signals on, answers for all (design §8).
+
+Each worker is a whole sidecar in a process of its own; the kernel spreads connections over them (SO_REUSEPORT). They
+share the outbox: what a dead worker has stored is let go at once, and the others deliver it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from storehop.deliver.clock import SystemClock
+from storehop.deliver.outbox import Outbox
+from storehop.deliver.outbox_file import OutboxError
+from storehop.observe.admin import AdminServer
+from storehop.observe.merge import Workers, ask
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE, LAST_PAUSE = 0.1, 5.0
+"""Seconds before a worker that died is started again; twice as long each time that it dies young."""
+YOUNG = 10.0
+"""Seconds."""
+LOOK = 0.1
+"""Seconds between two questions whether a new worker is ready."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    """One place for a worker, and the process that has it at the moment."""
+
+    number: int
+    socket: Path
+    """Where its admin endpoints answer; its name is the holder of its leases, too."""
+    process: asyncio.subprocess.Process | None = None
+    is_ready: bool = False
+    task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+
+class Supervisor:
+    """Runs `command` `number` times, each with `--worker-socket PATH` behind it, in the folder `sockets`.
+
+    Must be made on a running event loop.
+    """
+
+    def __init__(self, command: Sequence[str], number: int, sockets: Path, outbox: Path) -> None:
+        self._command = command
+        self._outbox = outbox
+        self._folder = sockets
+        self._is_ending = False
+        self._failed: int | None = None
+        self._places = [_Worker(place, self._new_socket()) for place in range(1, number + 1)]
+        self._over = asyncio.Event()
+
+    def _new_socket(self) -> Path:
+        return self._folder / f"worker-{uuid.uuid4().hex[:12]}.sock"
+
+    async def run(self, admin: str) -> int:
+        """Serves until a signal ends it. Returns the exit code: 0, or a worker's that could not start at all."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end, number)
+        loop.add_signal_handler(signal.SIGHUP, self._tell, signal.SIGHUP)
+        workers = Workers(self._sockets)
+        server = None if admin == "off" else AdminServer(admin, self._unready, workers.registry, workers.refresh)
+        for place in self._places:
+            place.task = asyncio.create_task(self._keep(place), name=f"worker {place.number}")
+        await asyncio.gather(*(place.task for place in self._places if place.task))
+        if server:
+            server.close()
+        return self._failed or 0
+
+    def _sockets(self) -> list[Path]:
+        return [place.socket for place in self._places if place.is_ready]
+
+    async def _unready(self) -> list[str]:
+        """Why no traffic should come here: what the running workers say, or that there is none."""
+        if self._is_ending:
+            return ["draining"]
+        sockets = self._sockets()
+        if not sockets:
+            return ["no worker is ready"]
+        answers = await asyncio.gather(*(ask(path, "/readyz") for path in sockets), return_exceptions=True)
+        bodies = [answer[1] for answer in answers if not isinstance(answer, BaseException) and answer[0] != 200]  # noqa: PLR2004
+        return sorted({line for body in bodies for line in body.decode().splitlines()})
+
+    def _end(self, number: signal.Signals) -> None:
+        self._is_ending = True
+        self._over.set()
+        self._tell(number)
+
+    def _tell(self, number: signal.Signals) -> None:
+        for place in self._places:
+            if place.process and place.process.returncode is None:
+                with suppress(ProcessLookupError):
+                    place.process.send_signal(number)
+
+    async def _keep(self, place: _Worker) -> None:
+        """Has a worker in this place until the end."""
+        loop = asyncio.get_running_loop()
+        pause = FIRST_PAUSE
+        while not self._is_ending:
+            begin = loop.time()
+            code = await self._live(place)
+            if self._is_ending:
+                return
+            if not any(other.is_ready for other in self._places) and loop.time() - begin < YOUNG and code > 0:
+                self._failed = self._failed or code  # it said why, and the others will say the same
+                self._end(signal.SIGTERM)
+                return
+            pause = FIRST_PAUSE if loop.time() - begin > YOUNG else min(2 * pause, LAST_PAUSE)
+            logger.error("worker %d ended with %d, the next one starts in %g s", place.number, code, pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), pause)
+
+    async def _live(self, place: _Worker) -> int:
+        """One worker's life. Returns its exit code."""
+        place.socket = self._new_socket()
+        place.process = await asyncio.create_subprocess_exec(*self._command, "--worker-socket", str(place.socket))
+        if self._is_ending:
+            place.process.terminate()  # the signal came while it was being started
+        ready = asyncio.create_task(self._wait_until_ready(place), name=f"worker {place.number} gets ready")
+        try:
+            code = await place.process.wait()
+        finally:
+            ready.cancel()
+            place.is_ready = False
+            place.socket.unlink(missing_ok=True)
+        await asyncio.to_thread(self._let_go, place.socket.stem)
+        return code
+
+    async def _wait_until_ready(self, place: _Worker) -> None:
+        while not place.is_ready:
+            await asyncio.sleep(LOOK)
+            with suppress(OSError, EOFError, ValueError):
+                await ask(place.socket, "/healthz")
+                place.is_ready = True
+        logger.info("worker %d is ready", place.number)
+
+    def _let_go(self, holder: str) -> None:
+        """What it had leased is due at once: nobody has to wait for the leases to end."""
+        try:
+            outbox = Outbox.open(self._outbox, SystemClock())
+            try:
+                with outbox.transaction():
+                    released = outbox.release(holder)
+            finally:
+                outbox.close()
+        except OutboxError as error:
+            logger.warning("the clicks of a worker wait for their leases to end: %s", error)
+        else:
+            if released:
+                logger.warning("%d clicks of the worker that ended are delivered by the others", released)
+
+
+def hold_port(host: str, port: int) -> list[socket.socket]:
+    """Binds the port for the workers to share, without listening. Raises OSError where it can't be had."""
+    held = []
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for family, kind, protocol, _, address in found:
+        one = socket.socket(family, kind, protocol)
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        one.bind(address)
+        held.append(one)
+    return held
+
+
+def command_of_worker(arguments: Sequence[str]) -> list[str]:
+    """The command that this process was started by, for a worker: the same Python with the same options."""
+    options = ["-O"] if sys.flags.optimize else []
+    return [sys.executable, *options, "-m", "storehop", *arguments]

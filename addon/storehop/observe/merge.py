@@ -1,0 +1,79 @@
+"""One /metrics for several workers: asks each one and adds up what they say."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
+from prometheus_client.samples import Sample
+
+TIMEOUT = 2.0
+"""Seconds that a worker may take to answer."""
+_OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+async def ask(path: Path, target: str) -> tuple[int, bytes]:
+    """(status, body) of a worker's admin endpoint on a Unix socket. Raises OSError, EOFError or ValueError."""
+    async with asyncio.timeout(TIMEOUT):
+        reader, writer = await asyncio.open_unix_connection(path)
+        try:
+            lines = (f"GET {target} HTTP/1.1", "Host: worker", f"Accept: {_OPENMETRICS}", "Connection: close", "", "")
+            writer.write("\r\n".join(lines).encode())
+            answer = await reader.read()
+        finally:
+            writer.close()
+    head, separator, body = answer.partition(b"\r\n\r\n")
+    if not separator:
+        raise EOFError("the worker closed the connection")
+    return int(head.split(b" ", 2)[1]), body
+
+
+class Workers(Collector):
+    """Collects from all workers. `refresh` asks them; what `collect` gives is as old as that."""
+
+    def __init__(self, sockets: Callable[[], Iterable[Path]]) -> None:
+        self._sockets = sockets
+        self._families: list[Metric] = []
+        self.registry = CollectorRegistry()
+        self.registry.register(self)
+
+    async def refresh(self) -> None:
+        answers = await asyncio.gather(*(ask(path, "/metrics") for path in self._sockets()), return_exceptions=True)
+        texts = [answer[1].decode() for answer in answers if not isinstance(answer, BaseException)]
+        self._families = merge([list(_parse(text)) for text in texts])
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def _parse(text: str) -> Iterable[Metric]:
+    families: Iterable[Metric] = text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+    return families
+
+
+def merge(answers: Iterable[Iterable[Metric]]) -> list[Metric]:
+    """Counters and histograms of several processes added up; of gauges, which they all see alike, the highest."""
+    families: dict[str, Metric] = {}
+    samples: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], Sample]] = {}
+    for answer in answers:
+        for family in answer:
+            families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            known = samples.setdefault(family.name, {})
+            for sample in family.samples:
+                key = (sample.name, tuple(sorted(sample.labels.items())))
+                known[key] = _together(known[key], sample, family.type) if key in known else sample
+    for name, family in families.items():
+        family.samples = list(samples[name].values())
+    return list(families.values())
+
+
+def _together(one: Sample, other: Sample, kind: str) -> Sample:
+    exemplar = other.exemplar or one.exemplar
+    if one.name.endswith("_created"):
+        return one._replace(value=min(one.value, other.value))
+    value = max(one.value, other.value) if kind == "gauge" else one.value + other.value
+    return one._replace(value=value, exemplar=exemplar)
