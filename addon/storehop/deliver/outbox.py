@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storehop.deliver.clock import Clock
-from storehop.deliver.outbox_file import connect, transaction
+from storehop.deliver.outbox_file import Turn, connect, transaction, translated
 from storehop.model import Claim, Dead, DeadReason, Delivered, OutboxCounts, RetryAt, S2SCall, Verdict
 
 _PROBE = 4096
@@ -52,29 +52,38 @@ class Row:
 class Outbox:
     """One connection to the file. Not for two threads at once, except where each call is awaited in turn."""
 
-    def __init__(self, connection: sqlite3.Connection, clock: Clock, inode: int) -> None:
+    def __init__(self, connection: sqlite3.Connection, turn: Turn, clock: Clock, inode: int) -> None:
         self._db = connection
+        self._turn = turn
         self._clock = clock
         self.inode = inode
 
     @classmethod
     def open(cls, path: Path, clock: Clock, *, power_safe: bool = True, max_bytes: int | None = None) -> Outbox:
         """Opens or makes the file, see `outbox_file.connect`."""
-        db, inode = connect(path, power_safe=power_safe, max_bytes=max_bytes)
-        outbox = cls(db, clock, inode)
+        with translated():
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            turn = Turn(path)
+        try:
+            db, inode = connect(path, turn, power_safe=power_safe, max_bytes=max_bytes)
+        except BaseException:
+            turn.close()
+            raise
+        outbox = cls(db, turn, clock, inode)
         try:
             outbox._meet_machine()
         except BaseException:
-            db.close()
+            outbox.close()
             raise
         return outbox
 
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing, and on the disk when it ends. Raises OutboxError."""
-        return transaction(self._db)
+        return transaction(self._db, self._turn)
 
     def close(self) -> None:
         self._db.close()
+        self._turn.close()
 
     # a call's way
 

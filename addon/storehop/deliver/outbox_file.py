@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -79,10 +80,36 @@ def translated() -> Iterator[None]:
         raise OutboxError(error.strerror or str(error)) from error
 
 
+class Turn:
+    """Whose turn it is to write, among processes that share an outbox.
+
+    SQLite lets them ask again and again, in pauses that grow: the unlucky one asks in vain for seconds while others
+    write. Here they stand in a queue of the kernel's (flock), and a process that dies leaves it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        # Not the file itself: closing it would drop the locks that SQLite has on it (POSIX, fcntl).
+        self._file = path.with_name(f"{path.name}-turn").open("ab", opener=_private)
+
+    def __enter__(self) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+
+    def __exit__(self, *_: object) -> None:
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """May be called more than once."""
+        self._file.close()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 @contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
+def transaction(db: sqlite3.Connection, turn: Turn) -> Iterator[None]:
     """All or nothing, and on the disk when it ends. Raises OutboxError."""
-    with translated():
+    with translated(), turn:
         db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -93,13 +120,12 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
             raise
 
 
-def connect(path: Path, *, power_safe: bool, max_bytes: int | None) -> tuple[sqlite3.Connection, int]:
+def connect(path: Path, turn: Turn, *, power_safe: bool, max_bytes: int | None) -> tuple[sqlite3.Connection, int]:
     """Opens or makes the file, mode 0600, and brings its schema up to date. Returns the connection and the inode.
 
     Raises CorruptOutboxError for a file that is none (see `set_aside`), OutboxError for anything else.
     """
     with translated():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             os.fchmod(handle, 0o600)  # before SQLite makes its side files: they take the mode over
@@ -111,7 +137,7 @@ def connect(path: Path, *, power_safe: bool, max_bytes: int | None) -> tuple[sql
     try:
         with translated():
             _prepare(db, power_safe=power_safe, max_bytes=max_bytes)
-        _migrate(db)
+        _migrate(db, turn)
     except BaseException as error:
         db.close()
         if isinstance(error, CorruptOutboxError):
@@ -120,8 +146,8 @@ def connect(path: Path, *, power_safe: bool, max_bytes: int | None) -> tuple[sql
     return db, inode
 
 
-def _migrate(db: sqlite3.Connection) -> None:
-    with transaction(db):
+def _migrate(db: sqlite3.Connection, turn: Turn) -> None:
+    with transaction(db, turn):
         (version,) = db.execute("PRAGMA user_version").fetchone()
         known = len(_MIGRATIONS)
         if version > known:

@@ -1,0 +1,76 @@
+"""One outbox for all workers, or one each: calls a second that are stored and settled (`python -m bench.sharing`).
+
+Each process does what a worker's writer does: a commit that stores a batch, and one that settles it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from storehop.deliver.clock import SystemClock
+from storehop.deliver.outbox import Outbox
+from storehop.model import Delivered, S2SCall
+
+SECONDS = 3.0
+ROUNDS = 3
+BATCHES = (1, 8)
+HOST = "https://app.appsflyer.com"
+HEADERS = (("User-Agent", "Mozilla/5.0 (Linux; Android 12; Pixel 5)"), ("Accept", "*/*"))
+
+
+def work(file: Path, name: str, batch: int, begin: float, done: multiprocessing.Queue[int]) -> None:
+    outbox = Outbox.open(file, SystemClock())
+    time.sleep(max(0.0, begin - time.monotonic()))
+    number = 0
+    while time.monotonic() - begin < SECONDS:
+        calls = [
+            S2SCall(f"{name}-{number + place}", f"{HOST}/com.example.game?clickid=K{number}", HEADERS)
+            for place in range(batch)
+        ]
+        with outbox.transaction():
+            claims = [outbox.add(call, HOST, name, 6.0) for call in calls]
+        with outbox.transaction():
+            for claim in claims:
+                outbox.settle(claim, name, Delivered(), "200")
+        number += batch
+    outbox.close()
+    done.put(number)
+
+
+def rate(files: list[Path], batch: int) -> float:
+    """Calls a second of one process a file."""
+    context = multiprocessing.get_context("spawn")
+    done: multiprocessing.Queue[int] = context.Queue()
+    for file in set(files):
+        Outbox.open(file, SystemClock()).close()
+    begin = time.monotonic() + 2
+    processes = [
+        context.Process(target=work, args=(file, f"p{place}", batch, begin, done)) for place, file in enumerate(files)
+    ]
+    for process in processes:
+        process.start()
+    total = sum(done.get(timeout=30) for _ in processes)
+    for process in processes:
+        process.join()
+    return total / SECONDS
+
+
+def main() -> None:
+    for batch in BATCHES:
+        figures: dict[str, list[float]] = {"one process": [], "two, one outbox": [], "two, one each": []}
+        for _ in range(ROUNDS):
+            with tempfile.TemporaryDirectory() as folder:
+                files = [Path(folder) / f"{name}.db" for name in "abcd"]
+                figures["one process"].append(rate(files[:1], batch))
+                figures["two, one outbox"].append(rate([files[1]] * 2, batch))
+                figures["two, one each"].append(rate(files[2:], batch))
+        text = ", ".join(f"{name} {statistics.median(found):,.0f}/s" for name, found in figures.items())
+        print(f"batches of {batch}: {text}")  # noqa: T201  what it is for
+
+
+if __name__ == "__main__":
+    main()
