@@ -89,7 +89,7 @@ class Turn:
 
     def __init__(self, path: Path) -> None:
         # Not the file itself: closing it would drop the locks that SQLite has on it (POSIX, fcntl).
-        self._file = open(f"{path}-turn", "ab", opener=_private)  # noqa: PTH123, SIM115  Path.open takes no opener
+        self._file = open(f"{path}-turn", "ab", opener=_private)  # noqa: SIM115  Path.open takes no opener
 
     def __enter__(self) -> None:
         fcntl.flock(self._file, fcntl.LOCK_EX)

@@ -6,6 +6,7 @@ Children of labelled metrics are looked up once and kept: a click costs incremen
 from __future__ import annotations
 
 import time
+from collections import Counter as Counts
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import cache
@@ -14,7 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from storehop.model import Dead, Decision, Delivered, Direct, OutboxCounts, Outcome, Reply, Settled
+from storehop.model import Dead, Decision, Delivered, Direct, OutboxCounts, Outcome, Param, Reply, Settled
 from storehop.observe.coverage import Coverage, signals
 
 ACCEPTED_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
@@ -35,17 +36,11 @@ class Metrics:
         attempts = Counter("storehop_s2s_attempts", "Attempts at S2S calls.", ("outcome",), registry=self.registry)
         results = Counter("storehop_s2s", "S2S calls by their end.", ("result",), registry=self.registry)
         reloads = Counter("storehop_rules_reload", "Reloads of the rules.", ("result",), registry=self.registry)
-        enriched = Counter(
-            "storehop_enriched",
-            "Parameters of S2S calls by the source of their value.",
-            ("parameter", "source"),
-            registry=self.registry,
-        )
         self._coverage = Coverage()
-        self.registry.register(_Matchable(self._coverage))
+        self._enriched: Counts = Counts()
+        self.registry.register(_Counted(self._coverage, self._enriched))
         self._clicks = cache(clicks.labels)
         self._attempts = cache(attempts.labels)
-        self._enriched = cache(enriched.labels)
         self._results = {result: results.labels(result) for result in ("delivered", "dead")}
         self._reloads = {result: reloads.labels(result) for result in ("ok", "failed")}
         self._accepted = Histogram(
@@ -72,9 +67,7 @@ class Metrics:
     def decided(self, decision: Decision, seconds: float) -> None:
         self._decision.observe(seconds)
         if isinstance(decision, Direct):
-            for param in decision.params:
-                if param.name in ENRICHED:
-                    self._enriched(param.name, param.source).inc()
+            self._enrich(decision.params)
 
     def answered(self, decision: Decision) -> None:
         """What the user got in the end. Each direct click counts once for each of its signals."""
@@ -88,9 +81,12 @@ class Metrics:
     def amended(self, before: Direct, after: Direct) -> None:
         """A held call was completed: what it says now counts as well."""
         self._coverage.gained(signals(after) - signals(before))
-        for param in set(after.params) - set(before.params):
-            if param.name in ENRICHED:
-                self._enriched(param.name, param.source).inc()
+        self._enrich(set(after.params) - set(before.params))
+
+    def _enrich(self, params: Iterable[Param]) -> None:
+        for name, _, source, _ in params:
+            if name in ENRICHED:
+                self._enriched[name, source] += 1
 
     def settled(self, settled: Settled) -> None:
         if settled.outcome:
@@ -142,13 +138,20 @@ def outcome_label(outcome: Outcome) -> str:
     return str(outcome.status) if outcome.status in {408, 429} else f"{outcome.status // 100}xx"
 
 
-class _Matchable(Collector):
-    """The shares' counts, read when somebody asks: a click costs no increment of a metric for each signal."""
+class _Counted(Collector):
+    """What is counted several times a click, in plain numbers that are read when somebody asks."""
 
-    def __init__(self, coverage: Coverage) -> None:
+    def __init__(self, coverage: Coverage, enriched: Counts) -> None:
         self._coverage = coverage
+        self._enriched = enriched
 
     def collect(self) -> Iterable[CounterMetricFamily]:
+        sources = CounterMetricFamily(
+            "storehop_enriched", "Parameters of S2S calls by the source of their value.", labels=("parameter", "source")
+        )
+        for labels, count in list(self._enriched.items()):
+            sources.add_metric(labels, count)
+        yield sources
         family = CounterMetricFamily(
             "storehop_matchable", "Direct clicks that AppsFlyer can match on this.", labels=("signal",)
         )
