@@ -1,13 +1,15 @@
 """The one thread that writes the outbox, with group commit: an answer waits for its commit, commits share a sync.
 
-While one commit is under way the next steps collect; nothing waits on purpose, so a batch is as long as the disk
-is slow. Each batch wakes the event loop once.
+While one commit is under way the next steps collect: a batch is as long as the disk is slow. What somebody waits
+for never waits on purpose; what nobody waits for (`post`) goes with the next batch, or alone after a moment, which
+saves every second commit. Each batch wakes the event loop once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ from storehop.model import Delivery
 logger = logging.getLogger(__name__)
 
 MAX_BATCH = 500
+LAZY = 0.01
+"""Seconds for which a posted step waits for others: a delivered call that a crash would have sent again."""
 
 
 @dataclass(slots=True)
@@ -55,6 +59,8 @@ class Writer:
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._posted: SimpleQueue[_Job] = SimpleQueue()
+        self._is_nudged = False
         self._thread = threading.Thread(target=self._work, name="storehop outbox", daemon=True)
         self._thread.start()
 
@@ -65,8 +71,18 @@ class Writer:
         return future
 
     def post[T](self, step: Callable[[Outbox], T], done: Callable[[T | None, BaseException | None], None]) -> None:
-        """As `submit`, where nobody waits: `done` gets the result or the error."""
-        self._put(_Job(step, done=done))
+        """As `submit`, where nobody waits: `done` gets the result or the error, before any step put in later."""
+        if self._is_closed:
+            raise OutboxError("closed")
+        self._posted.put(_Job(step, done=done))
+        if not self._is_nudged:
+            self._is_nudged = True
+            self._loop.call_later(LAZY, self._nudge)
+
+    def _nudge(self) -> None:
+        self._is_nudged = False
+        if not self._is_closed and not self._posted.empty():
+            self._jobs.put(_Job(_nothing))
 
     def submit_soon[T](
         self,
@@ -122,17 +138,11 @@ class Writer:
             self._outbox.close()
 
     def _batch(self) -> tuple[list[_Job], bool]:
-        jobs: list[_Job] = []
-        job = self._jobs.get()
-        while job is not None:
-            jobs.append(job)
-            if len(jobs) == MAX_BATCH:
-                return jobs, False
-            try:
-                job = self._jobs.get_nowait()
-            except Empty:
-                return jobs, False
-        return jobs, True
+        """The next jobs, what was posted first; and whether they are the last."""
+        jobs: list[_Job | None] = [self._jobs.get()]
+        jobs += _taken(self._jobs, MAX_BATCH)
+        posted = _taken(self._posted, sys.maxsize)
+        return posted + [job for job in jobs if job], None in jobs
 
     def _commit(self, jobs: list[_Job]) -> None:
         """All jobs in one transaction; where one of them is at fault, each in its own: it harms no other."""
@@ -187,6 +197,21 @@ class Writer:
         elif self.fault and not fault:
             logger.warning("the outbox %s works again", self.path)
         self.fault = fault
+
+
+def _nothing(_outbox: Outbox) -> None:
+    """A step that only has the posted ones come along."""
+
+
+def _taken[T](queue: SimpleQueue[T], most: int) -> list[T]:
+    """What is in the queue now."""
+    found: list[T] = []
+    try:
+        while len(found) < most:
+            found.append(queue.get_nowait())
+    except Empty:
+        pass
+    return found
 
 
 def _give_up(future: asyncio.Future[Any]) -> None:

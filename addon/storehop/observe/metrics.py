@@ -37,7 +37,7 @@ class Metrics:
         results = Counter("storehop_s2s", "S2S calls by their end.", ("result",), registry=self.registry)
         reloads = Counter("storehop_rules_reload", "Reloads of the rules.", ("result",), registry=self.registry)
         self._coverage = Coverage()
-        self._enriched: Counts = Counts()
+        self._enriched: Counts[tuple[str, str]] = Counts()
         self.registry.register(_Counted(self._coverage, self._enriched))
         self._clicks = cache(clicks.labels)
         self._attempts = cache(attempts.labels)
@@ -141,7 +141,7 @@ def outcome_label(outcome: Outcome) -> str:
 class _Counted(Collector):
     """What is counted several times a click, in plain numbers that are read when somebody asks."""
 
-    def __init__(self, coverage: Coverage, enriched: Counts) -> None:
+    def __init__(self, coverage: Coverage, enriched: Counts[tuple[str, str]]) -> None:
         self._coverage = coverage
         self._enriched = enriched
 
