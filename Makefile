@@ -5,10 +5,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.14; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test reliability hints picture check format clean
+.PHONY: help demo test reliability agreement hints picture check format clean
 
 help: ## what there is to make
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 demo: $(READY) ## a click before and after, on this machine
 	@$(BIN)/storehop demo
@@ -20,6 +20,9 @@ reliability: $(READY) ## the figures of the README's reliability table
 	@$(BIN)/python -m pytest -q -s tests/e2e/test_kill.py tests/e2e/test_outage.py tests/e2e/test_shared_outbox.py \
 	  > .venv/reliability.log || { tail -n 40 .venv/reliability.log; exit 1; }
 	@grep --only-matching 'figures: .*' .venv/reliability.log
+
+agreement: $(READY) ## how far ua-parser agrees with what is read from User-Agents (UAP_CORE=path of its fixtures)
+	@PYTHONPATH=addon $(BIN)/python tests/decide/agreement.py $(UAP_CORE)
 
 hints: $(READY) ## how many clicks of a Chromium have a model, by client_hints
 	@$(BIN)/python -m pytest -q -s tests/e2e/test_client_hints_in_chromium.py -k two_clicks \
