@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.14; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test reliability agreement hints picture check format clean
+.PHONY: help demo test reliability agreement hints bench profile cost picture check format clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from storehop.deliver.breaker import Breaker
 from storehop.deliver.clock import Clock
-from storehop.deliver.outbox import Outbox
+from storehop.deliver.outbox import NewCall, Outbox
 from storehop.deliver.outbox_file import OutboxError
 from storehop.deliver.retry import Moment, is_healthy, judge
 from storehop.deliver.sender import Sender, host_of
@@ -212,7 +212,10 @@ class Courier:
 
         self._storing += 1
         try:
-            return await self._writer.submit_soon(step, PATIENCE, self._take_back)
+            if once:
+                return await self._writer.submit_soon(step, PATIENCE, self._take_back)
+            new = NewCall(call, host, self._holder, lease)
+            return await self._writer.submit_item(Outbox.add_all, new, PATIENCE, self._take_back)
         except TooSlowError:
             self._writer.hold_back(f"a commit took longer than {PATIENCE:g} s")
             raise NotAcceptedError(Reason.OUTBOX_DOWN) from None
@@ -305,7 +308,10 @@ class Courier:
                 self._watcher.settled(settled)
 
         try:
-            self._writer.post(lambda outbox: outbox.settle(claim, self._holder, verdict, last), saved)
+            if isinstance(verdict, Delivered):
+                self._writer.post_item(Outbox.deliver_all, (claim, self._holder), saved)
+            else:
+                self._writer.post(lambda outbox: outbox.settle(claim, self._holder, verdict, last), saved)
         except OutboxError as error:
             saved(None, error)
 

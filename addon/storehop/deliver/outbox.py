@@ -21,10 +21,11 @@ from __future__ import annotations
 import json
 import math
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from storehop.deliver.clock import Clock
 from storehop.deliver.outbox_file import Turn, connect, transaction, translated
@@ -32,6 +33,16 @@ from storehop.model import Claim, Dead, DeadReason, Delivered, OutboxCounts, Ret
 
 _PROBE = 4096
 """Bytes of the write that finds out whether the disk takes a click again."""
+
+
+class NewCall(NamedTuple):
+    """A call to be stored, for whom, and for how long it is theirs."""
+
+    call: S2SCall
+    host: str
+    holder: str
+    lease: float
+    """Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +100,22 @@ class Outbox:
 
     def add(self, call: S2SCall, host: str, holder: str, lease: float) -> Claim:
         """Stores a new call, leased to its holder for `lease` seconds."""
-        now = self._clock.uptime()
-        until = now + lease
-        headers = json.dumps(call.headers)
+        return self.add_all([NewCall(call, host, holder, lease)])[0]
+
+    def add_all(self, new: Sequence[NewCall]) -> list[Claim]:
+        """As `add`, in one statement: each one lets go of the interpreter, and has to wait for its turn again."""
+        now, wall = self._clock.uptime(), self._clock.wall()
+        values: list[str | float] = []
+        for call, host, holder, lease in new:
+            headers = json.dumps(call.headers)
+            values += (call.id, host, call.url, headers, call.rule, wall, now, holder, now + lease)
+        row = "(?, ?, ?, ?, ?, ?, ?, 0, 'leased', ?, ?)"
         self._db.execute(
-            "INSERT INTO calls (id, host, url, headers, rule, created_at, born, attempts, state, holder, lease_until)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, 0, 'leased', ?, ?)",
-            (call.id, host, call.url, headers, call.rule, self._clock.wall(), now, holder, until),
+            "INSERT INTO calls (id, host, url, headers, rule, created_at, born, attempts, state, holder, lease_until)"  # noqa: S608  marks
+            f" VALUES {', '.join([row] * len(new))}",
+            values,
         )
-        return Claim(call, host, 1, now, until)
+        return [Claim(one.call, one.host, 1, now, now + one.lease) for one in new]
 
     def claim(self, limit: int, holder: str, lease: float, *, only: str = "", but: tuple[str, ...] = ()) -> list[Claim]:
         """Leases up to `limit` calls that are due or whose lease lapsed, newest first.
@@ -184,6 +202,21 @@ class Outbox:
             (*values, claim.call.id, holder, claim.lease_until),
         )
         return done.rowcount == 1
+
+    def deliver_all(self, claims: Sequence[tuple[Claim, str]]) -> list[bool]:
+        """Settles claims, each with its holder, as delivered; says of each whether the lease was the holder's."""
+        marks = ", ".join("?" * len(claims))
+        found = self._db.execute(
+            f"DELETE FROM calls WHERE id IN ({marks}) AND holder IN ({marks}) AND lease_until IN ({marks})"  # noqa: S608  marks
+            " RETURNING id, holder, lease_until",
+            [
+                *(claim.call.id for claim, _ in claims),
+                *(holder for _, holder in claims),
+                *(claim.lease_until for claim, _ in claims),
+            ],
+        )
+        gone = set(found.fetchall())
+        return [(claim.call.id, holder, claim.lease_until) in gone for claim, holder in claims]
 
     def _change(self, verdict: Verdict, last: str | None) -> tuple[str, tuple[float | str | None, ...]]:
         unlease = "UPDATE calls SET holder = NULL, lease_until = NULL"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,9 +28,15 @@ LAZY = 0.01
 """Seconds for which a posted step waits for others: a delivered call that a crash would have sent again."""
 
 
+type Many[I, R] = Callable[[Outbox, list[I]], list[R]]
+"""A step for several items at once; gives a result for each."""
+
+
 @dataclass(slots=True)
 class _Job:
-    step: Callable[[Outbox], Any]
+    step: Callable[[Outbox], Any] | None = None
+    many: Many[Any, Any] | None = None
+    item: Any = None
     future: asyncio.Future[Any] | None = None
     done: Callable[[Any, BaseException | None], None] | None = None
     late: Callable[[Any], None] | None = None
@@ -67,14 +72,26 @@ class Writer:
     def submit[T](self, step: Callable[[Outbox], T]) -> asyncio.Future[T]:
         """The step's result once it is committed; OutboxError: then nothing of it happened."""
         future = self._loop.create_future()
-        self._put(_Job(step, future))
+        self._put(_Job(step, future=future))
         return future
 
     def post[T](self, step: Callable[[Outbox], T], done: Callable[[T | None, BaseException | None], None]) -> None:
         """As `submit`, where nobody waits: `done` gets the result or the error, before any step put in later."""
+        self._post(_Job(step, done=done))
+
+    def post_item[I, R](
+        self,
+        many: Many[I, R],
+        item: I,
+        done: Callable[[R | None, BaseException | None], None],
+    ) -> None:
+        """As `post`, in one go with the other items of this step."""
+        self._post(_Job(many=many, item=item, done=done))
+
+    def _post(self, job: _Job) -> None:
         if self._is_closed:
             raise OutboxError("closed")
-        self._posted.put(_Job(step, done=done))
+        self._posted.put(job)
         if not self._is_nudged:
             self._is_nudged = True
             self._loop.call_later(LAZY, self._nudge)
@@ -91,8 +108,20 @@ class Writer:
         late: Callable[[T], None],
     ) -> asyncio.Future[T]:
         """As `submit`; TooSlowError when it is not committed in time. `late` gets the result that nobody waits for."""
-        future = self._loop.create_future()
-        job = _Job(step, future, late=late)
+        return self._soon(_Job(step, late=late), seconds)
+
+    def submit_item[I, R](
+        self,
+        many: Many[I, R],
+        item: I,
+        seconds: float,
+        late: Callable[[R], None],
+    ) -> asyncio.Future[R]:
+        """As `submit_soon`, in one go with the other items of this step."""
+        return self._soon(_Job(many=many, item=item, late=late), seconds)
+
+    def _soon(self, job: _Job, seconds: float) -> asyncio.Future[Any]:
+        job.future = future = self._loop.create_future()
         self._put(job)
         job.patience = self._loop.call_later(seconds, _give_up, future)
         return future
@@ -131,17 +160,22 @@ class Writer:
         is_closing = False
         while not is_closing:
             jobs, is_closing = self._batch()
-            if jobs:
-                self._commit(jobs)
-                self._loop.call_soon_threadsafe(_resolve, jobs)
+            self._do(jobs)
+        while jobs := _taken(self._posted, MAX_BATCH):
+            self._do(jobs)
         if self._outbox:
             self._outbox.close()
+
+    def _do(self, jobs: list[_Job]) -> None:
+        if jobs:
+            self._commit(jobs)
+            self._loop.call_soon_threadsafe(_resolve, jobs)
 
     def _batch(self) -> tuple[list[_Job], bool]:
         """The next jobs, what was posted first; and whether they are the last."""
         jobs: list[_Job | None] = [self._jobs.get()]
         jobs += _taken(self._jobs, MAX_BATCH)
-        posted = _taken(self._posted, sys.maxsize)
+        posted = _taken(self._posted, MAX_BATCH)
         return posted + [job for job in jobs if job], None in jobs
 
     def _commit(self, jobs: list[_Job]) -> None:
@@ -149,8 +183,7 @@ class Writer:
         try:
             outbox = self._usable()
             with outbox.transaction():
-                for job in jobs:
-                    job.result = job.step(outbox)
+                _run(jobs, outbox)
         except OutboxError as error:
             for job in jobs:
                 job.error = error
@@ -197,6 +230,21 @@ class Writer:
         elif self.fault and not fault:
             logger.warning("the outbox %s works again", self.path)
         self.fault = fault
+
+
+def _run(jobs: list[_Job], outbox: Outbox) -> None:
+    """Every job's step; items of one step go together, where the first of them stands."""
+    groups: dict[Many[Any, Any], list[_Job]] = {}
+    for job in jobs:
+        if job.many:
+            groups.setdefault(job.many, []).append(job)
+    for job in jobs:
+        if job.step:
+            job.result = job.step(outbox)
+        elif job.many and (group := groups.pop(job.many, None)):
+            results = job.many(outbox, [one.item for one in group])
+            for one, result in zip(group, results, strict=True):
+                one.result = result
 
 
 def _nothing(_outbox: Outbox) -> None:
