@@ -133,7 +133,7 @@ class BatchHandler(logging.StreamHandler[TextIO]):
         now = time.time()
         known = _known(fields)
         if self._as_json:
-            line = json.dumps(_entry(now, level, logger.name) | {"event": event, **known}, default=str)
+            line = _ENCODE(_entry(now, level, logger.name) | {"event": event, **known})
         else:
             second, fraction = divmod(now, 1)
             line = f"{_clock(int(second))},{int(fraction * 1000):03} {_LEVELS[level]} {_text(event, known)}"
@@ -160,6 +160,12 @@ def _clock(second: int) -> str:
     return time.strftime(logging.Formatter.default_time_format, time.localtime(second))
 
 
+@lru_cache(maxsize=4)
+def _utc(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+_ENCODE = json.JSONEncoder(default=str).encode
 _LEVELS = {level: logging.getLevelName(level) for level in (logging.INFO, logging.WARNING)}
 
 
@@ -178,7 +184,7 @@ def log_to(stream: TextIO, *, as_json: bool) -> BatchHandler:
 
 def _entry(created: float, level: int, name: str) -> Fields:
     return {
-        "time": datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds"),
+        "time": f"{_utc(int(created))}.{int(created % 1 * 1000):03}+00:00",
         "level": logging.getLevelName(level).lower(),
         "logger": name,
     }
@@ -196,4 +202,4 @@ class JsonFormatter(logging.Formatter):
             entry |= {"event": getattr(record, "event", ""), **fields}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return json.dumps(entry, default=str)
+        return _ENCODE(entry)
