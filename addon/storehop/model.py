@@ -177,6 +177,11 @@ class Rule:
     client_hints: ClientHints = ClientHints.ACCEPT
     consent: tuple[Consent, ...] = ()
     """All cases that hold count together."""
+    enrich_names: frozenset[str] = field(init=False, compare=False, repr=False)
+    """`enrich` as plain text: an enum's member is hashed by Python code, once for each look-up."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "enrich_names", frozenset(name.value for name in self.enrich))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import http_sf
 from ua_parser import parse
@@ -159,8 +160,11 @@ def _os_version(text: str) -> str | None:
     return text if _VERSION.fullmatch(text) and len(text) <= MAX_OS_VERSION else None
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+HINT_HEADERS = ("sec-ch-ua-platform-version", "sec-ch-ua-model")
+"""Client hints that say something about the device, lower case."""
+
+
+class Fact(NamedTuple):
     """A value about the device and where it came from, or why there is none."""
 
     value: str | None
@@ -170,7 +174,7 @@ class Fact:
 
 def os_version(device: Device, headers: Mapping[str, str]) -> Fact:
     """`af_os_version`: the client hint (`14.0.0` is `14`), else the User-Agent (design §3.3)."""
-    hint = _hint(headers, "sec-ch-ua-platform-version") if device.platform is Platform.ANDROID else None
+    hint = _hint(headers, HINT_HEADERS[0]) if device.platform is Platform.ANDROID else None
     version = _os_version(re.sub(r"(?:\.0)+$", "", hint)) if hint else None
     if version:
         return Fact(version, Source.HINT, "Sec-CH-UA-Platform-Version")
@@ -179,7 +183,7 @@ def os_version(device: Device, headers: Mapping[str, str]) -> Fact:
 
 def model(device: Device, headers: Mapping[str, str]) -> Fact:
     """`af_model`: the client hint, else the build model in the User-Agent; `iphone` or `ipad` (design §3.3)."""
-    hint = _hint(headers, "sec-ch-ua-model") if device.platform is Platform.ANDROID else None
+    hint = _hint(headers, HINT_HEADERS[1]) if device.platform is Platform.ANDROID else None
     name = _build_model(hint) if hint else None
     if name:
         return Fact(name, Source.HINT, "Sec-CH-UA-Model")

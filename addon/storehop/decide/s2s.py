@@ -13,7 +13,7 @@ from functools import lru_cache
 from storehop.decide import address, device
 from storehop.decide.device import Device, Fact
 from storehop.decide.link import Link, encoded, is_absent, is_clean
-from storehop.model import Click, Enrich, Param, Rule, S2SCall, Source
+from storehop.model import Click, Param, Rule, S2SCall, Source
 
 MAX_URL = 2000
 """Characters of a whole click URL (appsflyer-clicks.md §2.5)."""
@@ -79,26 +79,42 @@ def _shed(param: Param) -> Param:
 
 def _ours(subject: Subject, referrer: Param | None) -> list[Param]:
     """Our parameters in the order in which they are added. One with Source.LINK stays where the link has it."""
-    enrich, link = subject.rule.enrich, subject.link
+    enrich, link, headers = subject.rule.enrich_names, subject.link, subject.click.headers
     user_agent = subject.click.headers.get("user-agent", "")
     ours = [referrer] if referrer else []
+    if "af_ip" in enrich:
+        fact = _address_fact(subject.client_ip)
+        ours.append(_from_link(link, "af_ip") or Param("af_ip", *fact))
     own_ua = _from_link(link, "af_ua")
-    headers = subject.click.headers
-    reader = subject.device
-    if own_ua and own_ua.value and own_ua.value != user_agent:
-        # The link speaks of another browser than the one that clicked: its hints say nothing about that one.
-        reader, headers = device.read(own_ua.value), {"accept-language": headers.get("accept-language", "")}
+    is_other = own_ua is not None and own_ua.value != user_agent
+    # Where the link speaks of another browser than the one that clicked, its hints say nothing about that one.
+    hints = (None, None) if is_other else tuple(map(headers.get, device.HINT_HEADERS))
+    reader = own_ua.value if own_ua and own_ua.value else user_agent
+    known = _about_device(enrich, user_agent, reader, headers.get("accept-language"), hints)
+    return [*ours, *(_from_link(link, param.name) or param for param in known)]
+
+
+@lru_cache(maxsize=8192)
+def _about_device(
+    enrich: frozenset[str],
+    user_agent: str,
+    reader: str,
+    language: str | None,
+    hints: tuple[str | None, ...],
+) -> tuple[Param, ...]:
+    """What a rule wants to say about a device, in order: the same for every click of a device.
+
+    `reader` is the User-Agent that version and model are read from.
+    """
+    known = device.read(reader)
+    headers = {name: value for name, value in zip(device.HINT_HEADERS, hints, strict=True) if value is not None}
     facts = (
-        (Enrich.AF_IP, _address_fact(subject.client_ip)),
-        (Enrich.AF_UA, Fact(user_agent, Source.HEADER, "User-Agent")),
-        (Enrich.AF_LANG, device.language(headers)),
-        (Enrich.AF_OS_VERSION, device.os_version(reader, headers)),
-        (Enrich.AF_MODEL, device.model(reader, headers)),
+        ("af_ua", Fact(user_agent, Source.HEADER, "User-Agent")),
+        ("af_lang", device.language({} if language is None else {"accept-language": language})),
+        ("af_os_version", device.os_version(known, headers)),
+        ("af_model", device.model(known, headers)),
     )
-    for name, fact in facts:
-        if name in enrich:
-            ours.append(_from_link(link, name) or Param(name, fact.value, fact.source, fact.why))
-    return ours
+    return tuple(Param(name, *fact) for name, fact in facts if name in enrich)
 
 
 def _from_link(link: Link, name: str) -> Param | None:
