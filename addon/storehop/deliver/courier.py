@@ -21,7 +21,7 @@ from storehop.deliver.clock import Clock
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.outbox_file import OutboxError
 from storehop.deliver.retry import Moment, is_healthy, judge
-from storehop.deliver.sender import Sender, host_of
+from storehop.deliver.sender import Sender, UnsendableError, host_of
 from storehop.deliver.writer import TooSlowError, Writer
 from storehop.model import (
     Claim,
@@ -250,7 +250,7 @@ class Courier:
                 return
             try:
                 outcome = await self._sender.send(ready.call, delivery.timeout)
-            except UnicodeError as error:  # frozen bytes that are no URL or header: no attempt will do better
+            except UnsendableError as error:
                 logger.error("call %s can't be sent: %s", ready.call.id, error)  # noqa: TRY400  no traceback needed
                 self._settle(ready, Dead(DeadReason.UNSENDABLE), None)
                 return
