@@ -182,12 +182,13 @@ class Courier:
 
     async def _amend(self, claim: Claim, call: S2SCall, sent: asyncio.Future[Claim]) -> None:
         """Stores the amended call before it goes, so that a retry is the same bytes."""
+        amended = None
         try:
-            amended = await self._writer.run(lambda outbox: outbox.amend(claim, self._holder, call))
-        except OutboxError:
-            amended = None  # what is stored goes as it is
-        if not sent.done():
-            sent.set_result(amended or claim)
+            with suppress(OutboxError):
+                amended = await self._writer.run(lambda outbox: outbox.amend(claim, self._holder, call))
+        finally:  # whatever went wrong: what is stored goes as it is
+            if not sent.done():
+                sent.set_result(amended or claim)
 
     def _hold_back(self, claim: Claim, seconds: float) -> asyncio.Future[Claim]:
         """What is to be sent, when it is time."""
