@@ -6,6 +6,7 @@ import stat
 import pytest
 from deliver.clocks import HandClock
 
+from storehop.deliver import outbox_file
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.outbox_file import CorruptOutboxError, OutboxError, set_aside
 from storehop.model import Dead, DeadReason, Delivered, OutboxCounts, RetryAt, S2SCall
@@ -50,6 +51,10 @@ def claim(outbox, holder="me", limit=10, **hosts):
 
 def settle(outbox, claimed, verdict, holder="me", last="500"):
     return step(outbox, lambda o: o.settle(claimed, holder, verdict, last))
+
+
+def answer(outbox, said="https://play", key=b"click", seconds=10.0):
+    return step(outbox, lambda o: o.first_answer(key, said, seconds))
 
 
 def ids(claims):
@@ -255,6 +260,150 @@ def test_a_wall_clock_set_back_over_a_reboot_makes_no_call_younger_than_now(outb
     assert [5.0] == found
 
 
+def test_the_first_answer_is_news(outbox):
+    """A click that nobody has answered gets the answer that is at hand."""
+    assert answer(outbox) is None
+
+
+def test_the_same_click_again_has_its_answer(outbox):
+    """Whoever comes second learns what the first one said."""
+    answer(outbox, "https://play")
+
+    assert "https://play" == answer(outbox, "https://elsewhere")
+
+
+def test_the_first_answer_stands(outbox):
+    """A later one never takes its place, however often it is tried."""
+    answer(outbox, "first")
+    answer(outbox, "second")
+
+    assert "first" == answer(outbox, "third")
+
+
+def test_another_click_has_its_own_answer(outbox):
+    """Answers are told apart by their key."""
+    answer(outbox, key=b"one")
+
+    assert answer(outbox, key=b"other") is None
+
+
+def test_an_answer_holds_until_its_time_is_over(outbox, clock):
+    """A moment before the end it is still the same click."""
+    answer(outbox, "first", seconds=10.0)
+    clock.pass_time(9.9)
+
+    assert "first" == answer(outbox, "second")
+
+
+def test_an_answer_whose_time_is_over_counts_no_more(outbox, clock):
+    """The same click after that is a new one."""
+    answer(outbox, seconds=10.0)
+    clock.pass_time(10.0)
+
+    assert answer(outbox) is None
+
+
+def test_an_answer_in_the_place_of_an_old_one_holds(outbox, clock):
+    """The new click's time begins with its own answer."""
+    answer(outbox, "old", seconds=10.0)
+    clock.pass_time(10.0)
+    answer(outbox, "new", seconds=10.0)
+    clock.pass_time(9.0)
+
+    assert "new" == answer(outbox, "newest")
+
+
+def test_asking_again_makes_no_answer_last_longer(outbox, clock):
+    """Its time counts from the first click."""
+    answer(outbox, seconds=10.0)
+    clock.pass_time(6.0)
+    answer(outbox, seconds=10.0)
+    clock.pass_time(6.0)
+
+    assert answer(outbox) is None
+
+
+def test_no_answer_outlives_a_reboot(outbox, path, clock):
+    """Uptimes begin anew, so its end would be far away."""
+    answer(outbox)
+    outbox.close()
+    clock.up, clock.boot = 5.0, "boot-2"
+    again = Outbox.open(path, clock)
+    found = answer(again)
+    again.close()
+
+    assert found is None
+
+
+def test_an_answer_outlives_a_restart_of_the_process(outbox, path, clock):
+    """What a worker has answered holds for the one that takes its place."""
+    answer(outbox, "first")
+    outbox.close()
+    again = Outbox.open(path, clock)
+    found = answer(again, "second")
+    again.close()
+
+    assert "first" == found
+
+
+def test_only_answers_whose_time_is_over_are_forgotten(outbox, clock):
+    """Forgetting makes room and changes nothing else."""
+    answer(outbox, key=b"old", seconds=5.0)
+    answer(outbox, key=b"young", seconds=10.0)
+    clock.pass_time(5.0)
+    step(outbox, Outbox.forget_answers)
+
+    assert [(b"young",)] == outbox._db.execute("SELECT key FROM answers").fetchall()
+
+
+def test_what_a_holder_had_leased_is_due_at_once(outbox):
+    """Whoever comes next need not wait for the leases of a process that has ended."""
+    add(outbox, holder="gone")
+    step(outbox, lambda o: o.release("gone"))
+
+    assert ["c1"] == ids(claim(outbox, holder="other"))
+
+
+def test_a_release_says_how_many(outbox):
+    """One for each call that was under way."""
+    add(outbox, "c1", holder="gone")
+    add(outbox, "c2", holder="gone")
+
+    assert 2 == step(outbox, lambda o: o.release("gone"))
+
+
+def test_a_release_leaves_the_calls_of_others_alone(outbox):
+    """A process that lives goes on with what it has."""
+    add(outbox, holder="alive")
+    step(outbox, lambda o: o.release("gone"))
+
+    assert [] == claim(outbox, holder="other")
+
+
+def test_a_release_leaves_dead_letters_dead(outbox):
+    """Only what is under way is let go."""
+    settle(outbox, add(outbox), Dead(DeadReason.REJECTED))
+    step(outbox, lambda o: o.release("me"))
+
+    assert ["dead"] == [row.state for row in outbox.rows()]
+
+
+def test_a_released_holder_settles_nothing(outbox):
+    """Its lease is over, should it live after all."""
+    mine = add(outbox)
+    step(outbox, lambda o: o.release("me"))
+
+    assert settle(outbox, mine, Delivered()) is False
+
+
+def test_a_release_spends_no_attempt(outbox):
+    """Nobody knows of one."""
+    add(outbox, holder="gone")
+    step(outbox, lambda o: o.release("gone"))
+
+    assert [1] == [claimed.attempt for claimed in claim(outbox)]
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -303,7 +452,38 @@ def test_a_failed_step_leaves_no_trace(outbox):
 
 def test_the_schema_has_a_version(outbox):
     """PRAGMA user_version tells a later storehop where to start."""
-    assert (1,) == outbox._db.execute("PRAGMA user_version").fetchone()
+    assert (2,) == outbox._db.execute("PRAGMA user_version").fetchone()
+
+
+@pytest.fixture
+def first_schema(path, clock, monkeypatch):
+    """An outbox as the first schema made it, with a call in it."""
+    with monkeypatch.context() as then:
+        then.setattr(outbox_file, "_MIGRATIONS", outbox_file._MIGRATIONS[:1])
+        db, inode = outbox_file.connect(path, power_safe=True, max_bytes=None)
+    before = Outbox(db, clock, inode)
+    add(before)
+    before.close()
+    return path
+
+
+def test_an_older_schema_is_brought_up_to_date(first_schema, clock):
+    """An outbox without answers takes them after the upgrade."""
+    opened = Outbox.open(first_schema, clock)
+    found = (opened._db.execute("PRAGMA user_version").fetchone(), answer(opened))
+    opened.close()
+
+    assert ((2,), None) == found
+
+
+def test_an_upgrade_keeps_the_calls(first_schema, clock):
+    """What an older storehop stored is sent by the newer one, byte for byte."""
+    clock.pass_time(LEASE)
+    opened = Outbox.open(first_schema, clock)
+    found = [claimed.call for claimed in claim(opened, holder="other")]
+    opened.close()
+
+    assert [call()] == found
 
 
 def test_an_outbox_of_a_newer_storehop_is_left_alone(outbox, path, clock):

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from storehop.deliver.sender import Sender
+from storehop.deliver.sender import Sender, UnsendableError
 from storehop.model import Failure, Fault, Reply, S2SCall
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -127,3 +127,41 @@ async def test_a_name_that_is_looked_up_too_long_was_surely_not_sent(monkeypatch
     await sender.close()
 
     assert Failure(Fault.CONNECT_TIMEOUT, maybe_sent=False) == outcome
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/x", (("User-Agent", "ua\r\nX-Forged: 1"),)),
+        ("/x", (("User-Agent", "ua\nX-Forged: 1"),)),
+        ("/x", (("User-Agent", "ua\rX-Forged: 1"),)),
+        ("/x", (("User-Agent", "ua\0"),)),
+        ("/x", (("X-Forged: 1\r\nUser-Agent", "ua"),)),
+        ("/x", (("User-Agent", "\ud800"),)),
+        ("/x HTTP/1.1\r\nX-Forged: 1\r\n\r\nGET /y", ()),
+        ("/x\n", ()),
+        ("/é", ()),
+    ],
+    ids=["CRLF", "LF", "CR", "NUL", "CRLF in a name", "no Unicode", "CRLF in the URL", "LF in the URL", "no ASCII"],
+)
+async def test_what_makes_no_request_is_never_sent(path, headers):
+    """Stored bytes must not split a request into two, or add a header; nobody is even connected to."""
+    met = []
+    server = await asyncio.start_server(lambda *streams: met.append(streams), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    sender = Sender.with_pool()
+    with pytest.raises(UnsendableError):
+        await sender.send(S2SCall("c1", f"http://127.0.0.1:{port}{path}", headers), 2.0)
+    await sender.close()
+    server.close()
+
+    assert [] == met
+
+
+@pytest.mark.parametrize("host", [f"{'x' * 64}.test", "af.test:port", "af\n.test"])
+async def test_a_host_that_is_none_is_never_sent_to(host):
+    """No attempt will find it."""
+    sender = Sender.with_pool()
+    with pytest.raises(UnsendableError):
+        await sender.send(S2SCall("c1", f"http://{host}/x", ()), 2.0)
+    await sender.close()

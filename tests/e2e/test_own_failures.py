@@ -24,10 +24,10 @@ desk.decide = broken
     "accept": """
 from storehop.deliver.courier import Courier
 good = Courier.accept
-async def broken(self, call, hold):
+async def broken(self, call, *more):
     if "break-me" in call.url:
         raise RuntimeError("accept is broken on purpose")
-    await good(self, call, hold)
+    return await good(self, call, *more)
 Courier.accept = broken
 """,
 }

@@ -21,7 +21,7 @@ from storehop.deliver.clock import Clock
 from storehop.deliver.outbox import NewCall, Outbox
 from storehop.deliver.outbox_file import OutboxError
 from storehop.deliver.retry import Moment, is_healthy, judge
-from storehop.deliver.sender import Sender, host_of
+from storehop.deliver.sender import Sender, UnsendableError, host_of
 from storehop.deliver.writer import TooSlowError, Writer
 from storehop.model import (
     Claim,
@@ -182,12 +182,13 @@ class Courier:
 
     async def _amend(self, claim: Claim, call: S2SCall, sent: asyncio.Future[Claim]) -> None:
         """Stores the amended call before it goes, so that a retry is the same bytes."""
+        amended = None
         try:
-            amended = await self._writer.run(lambda outbox: outbox.amend(claim, self._holder, call))
-        except OutboxError:
-            amended = None  # what is stored goes as it is
-        if not sent.done():
-            sent.set_result(amended or claim)
+            with suppress(OutboxError):
+                amended = await self._writer.run(lambda outbox: outbox.amend(claim, self._holder, call))
+        finally:  # whatever went wrong: what is stored goes as it is
+            if not sent.done():
+                sent.set_result(amended or claim)
 
     def _hold_back(self, claim: Claim, seconds: float) -> asyncio.Future[Claim]:
         """What is to be sent, when it is time."""
@@ -253,7 +254,7 @@ class Courier:
                 return
             try:
                 outcome = await self._sender.send(ready.call, delivery.timeout)
-            except UnicodeError as error:  # frozen bytes that are no URL or header: no attempt will do better
+            except UnsendableError as error:
                 logger.error("call %s can't be sent: %s", ready.call.id, error)  # noqa: TRY400  no traceback needed
                 self._settle(ready, Dead(DeadReason.UNSENDABLE), None)
                 return

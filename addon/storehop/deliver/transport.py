@@ -49,10 +49,14 @@ type _Head = tuple[int, list[tuple[bytes, bytes]]]
 
 
 class _Connection(asyncio.Protocol):
-    """One request at a time. Goes back to `idle` when an answer has ended and the server keeps the connection."""
+    """One request at a time. Goes back to `idle` when an answer has ended and the server keeps the connection.
 
-    def __init__(self, idle: deque[_Connection]) -> None:
+    As long as it lives it is in `living`.
+    """
+
+    def __init__(self, idle: deque[_Connection], living: set[_Connection]) -> None:
         self._idle = idle
+        self._living = living
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
@@ -93,6 +97,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._living.add(self)
 
     def data_received(self, data: bytes) -> None:
         if self._answer is None:
@@ -103,8 +108,12 @@ class _Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(httpx.RemoteProtocolError(str(error)))
             self.close()
+            return
+        if self._answer and self._answer.done() and self._drain is None:  # the rest of its body is to come
+            self._drain = self._loop.call_later(DRAIN, self.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._living.discard(self)
         if self._drain:
             self._drain.cancel()
         self._fail(httpx.ReadError(str(exc or "the server closed the connection")))
@@ -115,6 +124,10 @@ class _Connection(asyncio.Protocol):
             self._answer.set_exception(error)
 
     # httptools
+
+    def on_message_begin(self) -> None:
+        if self._answer is None:
+            self.close()  # behind the answer comes what nobody asked for
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name, value))
@@ -130,8 +143,6 @@ class _Connection(asyncio.Protocol):
         self._body += len(body)
         if self._body > MAX_BODY:
             self.close()
-        elif self._drain is None:
-            self._drain = self._loop.call_later(DRAIN, self.close)
 
     def on_message_complete(self) -> None:
         if self._answer is None or not self._answer.done():
@@ -158,6 +169,7 @@ class ExactTransport(httpx.AsyncBaseTransport):
 
     def __init__(self) -> None:
         self._idle: dict[str, deque[_Connection]] = {}
+        self._living: set[_Connection] = set()
         self._tls = httpx.create_ssl_context()
         self._tls.set_alpn_protocols(["http/1.1"])
 
@@ -192,7 +204,7 @@ class ExactTransport(httpx.AsyncBaseTransport):
                 # asyncio's own race of addresses fails under eager tasks, which mitmproxy uses (CPython 3.13.0).
                 raw = await start_connection(found, happy_eyeballs_delay=ATTEMPT, interleave=1)
                 _, connection = await loop.create_connection(
-                    lambda: _Connection(idle),
+                    lambda: _Connection(idle, self._living),
                     sock=raw,
                     ssl=self._tls if is_tls else None,
                     server_hostname=url.host if is_tls else None,
@@ -206,6 +218,5 @@ class ExactTransport(httpx.AsyncBaseTransport):
         return connection
 
     async def aclose(self) -> None:
-        for idle in self._idle.values():
-            for connection in list(idle):
-                connection.close()
+        for connection in list(self._living):
+            connection.close()

@@ -280,7 +280,7 @@ def _resolve(jobs: list[_Job]) -> None:
 
 def _hand_over(job: _Job) -> None:
     if job.done:
-        job.done(job.result, job.error)
+        job.done(None if job.error else job.result, job.error)
     elif job.future is None or job.future.done():  # whoever waited has gone
         if job.late and not job.error:
             job.late(job.result)

@@ -137,8 +137,11 @@ class BatchHandler(logging.StreamHandler[TextIO]):
         else:
             second, fraction = divmod(now, 1)
             line = f"{_clock(int(second))},{int(fraction * 1000):03} {_LEVELS[level]} {_text(event, known)}"
-        with self.lock or nullcontext():
-            self._add(line, level)
+        try:
+            with self.lock or nullcontext():
+                self._add(line, level)
+        except Exception:  # noqa: BLE001  as in emit: whoever says it goes on
+            self.handleError(logging.makeLogRecord({"msg": line}))
 
     def _add(self, line: str, level: int) -> None:
         self._lines.append(line)

@@ -75,5 +75,5 @@ def _together(one: Sample, other: Sample, kind: str) -> Sample:
     exemplar = other.exemplar or one.exemplar
     if one.name.endswith("_created"):
         return one._replace(value=min(one.value, other.value))
-    value = max(one.value, other.value) if kind == "gauge" else one.value + other.value
+    value = max(one.value, other.value) if kind in {"gauge", "info"} else one.value + other.value
     return one._replace(value=value, exemplar=exemplar)

@@ -1,0 +1,368 @@
+"""The courier with a real outbox and a server on loopback: calls that wait, clicks that several processes have."""
+
+import asyncio
+import threading
+from dataclasses import dataclass, field
+
+import pytest
+
+from storehop.deliver import courier as module
+from storehop.deliver.clock import SystemClock
+from storehop.deliver.courier import Courier, NotAcceptedError, Once
+from storehop.deliver.outbox import Outbox
+from storehop.deliver.sender import Sender
+from storehop.deliver.writer import Writer
+from storehop.model import Dead, DeadReason, Delivered, Delivery, OutboxCounts, Reason, RetryAt, S2SCall
+
+SOON = 5.0
+"""Seconds in which whatever a test waits for has happened."""
+LONG = 60.0
+"""Seconds that no test waits for."""
+
+
+@dataclass
+class AppsFlyer:
+    """Takes every click, apart from the statuses that it is told to answer first."""
+
+    port: int = 0
+    targets: list[str] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+
+    async def serve(self, reader, writer):
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                self.targets.append(head.split(b" ", 2)[1].decode())
+                status = self.statuses.pop(0) if self.statuses else 200
+                writer.write(b"HTTP/1.1 %d Said\r\nContent-Length: 0\r\n\r\n" % status)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    def call(self, name="c1", query="", host="127.0.0.1", headers=()):
+        return S2SCall(name, f"http://{host}:{self.port}/{name}{query}", headers)
+
+
+class Watcher:
+    """Hands out what it is told, one after another."""
+
+    def __init__(self):
+        self.told = asyncio.Queue()
+
+    def settled(self, settled):
+        self.told.put_nowait(settled)
+
+    def expired(self, call_ids):
+        """No call of a test gets too old."""
+
+    async def verdict(self):
+        return (await asyncio.wait_for(self.told.get(), SOON)).verdict
+
+
+@pytest.fixture
+async def appsflyer():
+    made = AppsFlyer()
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
+    made.port = server.sockets[0].getsockname()[1]
+    yield made
+    server.close()
+
+
+@pytest.fixture
+async def eager():
+    """Tasks start at once, as mitmproxy has them."""
+    asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "outbox.db"
+
+
+@dataclass
+class Process:
+    """What one process has of its own."""
+
+    courier: Courier
+    writer: Writer
+    watcher: Watcher
+
+
+@pytest.fixture
+async def start(path, eager):
+    """Starts one more process on the same outbox."""
+    started = []
+
+    def make():
+        watcher, delivery = Watcher(), Delivery()
+        writer = Writer(path, SystemClock(), delivery)
+        courier = Courier(Sender.with_pool(), writer, SystemClock(), delivery, watcher)
+        started.append(courier)
+        return Process(courier, writer, watcher)
+
+    yield make
+    for courier in started:
+        await courier.close(0.0)
+
+
+@pytest.fixture
+async def one(start):
+    return start()
+
+
+@pytest.fixture
+async def other(start):
+    return start()
+
+
+def stored(path):
+    """What stands in the outbox."""
+    outbox = Outbox.open(path, SystemClock())
+    try:
+        return outbox.counts()
+    finally:
+        outbox.close()
+
+
+def once(answer="https://play", key=b"click"):
+    return Once(key, answer, 10.0)
+
+
+async def test_a_call_that_is_not_held_goes_at_once(one, appsflyer):
+    """Holding is the exception."""
+    await one.courier.accept(appsflyer.call())
+
+    assert Delivered() == await one.watcher.verdict()
+
+
+async def test_a_call_that_is_not_held_can_not_be_amended(one, appsflyer):
+    """It is on its way."""
+    await one.courier.accept(appsflyer.call())
+
+    assert (False, False) == (one.courier.is_held("c1"), one.courier.amend(appsflyer.call(query="?more")))
+
+
+async def test_a_held_call_is_stored_before_it_goes(one, appsflyer, path):
+    """A crash while it waits loses nothing."""
+    await one.courier.accept(appsflyer.call(), hold=LONG)
+
+    assert (1, []) == (stored(path).pending, appsflyer.targets)
+
+
+async def test_a_held_call_waits(one, appsflyer):
+    """Until it goes it can be amended."""
+    await one.courier.accept(appsflyer.call(), hold=LONG)
+
+    assert one.courier.is_held("c1") is True
+
+
+async def test_a_held_call_goes_when_its_time_has_come(one, appsflyer):
+    """As it was, where nobody has amended it."""
+    await one.courier.accept(appsflyer.call(), hold=0.01)
+    await one.watcher.verdict()
+
+    assert ["/c1"] == appsflyer.targets
+
+
+async def test_a_held_call_that_has_gone_is_not_amended(one, appsflyer):
+    """Whoever comes too late hears so."""
+    await one.courier.accept(appsflyer.call(), hold=0.01)
+    await one.watcher.verdict()
+
+    assert one.courier.amend(appsflyer.call(query="?more")) is False
+
+
+async def test_an_amended_call_goes_at_once_in_place_of_the_first(one, appsflyer):
+    """One call, with what came later in it."""
+    await one.courier.accept(appsflyer.call(), hold=LONG)
+    one.courier.amend(appsflyer.call(query="?more"))
+    await one.watcher.verdict()
+
+    assert ["/c1?more"] == appsflyer.targets
+
+
+async def test_an_amended_call_is_told_of_as_it_went(one, appsflyer):
+    """Logs show what AppsFlyer got."""
+    await one.courier.accept(appsflyer.call(), hold=LONG)
+    one.courier.amend(appsflyer.call(query="?more"))
+    settled = await asyncio.wait_for(one.watcher.told.get(), SOON)
+
+    assert appsflyer.call(query="?more") == settled.call
+
+
+async def test_a_call_is_amended_once(one, appsflyer):
+    """The second time it has gone."""
+    await one.courier.accept(appsflyer.call(), hold=LONG)
+    amended = [one.courier.amend(appsflyer.call(query=query)) for query in ("?more", "?most")]
+
+    assert [True, False] == amended
+
+
+async def test_an_amended_call_is_held_no_more(one, appsflyer):
+    """It is on its way."""
+    await one.courier.accept(appsflyer.call(), hold=LONG)
+    one.courier.amend(appsflyer.call(query="?more"))
+
+    assert one.courier.is_held("c1") is False
+
+
+async def test_another_call_is_not_amended(one, appsflyer):
+    """Calls are told apart by their click."""
+    await one.courier.accept(appsflyer.call(), hold=LONG)
+
+    assert one.courier.amend(appsflyer.call("c2")) is False
+
+
+async def test_an_amended_call_is_sent_again_as_amended(one, appsflyer):
+    """A retry is the same bytes."""
+    appsflyer.statuses = [503]
+    await one.courier.accept(appsflyer.call(), hold=LONG)
+    one.courier.amend(appsflyer.call(query="?more"))
+    verdicts = [await one.watcher.verdict(), await one.watcher.verdict()]
+
+    assert (["/c1?more"] * 2, [RetryAt, Delivered]) == (appsflyer.targets, [type(v) for v in verdicts])
+
+
+async def test_a_call_that_can_not_be_amended_goes_as_it_was(one, appsflyer):
+    """The outbox refuses a call to another host: what it has still counts."""
+    await one.courier.accept(appsflyer.call(), hold=LONG)
+    one.courier.amend(appsflyer.call(query="?more", host="localhost"))
+    await one.watcher.verdict()
+
+    assert ["/c1"] == appsflyer.targets
+
+
+async def test_the_end_lets_held_calls_go(one, appsflyer, path):
+    """Nobody will amend them any more."""
+    await one.courier.accept(appsflyer.call("c1"), hold=LONG)
+    await one.courier.accept(appsflyer.call("c2"), hold=LONG)
+    await one.courier.close(SOON)
+
+    assert (["/c1", "/c2"], OutboxCounts(0, 0, None)) == (sorted(appsflyer.targets), stored(path))
+
+
+async def test_the_end_waits_for_a_call_that_is_being_amended(one, appsflyer, path):
+    """It is sent, or stays in the outbox: never both, never neither."""
+    await one.courier.accept(appsflyer.call(), hold=LONG)
+    one.courier.amend(appsflyer.call(query="?more"))
+    await one.courier.close(SOON)
+
+    assert 1 == len(appsflyer.targets) + stored(path).pending
+
+
+async def test_nothing_is_accepted_after_the_end(one, appsflyer):
+    """The click passes."""
+    await one.courier.close(SOON)
+    with pytest.raises(NotAcceptedError) as caught:
+        await one.courier.accept(appsflyer.call(), hold=LONG)
+
+    assert Reason.OUTBOX_DOWN == caught.value.reason
+
+
+async def test_bytes_that_make_no_request_are_dead(one, appsflyer):
+    """Nothing is sent, now or later."""
+    await one.courier.accept(appsflyer.call(headers=(("User-Agent", "ua\r\nX-Forged: 1"),)))
+
+    assert (Dead(DeadReason.UNSENDABLE), []) == (await one.watcher.verdict(), appsflyer.targets)
+
+
+async def test_the_first_of_equal_clicks_is_taken(one, appsflyer):
+    """Nobody has answered it yet."""
+    assert await one.courier.accept(appsflyer.call(), once=once()) is None
+
+
+async def test_the_same_click_on_another_process_has_the_same_answer(one, other, appsflyer):
+    """Whatever that process would have said."""
+    await one.courier.accept(appsflyer.call("c1"), once=once("https://play"))
+
+    assert "https://play" == await other.courier.accept(appsflyer.call("c2"), once=once("https://elsewhere"))
+
+
+async def test_the_same_click_on_another_process_is_not_sent(one, other, appsflyer, path):
+    """AppsFlyer counts it once."""
+    await one.courier.accept(appsflyer.call("c1"), once=once())
+    await other.courier.accept(appsflyer.call("c2"), once=once())
+    await one.watcher.verdict()
+    await other.courier.close(SOON)
+
+    assert (["/c1"], OutboxCounts(0, 0, None)) == (appsflyer.targets, stored(path))
+
+
+async def test_the_same_click_on_two_processes_at_once_is_one(one, other, appsflyer):
+    """One of them takes it, and the other has its answer."""
+    known = await asyncio.gather(
+        one.courier.accept(appsflyer.call("c1"), once=once("one's")),
+        other.courier.accept(appsflyer.call("c2"), once=once("other's")),
+    )
+
+    assert known in (["other's", None], [None, "one's"])
+
+
+async def test_the_same_click_on_another_process_holds_nothing(one, other, appsflyer):
+    """There is no call that could be amended."""
+    await one.courier.accept(appsflyer.call("c1"), once=once())
+    await other.courier.accept(appsflyer.call("c2"), hold=LONG, once=once())
+
+    assert other.courier.is_held("c2") is False
+
+
+async def test_another_click_is_taken(one, other, appsflyer):
+    """Clicks are told apart by their key."""
+    await one.courier.accept(appsflyer.call("c1"), once=once(key=b"one"))
+
+    assert await other.courier.accept(appsflyer.call("c2"), once=once(key=b"other")) is None
+
+
+async def written(process):
+    """Returns when the process has written what it was asked to."""
+    await asyncio.wait_for(process.writer.submit(lambda _outbox: None), SOON)
+
+
+async def test_an_answer_without_a_call_is_remembered(one, other, appsflyer, path):
+    """The same click passes on another process, too, and nothing is stored for it."""
+    one.courier.remember(once("bot"))
+    await written(one)
+
+    assert ("bot", 0) == (await other.courier.accept(appsflyer.call(), once=once()), stored(path).pending)
+
+
+async def test_remembering_changes_no_answer(one, other, appsflyer):
+    """The first one stands."""
+    await one.courier.accept(appsflyer.call(), once=once("first"))
+    one.courier.remember(once("second"))
+    await written(one)
+
+    assert "first" == await other.courier.accept(appsflyer.call("c2"), once=once("third"))
+
+
+async def test_remembering_after_the_end_is_no_failure(one):
+    """The click is answered, whoever hears of it."""
+    await one.courier.close(SOON)
+    one.courier.remember(once())
+
+
+@pytest.fixture
+def slow_disk(one, monkeypatch):
+    """A disk that takes longer than a click waits, until it is told to go on."""
+    monkeypatch.setattr(module, "PATIENCE", 0.01)
+    go_on = threading.Event()
+    one.writer.post(lambda _outbox: go_on.wait(SOON), lambda _result, _error: None)
+    yield go_on
+    go_on.set()
+
+
+async def test_a_click_that_waits_too_long_for_the_disk_passes(one, appsflyer, slow_disk):
+    """The old redirect is better than no answer."""
+    with pytest.raises(NotAcceptedError) as caught:
+        await one.courier.accept(appsflyer.call(), once=once())
+
+    assert Reason.OUTBOX_DOWN == caught.value.reason
+
+
+async def test_a_click_that_passed_while_it_was_stored_is_never_sent(one, appsflyer, path, slow_disk):
+    """AppsFlyer has it by the old redirect."""
+    with pytest.raises(NotAcceptedError):
+        await one.courier.accept(appsflyer.call(), hold=LONG, once=once())
+    slow_disk.set()
+    await written(one)
+    await one.courier.close(SOON)
+
+    assert ([], OutboxCounts(0, 0, None)) == (appsflyer.targets, stored(path))

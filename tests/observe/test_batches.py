@@ -1,0 +1,252 @@
+"""Lines in batches: fewer system calls, and the same words in the same order."""
+
+import asyncio
+import io
+import json
+import logging
+import re
+import weakref
+
+import pytest
+
+from storehop.model import (
+    Click,
+    Dead,
+    DeadReason,
+    Delivered,
+    Direct,
+    Pass,
+    Platform,
+    Reason,
+    Reply,
+    S2SCall,
+    Settled,
+    Store,
+)
+from storehop.observe import log
+from storehop.observe.log import BatchHandler, ClickLog
+
+CALL = S2SCall("c1", "https://app.appsflyer.com/com.x.y?af_ip=81.2.69.142", (), "games")
+CLICK = Click("c1", "GET", "https://app.appsflyer.com/com.x.y?é", {"user-agent": "Pixel 5"}, "81.2.69.142")
+DIRECT = Direct("games", "com.x.y", Platform.ANDROID, Store.GOOGLE_PLAY, "N_1", "https://play", CALL, (), "81.2.69.142")
+TIME = {
+    False: re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ", re.MULTILINE),
+    True: re.compile(r'^\{"time": "\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", ', re.MULTILINE),
+}
+
+
+class Stream(io.StringIO):
+    """Remembers each write."""
+
+    def __init__(self):
+        super().__init__()
+        self.writes = []
+        self.written = asyncio.Event()
+
+    def write(self, text):
+        self.writes.append(text)
+        self.written.set()
+        return super().write(text)
+
+
+class BrokenStream(Stream):
+    def write(self, _text):
+        raise BrokenPipeError
+
+
+@pytest.fixture
+async def stream():
+    return Stream()
+
+
+@pytest.fixture
+async def logger():
+    """One whose lines go to the handlers of a test alone."""
+    made = logging.getLogger("storehop.click")
+    propagate, level = made.propagate, made.level
+    made.propagate = False
+    made.setLevel(logging.INFO)
+    yield made
+    made.handlers.clear()
+    made.propagate = propagate
+    made.setLevel(level)
+
+
+@pytest.fixture
+async def handler(stream, logger):
+    made = BatchHandler(stream, as_json=False)
+    logger.addHandler(made)
+    return made
+
+
+def said(stream):
+    """The lines of each write, without their time."""
+    return [TIME[False].sub("", text) for text in stream.writes]
+
+
+async def test_the_lines_of_a_moment_are_one_write(handler, logger, stream):
+    """A busy host pays for one system call."""
+    logger.info("one")
+    logger.info("two")
+    await asyncio.wait_for(stream.written.wait(), 5)
+
+    assert ["INFO one\nINFO two\n"] == said(stream)
+
+
+async def test_lines_of_clicks_and_others_are_one_write(handler, logger, stream):
+    """They go the same way, in the order in which they came."""
+    logger.info("one")
+    handler.write(logging.INFO, "direct", {"click": "c1"})
+    logger.info("three")
+    handler.flush()
+
+    assert ["INFO one\nINFO direct click=c1\nINFO three\n"] == said(stream)
+
+
+async def test_the_lines_of_the_next_moment_are_another_write(handler, logger, stream):
+    """Waiting begins anew after each write."""
+    logger.info("one")
+    await asyncio.wait_for(stream.written.wait(), 5)
+    stream.written.clear()
+    logger.info("two")
+    await asyncio.wait_for(stream.written.wait(), 5)
+
+    assert ["INFO one\n", "INFO two\n"] == said(stream)
+
+
+async def test_a_warning_is_written_at_once(handler, logger, stream):
+    """With all that came before it, in order."""
+    logger.info("one")
+    logger.warning("two")
+
+    assert ["INFO one\nWARNING two\n"] == said(stream)
+
+
+async def test_a_click_s_warning_is_written_at_once(handler, logger, stream):
+    """A lost click is no less than any other warning."""
+    logger.info("one")
+    handler.write(logging.WARNING, "s2s_dead", {"click": "c1"})
+
+    assert ["INFO one\nWARNING s2s_dead click=c1\n"] == said(stream)
+
+
+async def test_what_another_thread_says_is_written_at_once(handler, logger, stream):
+    """It can't wake the event loop, so it waits for nothing; what came before goes first."""
+    logger.info("one")
+    await asyncio.to_thread(logger.info, "two")
+
+    assert ["INFO one\nINFO two\n"] == said(stream)
+
+
+async def test_what_is_left_is_written_at_the_end(handler, logger, stream):
+    """Python's logging flushes its handlers when the process ends."""
+    logger.info("one")
+    logging.shutdown([weakref.ref(handler)])
+
+    assert ["INFO one\n"] == said(stream)
+
+
+async def test_nothing_is_written_where_nothing_was_said(handler, stream):
+    """No empty lines."""
+    handler.flush()
+
+    assert [] == stream.writes
+
+
+def test_what_comes_after_the_loop_s_end_is_written_at_once(logger):
+    """Nobody would write it later."""
+
+    async def make():
+        return BatchHandler(Stream(), as_json=False)
+
+    handler = asyncio.run(make())
+    logger.addHandler(handler)
+    logger.info("late")
+
+    assert ["INFO late\n"] == said(handler.stream)
+
+
+async def test_an_exception_has_its_trace(handler, logger, stream):
+    """Lines that are no click's are written as any handler writes them."""
+    try:
+        1 / 0  # noqa: B018
+    except ZeroDivisionError:
+        logger.exception("failed")
+
+    assert said(stream)[0].startswith("ERROR failed\nTraceback (most recent call last):\n")
+
+
+async def test_a_line_that_makes_no_text_harms_nobody(handler, logger, stream, capsys):
+    """As any handler: it is said on stderr, and the next line is written."""
+    handler.handle(logging.LogRecord("storehop", logging.WARNING, "", 0, "%d", ("no number",), None))
+    logger.warning("next")
+
+    assert ["WARNING next\n"] == said(stream)
+
+
+async def test_a_click_outlives_a_broken_stream(logger, capsys):
+    """A warning that can't be written must not end what is said with it: the delivery of a click."""
+    BatchHandler(BrokenStream(), as_json=False).write(logging.WARNING, "s2s_dead", {"click": "c1"})
+
+    assert "BrokenPipeError" in capsys.readouterr().err
+
+
+SAYINGS = {
+    "direct": lambda log: log.answered(CLICK, DIRECT),
+    "pass": lambda log: log.answered(CLICK, Pass(Reason.NO_RULE, app="com.x.y")),
+    "delivered": lambda log: log.settled(Settled(CALL, Reply(200), Delivered(), 1, 0.034)),
+    "dead": lambda log: log.settled(Settled(CALL, Reply(404), Dead(DeadReason.REJECTED), 1, 0.034)),
+    "expired": lambda log: log.expired(["c1", "c2"]),
+}
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "JSON"])
+@pytest.mark.parametrize("personal_data", [False, True], ids=["", "personal"])
+@pytest.mark.parametrize("say", SAYINGS.values(), ids=SAYINGS)
+async def test_both_ways_write_the_same(logger, say, personal_data, as_json):
+    """A click's line past Python's logging is the line that logging would have written."""
+    ways = []
+    for is_direct in (False, True):
+        stream = Stream()
+        handler = BatchHandler(stream, as_json=as_json)
+        logger.handlers = [handler]
+        say(ClickLog(personal_data=personal_data, lines=handler if is_direct else None))
+        handler.flush()
+        ways.append(TIME[as_json].subn("", stream.getvalue()))
+
+    assert ways[0] == ways[1]
+
+
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "JSON"])
+async def test_both_ways_have_the_same_time(logger, monkeypatch, as_json):
+    """To the millisecond, in the same notation."""
+    now = 1_700_000_000_123_000_000
+    monkeypatch.setattr(log.time, "time", lambda: now / 1e9)
+    monkeypatch.setattr(log.time, "time_ns", lambda: now)
+    texts = []
+    for is_direct in (False, True):
+        handler = BatchHandler(Stream(), as_json=as_json)
+        logger.handlers = [handler]
+        ClickLog(lines=handler if is_direct else None).expired(["c1"])
+        texts.append(handler.stream.getvalue())
+
+    assert texts[0] == texts[1]
+
+
+async def test_a_level_that_is_not_shown_is_not_written(handler, logger, stream):
+    """Whoever wants warnings alone gets no line for each click."""
+    logger.setLevel(logging.WARNING)
+    ClickLog(lines=handler).answered(CLICK, DIRECT)
+    handler.flush()
+
+    assert [] == stream.writes
+
+
+async def test_a_click_s_line_as_json_is_an_object(logger, stream):
+    """Fields stand for themselves."""
+    handler = BatchHandler(stream, as_json=True)
+    ClickLog(lines=handler).answered(CLICK, DIRECT)
+    handler.flush()
+    entry = json.loads(stream.getvalue())
+
+    assert ("direct", "c1", "info") == (entry["event"], entry["click"], entry["level"])
