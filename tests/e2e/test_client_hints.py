@@ -49,7 +49,7 @@ async def test_what_the_ad_stack_asks_for_stays(world):
     path = world.ads.serve(response("200 OK", "Accept-CH: Sec-CH-UA-Arch, sec-ch-ua-model"))
 
     assert ["Sec-CH-UA-Arch, sec-ch-ua-model, Sec-CH-UA-Platform-Version"] == (
-        await get(world.port, path, **FIRST)
+        await get(world.port, path, **(FIRST | {"host": "joining.network.example"}))
     ).all("Accept-CH")
 
 
@@ -95,12 +95,18 @@ async def test_a_click_that_passes_is_not_asked_to_come_again(world):
     assert [] == answer.all("Critical-CH")
 
 
-async def click_twice(world, path, **changes):
-    """A first click and the browser's retry on the same connection: both answers."""
+def cookies(answer):
+    """What a browser sends that has had this answer."""
+    crumbs = [line.partition(";")[0] for line in answer.all("Set-Cookie")]
+    return {"cookie": "; ".join(["session=secret", *crumbs])}
+
+
+async def click_twice(world, path, back="", **changes):
+    """A first click and the browser's retry on the same connection, to another path where it is told: both answers."""
     async with connection(world.port) as (reader, writer):
         writer.write(request(path, **(FIRST | changes)))
         first = await read_answer(reader)
-        writer.write(request(path, **(RETRY | changes)))
+        writer.write(request(back or path, **(RETRY | cookies(first) | changes)))
         return first, await read_answer(reader)
 
 
@@ -162,9 +168,9 @@ async def test_a_late_retry_sends_nothing_more(world):
     """The click has gone as it was; the retry gets its answer, and the ad stack sees it once."""
     path = world.ads.redirect(link_of(click_id := new_id()))
     world.ads.forget()
-    await get(world.port, path, **FIRST)
+    first = await get(world.port, path, **FIRST)
     await world.appsflyer.next_click()
-    late = await get(world.port, path, **RETRY)
+    late = await get(world.port, path, **(RETRY | cookies(first)))
     await world.ads.next_request()
 
     assert (play(click_id), True, 0) == (late.location, world.ads.requests.empty(), world.appsflyer.clicks_waiting())
@@ -182,14 +188,71 @@ async def test_a_click_with_hints_after_the_retry_is_one_of_its_own(world):
 
 
 async def test_somebody_else_s_click_is_no_retry(world):
-    """A request from another address is not answered from the first one's answer."""
-    path = world.ads.redirect(link_of(new_id()))
+    """Phones behind one address that look alike are told apart: the other one's click is its own."""
+    path = world.ads.redirect(link_of(new_id()), "Set-Cookie: session=A")
     await get(world.port, path, **FIRST)
-    world.ads.routes[path] = response("302 Found", f"Location: {link_of(another := new_id())}")
-    other = await get(world.port, path, **(RETRY | {"x_forwarded_for": "81.2.69.160"}))
+    world.ads.routes[path] = response("302 Found", f"Location: {link_of(another := new_id())}", "Set-Cookie: session=B")
+    other = await get(world.port, path, **RETRY)
     ids = {dict((await world.appsflyer.next_click()).params)["clickid"] for _ in range(2)}
 
-    assert (play(another), True) == (other.location, another in ids)
+    assert (play(another), ["session=B"], True) == (other.location, other.all("Set-Cookie"), another in ids)
+
+
+async def test_a_retry_by_way_of_another_host_is_the_same_click(world):
+    """Browsers repeat a navigation from its first URL, so that another redirect may lead here with a new link."""
+    path, back = world.ads.redirect(link_of(click_id := new_id())), world.ads.redirect(link_of(new_id()))
+    world.ads.forget()
+    _, again = await click_twice(world, path, back)
+    call = dict((await world.appsflyer.next_click()).params)
+    await world.ads.next_request()
+
+    assert (play(click_id), click_id, "SM-S918B") == (again.location, call["clickid"], call["af_model"])
+    assert (True, 0) == (world.ads.requests.empty(), world.appsflyer.clicks_waiting())
+
+
+async def test_another_ad_of_another_page_is_a_click_of_its_own(world):
+    """A request for something else that came from elsewhere is no retry."""
+    path, other = world.ads.redirect(link_of(new_id())), world.ads.redirect(link_of(another := new_id()))
+    first = await get(world.port, path, **FIRST)
+    second = await get(world.port, other, **(RETRY | cookies(first) | {"referer": "https://elsewhere.example/"}))
+    for _ in range(2):
+        await world.appsflyer.next_click()
+
+    assert play(another) == second.location
+
+
+@pytest.mark.parametrize("method", ["HEAD", "POST"])
+async def test_only_a_navigation_is_a_retry(world, method):
+    """Other methods go to the ad stack, and the click waits for its retry."""
+    path = world.ads.redirect(link_of(click_id := new_id()))
+    first = await get(world.port, path, **FIRST)
+    world.ads.forget()
+    await get(world.port, path, method, **(RETRY | cookies(first)))
+    asked = await world.ads.next_request()
+    again = await get(world.port, path, **(RETRY | cookies(first)))
+    await world.appsflyer.next_click()
+
+    assert (method.encode(), play(click_id)) == (asked.line.split()[0], again.location)
+
+
+async def test_the_ad_stack_never_sees_our_cookie(world):
+    """What tells a retry stays between the browser and us; other cookies go on."""
+    first = await get(world.port, world.ads.redirect(link_of(new_id())), **FIRST)
+    world.ads.forget()
+    await get(world.port, world.ads.serve(response("200 OK")), **(FIRST | cookies(first)))
+    asked = await world.ads.next_request()
+    await world.appsflyer.next_click()
+
+    assert ["session=secret"] == asked.all("Cookie")
+
+
+async def test_what_the_ad_stack_asked_for_is_asked_again(world):
+    """A browser forgets what it was asked before when a newer answer asks: so that one asks for all."""
+    host = {"host": "asking.network.example"}
+    await get(world.port, world.ads.serve(response("200 OK", "Accept-CH: Sec-CH-UA-Arch")), **(FIRST | host))
+    later = await get(world.port, world.ads.serve(response("200 OK")), **(FIRST | host))
+
+    assert [f"Sec-CH-UA-Arch, {HINTS}"] == later.all("Accept-CH")
 
 
 async def test_a_held_click_survives_a_kill(launch, start, tmp_path, ads, appsflyer):

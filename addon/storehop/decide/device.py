@@ -160,6 +160,7 @@ def _os_version(text: str) -> str | None:
     return text if _VERSION.fullmatch(text) and len(text) <= MAX_OS_VERSION else None
 
 
+NOT_SAID = "the User-Agent does not say it, and no client hint came"
 HINT_HEADERS = ("sec-ch-ua-platform-version", "sec-ch-ua-model")
 """Client hints that say something about the device, lower case."""
 
@@ -194,7 +195,7 @@ def model(device: Device, headers: Mapping[str, str]) -> Fact:
 def _from_user_agent(value: str | None) -> Fact:
     if value:
         return Fact(value, Source.USER_AGENT, "User-Agent")
-    return Fact(None, Source.OMITTED, "the User-Agent does not say it, and no client hint came")
+    return Fact(None, Source.OMITTED, NOT_SAID)
 
 
 @lru_cache(maxsize=8192)
@@ -218,7 +219,8 @@ _LANGUAGE = re.compile(r"([A-Za-z]{2,3})(?:-[A-Za-z]{4})?(?:-([A-Za-z]{2}|[0-9]{
 
 def language(headers: Mapping[str, str]) -> Fact:
     """`af_lang`: the first language of Accept-Language as `en` or `en-US` (RFC 9110 §12.5.4)."""
-    return _language(headers.get("accept-language", ""))
+    header = headers.get("accept-language", "")
+    return _language(header if len(header) <= MAX_HEADER else "")
 
 
 @lru_cache(maxsize=2048)

@@ -67,6 +67,7 @@ class Storehop:
         self._admin: AdminServer | None = None
         self._inspector: Inspector | None = None
         self._retries = hints.Retries(time.monotonic)
+        self._asked = hints.Asked()
         self._is_upstream_down = False
         self._is_draining = False
         self._in_flight: WeakKeyDictionary[http.HTTPFlow, flows.Seen] = WeakKeyDictionary()
@@ -232,10 +233,12 @@ class Storehop:
             return
         rules = self._rules.current
         self._in_flight[flow] = seen = flows.see(flow.request)
-        flow.request.stream = True  # only where there is a body: a request without one can still be answered
+        # Only where there is a body: a request without one can still be answered. A replayed one is in memory.
+        flow.request.stream = not flow.is_replay
         if flow.is_replay:
             flows.forget_decision(flow)
         else:
+            hints.hide_cookie(flow, seen)
             flows.add_forwarded_headers(flow, seen, rules.proxies)
 
     async def request(self, flow: http.HTTPFlow) -> None:
@@ -247,12 +250,14 @@ class Storehop:
         rules, seen = self._rules.current, self._in_flight.get(flow)
         if seen is None:
             return  # it came while the rules were not there yet
-        if first := self._retries.take(flow, seen, rules.proxies):
+        if not flow.is_replay and (first := self._retries.take(flow, seen)):
             self._repeat(flow, first)
             return
         if not rules.is_attribution_host(flows.target_host(flow, seen)):
             return
         if flow.request.raw_content != b"":
+            if _is_rehearsal(flow):
+                flow.response = flows.not_sent()
             return  # it had a body, which has gone upstream already: no click of a person's, and ours no more
         link = flows.own_link(flow, seen)
         if direct := await self._meet(flow, link):
@@ -317,11 +322,9 @@ class Storehop:
         seen = self._in_flight[flow]
         if wanted is ClientHints.OFF or not hints.is_secure(flow, seen):
             return
-        hints.accept(response, rules.hints)
+        self._asked.accept(response, seen.get("host", ""), rules.hints)
         if direct and self._desk.expects_retry(direct):
-            click = flows.read(flow, seen, link, direct.call.id)
-            self._retries.expect(flow, hints.FirstAnswer(click, direct, rules, response.headers.copy()))
-            hints.insist(response)
+            self._retries.expect(flow, flows.read(flow, seen, link, direct.call.id), direct, rules)
 
     def _repeat(self, flow: http.HTTPFlow, first: hints.FirstAnswer) -> None:
         """The browser's retry of a click: the same answer, and the ad stack does not hear of it again."""

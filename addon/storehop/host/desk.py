@@ -64,7 +64,6 @@ class Desk:
             return
         if self.courier.amend(decision.call):
             self._metrics.amended(first.direct, decision)
-            first.direct = decision
         if self.inspector:
             self.inspector.retried(shown, click, decision)
 

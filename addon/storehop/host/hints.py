@@ -7,19 +7,17 @@ does not follow the first answer: that answer's S2S call is held for a moment, s
 
 from __future__ import annotations
 
-import hashlib
 import re
+import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 from mitmproxy import http
 from mitmproxy.proxy import mode_specs
 
-from storehop.decide import address
-from storehop.decide.address import Proxies
+from storehop.decide.device import NOT_SAID
 from storehop.decide.rules import RuleSet
-from storehop.host import flows
 from storehop.host.flows import Seen
 from storehop.model import Click, Direct, HintSettings
 
@@ -32,8 +30,18 @@ _WANTED = frozenset({"af_model", "af_os_version"})
 
 WINDOW = 10.0
 """Seconds in which a repeated request counts as the browser's retry, as for any click that comes twice."""
-MOST = 100_000
+HOSTS = 1_000
+"""Hosts of ad stacks that are remembered."""
+MOMENT = 2.0
+"""Seconds, beyond the wait, in which a browser is back with another link: nobody taps two ads so fast."""
+MOST = 10_000
 """First answers that are remembered."""
+COOKIE = "__Host-storehop"
+"""Which first answer a browser had; it lasts for WINDOW."""
+_COOKIE_RULES = "Path=/; Secure; HttpOnly; SameSite=Lax"
+_TOKEN = "storehop_retry"  # noqa: S105  a key of a flow's metadata
+_SAME = ("user-agent", "accept-language", "referer", "sec-ch-ua", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest")
+"""Headers that a browser repeats with its request."""
 
 # RFC 6761 §6.3, and the loopback networks: browsers trust what never leaves the machine.
 _LOOPBACK = re.compile(r"(?:(?:[^:]+\.)?localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?", re.IGNORECASE)
@@ -63,23 +71,28 @@ def may_retry(seen: Seen) -> bool:
 
 def lacks_hints(direct: Direct) -> bool:
     """Whether hints could say more about the device than is known."""
-    return any(param.name in _WANTED and param.value is None for param in direct.params)
+    return any(param.name in _WANTED and param.why == NOT_SAID for param in direct.params)
 
 
-def accept(response: http.Response, settings: HintSettings) -> None:
-    """Asks for hints with the requests to come; what the ad stack asks for itself stays."""
-    _add_tokens(response.headers, "Accept-CH", HINTS)
-    if settings.delegates:
-        known = response.headers.get("permissions-policy", "")
-        origins = " ".join(f'"{origin}"' for origin in settings.delegates)
-        for feature in _FEATURES:
-            if f"{feature}=" not in known:
-                response.headers.add("Permissions-Policy", f"{feature}=(self {origins})")
+class Asked:
+    """What ad stacks ask browsers for themselves, by host: the newest answer that asks replaces what others asked."""
 
+    def __init__(self) -> None:
+        self._by_host: LRUCache[str, str] = LRUCache(HOSTS)
 
-def insist(response: http.Response) -> None:
-    """Makes the browser repeat this request with the hints, now."""
-    _add_tokens(response.headers, "Critical-CH", HINTS)
+    def accept(self, response: http.Response, host: str, settings: HintSettings) -> None:
+        """Asks for hints with the requests to come; what the ad stack asks for itself stays."""
+        if own := response.headers.get("accept-ch"):
+            self._by_host[host] = own
+        elif known := self._by_host.get(host):
+            response.headers["Accept-CH"] = known
+        _add_tokens(response.headers, "Accept-CH", HINTS)
+        if settings.delegates:
+            known = response.headers.get("permissions-policy", "")
+            origins = " ".join(f'"{origin}"' for origin in settings.delegates)
+            for feature in _FEATURES:
+                if f"{feature}=" not in known:
+                    response.headers.add("Permissions-Policy", f"{feature}=(self {origins})")
 
 
 def _add_tokens(headers: http.Headers, name: str, tokens: tuple[str, ...]) -> None:
@@ -90,14 +103,19 @@ def _add_tokens(headers: http.Headers, name: str, tokens: tuple[str, ...]) -> No
         headers[name] = ", ".join([given, *missing] if given.strip() else missing)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class FirstAnswer:
     """What a browser got that is to repeat its request."""
 
     click: Click
+    """Its headers are those alone that a retry has as well."""
     direct: Direct
     rules: RuleSet
     """Those of the first answer: they decide on the retry too."""
+    target: str
+    """Host and path that were asked for."""
+    until: float
+    """When a request for another target is no retry any more."""
     headers: http.Headers = field(repr=False)
 
     def again(self) -> http.Response:
@@ -110,23 +128,61 @@ class FirstAnswer:
 
 
 class Retries:
-    """First answers by a hash of request, client address and User-Agent; each is handed out once."""
+    """First answers, each known by a cookie that its browser alone has; each is handed out once.
+
+    Browsers keep a first answer's cookies before they repeat the request. They repeat the navigation from its very
+    first URL: where that was another host's redirect, the request that reaches us may have a new link. So the cookie
+    says which click it is; another target counts for a moment only, and when all else is as it was.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._first: TTLCache[bytes, FirstAnswer] = TTLCache(MOST, WINDOW, timer=clock)
+        self._clock = clock
+        self._first: TTLCache[str, FirstAnswer] = TTLCache(MOST, WINDOW, timer=clock)
 
-    def expect(self, flow: http.HTTPFlow, first: FirstAnswer) -> None:
-        """The browser that has this answer is going to repeat its request."""
-        self._first[_key(flow, first.click.headers, first.rules.proxies)] = first
+    def expect(self, flow: http.HTTPFlow, click: Click, direct: Direct, rules: RuleSet) -> None:
+        """Makes the browser repeat its request with the hints, now: the flow's response asks for it."""
+        response = flow.response
+        if response is None:
+            return
+        token = secrets.token_hex(16)
+        kept = replace(click, headers={name: click.headers.get(name, "") for name in _SAME})
+        target = _target(flow, click.headers)
+        until = self._clock() + rules.hints.wait + MOMENT
+        self._first[token] = FirstAnswer(kept, direct, rules, target, until, response.headers.copy())
+        _add_tokens(response.headers, "Critical-CH", HINTS)
+        response.headers.add("Set-Cookie", f"{COOKIE}={token}; Max-Age={WINDOW:.0f}; {_COOKIE_RULES}")
 
-    def take(self, flow: http.HTTPFlow, seen: Seen, proxies: Proxies) -> FirstAnswer | None:
+    def take(self, flow: http.HTTPFlow, seen: Seen) -> FirstAnswer | None:
         """The first answer to this request, where it is a browser's retry with hints."""
-        if not self._first or not has_hints(seen):
+        token: str = flow.metadata.get(_TOKEN, "")
+        first = self._first.get(token) if token else None
+        if first is None or flow.request.method != "GET" or not has_hints(seen):
             return None
-        return self._first.pop(_key(flow, seen, proxies), None)
+        is_same = all(seen.get(name, "") == first.click.headers[name] for name in _SAME)
+        if not is_same or (_target(flow, seen) != first.target and self._clock() > first.until):
+            return None
+        del self._first[token]
+        return first
 
 
-def _key(flow: http.HTTPFlow, seen: Mapping[str, str], proxies: Proxies) -> bytes:
-    client = address.client_address(flows.peer_address(flow), seen, proxies)
-    who = f"{seen.get('host')}\n{flow.request.path}\n{client}\n{seen.get('user-agent')}"
-    return hashlib.blake2b(who.encode(errors="surrogateescape"), digest_size=16).digest()
+def hide_cookie(flow: http.HTTPFlow, seen: Seen) -> None:
+    """Takes our cookie out of a request, so that the ad stack does not see it; `Retries.take` knows it then."""
+    if COOKIE not in seen.get("cookie", ""):
+        return
+    fields = []
+    for name, value in flow.request.headers.fields:
+        if name.lower() != b"cookie":
+            fields.append((name, value))
+            continue
+        crumbs = [crumb.strip() for crumb in value.decode("utf-8", "surrogateescape").split(";")]
+        ours = [crumb for crumb in crumbs if crumb.startswith(f"{COOKIE}=")]
+        if ours:
+            flow.metadata[_TOKEN] = ours[-1].partition("=")[2]
+        if kept := "; ".join(crumb for crumb in crumbs if crumb not in ours):
+            fields.append((name, kept.encode("utf-8", "surrogateescape")))
+    flow.request.headers.fields = tuple(fields)
+    seen.pop("cookie")
+
+
+def _target(flow: http.HTTPFlow, seen: Mapping[str, str]) -> str:
+    return f"{seen.get('host')}{flow.request.path}"

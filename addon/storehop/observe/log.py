@@ -100,7 +100,12 @@ def _known(fields: Fields) -> Fields:
 
 
 def _text(event: str, known: Fields) -> str:
-    return f"{event} {' '.join([f'{name}={value}' for name, value in known.items()])}"
+    return f"{event} {' '.join([f'{name}={_plain(str(value))}' for name, value in known.items()])}"
+
+
+def _plain(value: str) -> str:
+    """In quotes where it holds what could pass for another field or line: Users write their User-Agents themselves."""
+    return value if value.isprintable() and " " not in value else json.dumps(value)
 
 
 FLUSH = 0.1
