@@ -12,9 +12,10 @@ import signal
 import socket
 import sys
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 
 from storehop.deliver.clock import SystemClock
@@ -31,6 +32,8 @@ YOUNG = 10.0
 """Seconds."""
 LOOK = 0.1
 """Seconds between two questions whether a new worker is ready."""
+START = 60.0
+"""Seconds after which a worker that is not ready never will be: it is killed, and another one takes its place."""
 
 
 @dataclass(slots=True)
@@ -48,7 +51,8 @@ class _Worker:
 class Supervisor:
     """Runs `command` `number` times, each with `--worker-socket PATH` behind it, in the folder `sockets`.
 
-    Must be made on a running event loop.
+    A worker's standard input is a pipe that nothing is ever written to: its end tells the worker that its supervisor
+    is gone. Must be made on a running event loop.
     """
 
     def __init__(self, command: Sequence[str], number: int, sockets: Path, outbox: Path) -> None:
@@ -68,7 +72,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, number)
-        loop.add_signal_handler(signal.SIGHUP, self._tell, signal.SIGHUP)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
         workers = Workers(self._sockets)
         server = None if admin == "off" else AdminServer(admin, self._unready, workers.registry, workers.refresh)
         for place in self._places:
@@ -88,17 +92,25 @@ class Supervisor:
         sockets = self._sockets()
         if not sockets:
             return ["no worker is ready"]
-        answers = await asyncio.gather(*(ask(path, "/readyz") for path in sockets), return_exceptions=True)
-        bodies = [answer[1] for answer in answers if not isinstance(answer, BaseException) and answer[0] != 200]  # noqa: PLR2004
-        return sorted({line for body in bodies for line in body.decode().splitlines()})
+        said = await asyncio.gather(*(ask(path, "/readyz") for path in sockets), return_exceptions=True)
+        answers = [answer for answer in said if not isinstance(answer, BaseException)]
+        if any(status == HTTPStatus.OK for status, _ in answers):
+            return []
+        return sorted({line for _, body in answers for line in body.decode().splitlines()}) or ["no worker answers"]
 
     def _end(self, number: signal.Signals) -> None:
+        """The first signal drains; to workers that drain, SIGINT is the one that ends them at once."""
+        self._tell(signal.SIGINT if self._is_ending else number, self._places)
         self._is_ending = True
         self._over.set()
-        self._tell(number)
 
-    def _tell(self, number: signal.Signals) -> None:
-        for place in self._places:
+    def _reload(self) -> None:
+        """A worker that is still starting reads the rules anyway, and would die of this signal."""
+        self._tell(signal.SIGHUP, [place for place in self._places if place.is_ready])
+
+    @staticmethod
+    def _tell(number: signal.Signals, places: Iterable[_Worker]) -> None:
+        for place in places:
             if place.process and place.process.returncode is None:
                 with suppress(ProcessLookupError):
                     place.process.send_signal(number)
@@ -109,7 +121,11 @@ class Supervisor:
         pause = FIRST_PAUSE
         while not self._is_ending:
             begin = loop.time()
-            code = await self._live(place)
+            try:
+                code = await self._live(place)
+            except OSError as error:  # no memory or no process to be had: that may change
+                logger.error("worker %d could not be started: %s", place.number, error)  # noqa: TRY400  it says all
+                code = 0
             if self._is_ending:
                 return
             if not any(other.is_ready for other in self._places) and loop.time() - begin < YOUNG and code > 0:
@@ -124,12 +140,18 @@ class Supervisor:
     async def _live(self, place: _Worker) -> int:
         """One worker's life. Returns its exit code."""
         place.socket = self._new_socket()
-        place.process = await asyncio.create_subprocess_exec(*self._command, "--worker-socket", str(place.socket))
+        # In a group of its own: Ctrl-C on a terminal comes to the supervisor alone, which hands it on once.
+        place.process = process = await asyncio.create_subprocess_exec(
+            *self._command,
+            *("--worker-socket", str(place.socket)),
+            stdin=asyncio.subprocess.PIPE,
+            process_group=0,
+        )
         if self._is_ending:
-            place.process.terminate()  # the signal came while it was being started
-        ready = asyncio.create_task(self._wait_until_ready(place), name=f"worker {place.number} gets ready")
+            process.terminate()  # the signal came while it was being started
+        ready = asyncio.create_task(self._wait_until_ready(place, process), name=f"worker {place.number} gets ready")
         try:
-            code = await place.process.wait()
+            code = await process.wait()
         finally:
             ready.cancel()
             place.is_ready = False
@@ -137,13 +159,17 @@ class Supervisor:
         await asyncio.to_thread(self._let_go, place.socket.stem)
         return code
 
-    async def _wait_until_ready(self, place: _Worker) -> None:
-        while not place.is_ready:
-            await asyncio.sleep(LOOK)
-            with suppress(OSError, EOFError, ValueError):
-                await ask(place.socket, "/healthz")
-                place.is_ready = True
-        logger.info("worker %d is ready", place.number)
+    async def _wait_until_ready(self, place: _Worker, process: asyncio.subprocess.Process) -> None:
+        try:
+            async with asyncio.timeout(START):
+                while not await _answers(place.socket):  # noqa: ASYNC110  another process
+                    await asyncio.sleep(LOOK)
+        except TimeoutError:
+            logger.error("worker %d is not ready after %g s: it is killed", place.number, START)  # noqa: TRY400
+            process.kill()
+        else:
+            place.is_ready = True
+            logger.info("worker %d is ready", place.number)
 
     def _let_go(self, holder: str) -> None:
         """What it had leased is due at once: nobody has to wait for the leases to end."""
@@ -161,6 +187,14 @@ class Supervisor:
                 logger.warning("%d clicks of the worker that ended are delivered by the others", released)
 
 
+async def _answers(path: Path) -> bool:
+    try:
+        await ask(path, "/healthz")
+    except (OSError, EOFError, ValueError):
+        return False
+    return True
+
+
 def hold_port(host: str, port: int) -> list[socket.socket]:
     """Binds the port for the workers to share, without listening. Raises OSError where it can't be had."""
     held = []
@@ -169,6 +203,7 @@ def hold_port(host: str, port: int) -> list[socket.socket]:
         one = socket.socket(family, kind, protocol)
         if family == socket.AF_INET6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a run before may linger
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         one.bind(address)
         held.append(one)
