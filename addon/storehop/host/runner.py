@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -97,6 +99,7 @@ def serve(config: HostConfig) -> None:
 
     Raises CannotServeError; exits with 1 when the host reports another fault while starting.
     """
+    _allow_many_files()
     if config.worker_socket:
         asyncio.run(_serve(config), loop_factory=_SharedPortLoop)
         return
@@ -107,6 +110,13 @@ def serve(config: HostConfig) -> None:
     if config.workers > 1:
         sys.exit(asyncio.run(_supervise(config)))
     asyncio.run(_serve(config))
+
+
+def _allow_many_files() -> None:
+    """As many sockets as the machine lets us have: a user may need two, and the usual limit is 1,024."""
+    with suppress(OSError, ValueError):
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class _SharedPortLoop(asyncio.SelectorEventLoop):
