@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -100,20 +100,18 @@ class Supervisor:
 
     def _end(self, number: signal.Signals) -> None:
         """The first signal drains; to workers that drain, SIGINT is the one that ends them at once."""
-        self._tell(signal.SIGINT if self._is_ending else number, self._places)
+        if self._is_ending:
+            number = signal.SIGINT
         self._is_ending = True
         self._over.set()
+        for place in self._places:
+            # One that is still starting knows no signal yet, and has nothing to drain.
+            _tell(place, number if place.is_ready else signal.SIGTERM)
 
     def _reload(self) -> None:
-        """A worker that is still starting reads the rules anyway, and would die of this signal."""
-        self._tell(signal.SIGHUP, [place for place in self._places if place.is_ready])
-
-    @staticmethod
-    def _tell(number: signal.Signals, places: Iterable[_Worker]) -> None:
-        for place in places:
-            if place.process and place.process.returncode is None:
-                with suppress(ProcessLookupError):
-                    place.process.send_signal(number)
+        for place in self._places:
+            if place.is_ready:  # one that is still starting reads the rules anyway, and would die of it
+                _tell(place, signal.SIGHUP)
 
     async def _keep(self, place: _Worker) -> None:
         """Has a worker in this place until the end."""
@@ -185,6 +183,12 @@ class Supervisor:
         else:
             if released:
                 logger.warning("%d clicks of the worker that ended are delivered by the others", released)
+
+
+def _tell(place: _Worker, number: signal.Signals) -> None:
+    if place.process and place.process.returncode is None:
+        with suppress(ProcessLookupError):
+            place.process.send_signal(number)
 
 
 async def _answers(path: Path) -> bool:

@@ -43,18 +43,20 @@ class Workers(Collector):
         self._sockets = sockets
         self._said: dict[Path, list[Metric]] = {}
         self._ended: list[Metric] = []
+        self._refreshing = asyncio.Lock()
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
     async def refresh(self) -> None:
-        paths = list(self._sockets())
-        answers = await asyncio.gather(*(ask(path, "/metrics") for path in paths), return_exceptions=True)
-        for path, answer in zip(paths, answers, strict=True):
-            if not isinstance(answer, BaseException):
-                self._said[path] = list(_parse(answer[1].decode()))
-        for path in self._said.keys() - set(paths):
-            counted = [family for family in self._said.pop(path) if family.type != "gauge"]
-            self._ended = merge([self._ended, counted])
+        async with self._refreshing:  # or one that ended meanwhile might count twice
+            paths = list(self._sockets())
+            answers = await asyncio.gather(*(ask(path, "/metrics") for path in paths), return_exceptions=True)
+            for path, answer in zip(paths, answers, strict=True):
+                if not isinstance(answer, BaseException):
+                    self._said[path] = list(_parse(answer[1].decode()))
+            for path in self._said.keys() - set(paths):
+                counted = [family for family in self._said.pop(path) if family.type != "gauge"]
+                self._ended = merge([self._ended, counted])
 
     def collect(self) -> Iterable[Metric]:
         return merge([self._ended, *self._said.values()])
