@@ -11,6 +11,7 @@ import logging
 import signal
 import socket
 import sys
+import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -30,10 +31,10 @@ FIRST_PAUSE, LAST_PAUSE = 0.1, 5.0
 """Seconds before a worker that died is started again; twice as long each time that it dies young."""
 YOUNG = 10.0
 """Seconds."""
-LOOK = 0.1
-"""Seconds between two questions whether a new worker is ready."""
-START = 60.0
-"""Seconds after which a worker that is not ready never will be: it is killed, and another one takes its place."""
+LOOK, CALM = 0.1, 2.0
+"""Seconds between two questions to a worker that is not ready yet, and to one that is."""
+START, SILENCE = 60.0, 15.0
+"""Seconds without an answer after which a new worker, or one that was ready, is taken for hung and killed."""
 
 
 @dataclass(slots=True)
@@ -147,27 +148,30 @@ class Supervisor:
         )
         if self._is_ending:
             process.terminate()  # the signal came while it was being started
-        ready = asyncio.create_task(self._wait_until_ready(place, process), name=f"worker {place.number} gets ready")
+        attendant = asyncio.create_task(self._attend(place, process), name=f"attendant of worker {place.number}")
         try:
             code = await process.wait()
         finally:
-            ready.cancel()
+            attendant.cancel()
             place.is_ready = False
             place.socket.unlink(missing_ok=True)
         await asyncio.to_thread(self._let_go, place.socket.stem)
         return code
 
-    async def _wait_until_ready(self, place: _Worker, process: asyncio.subprocess.Process) -> None:
-        try:
-            async with asyncio.timeout(START):
-                while not await _answers(place.socket):  # noqa: ASYNC110  another process
-                    await asyncio.sleep(LOOK)
-        except TimeoutError:
-            logger.error("worker %d is not ready after %g s: it is killed", place.number, START)  # noqa: TRY400
+    async def _attend(self, place: _Worker, process: asyncio.subprocess.Process) -> None:
+        """Finds out when the worker is ready, and kills it when it hangs: its share of the users would hang too."""
+        now = time.monotonic
+        heard = now()
+        while now() - heard < (SILENCE if place.is_ready else START):
+            if await _answers(place.socket):
+                heard = now()
+                if not place.is_ready:
+                    place.is_ready = True
+                    logger.info("worker %d is ready", place.number)
+            await asyncio.sleep(CALM if place.is_ready else LOOK)
+        if not self._is_ending:
+            logger.error("worker %d does not answer: it is killed", place.number)
             process.kill()
-        else:
-            place.is_ready = True
-            logger.info("worker %d is ready", place.number)
 
     def _let_go(self, holder: str) -> None:
         """What it had leased is due at once: nobody has to wait for the leases to end."""
