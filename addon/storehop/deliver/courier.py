@@ -161,15 +161,17 @@ class Courier:
         self._start(claim, is_probe=is_probe, held=held)
         return None
 
-    def remember(self, once: Once) -> None:
-        """Tells the other processes of an answer that no call was stored for."""
-
-        def written(_known: str | None, error: BaseException | None) -> None:
-            if error:
-                logger.debug("the others do not hear of an answer: %s", error)
-
-        with suppress(OutboxError):
-            self._writer.post(lambda outbox: outbox.first_answer(once.key, once.answer, once.seconds), written)
+    async def remember(self, once: Once) -> str | None:
+        """Tells the other processes of an answer that no call is stored for; the one that the click has had, if any."""
+        if self._writer.fault:
+            return None  # nothing may queue up before a disk that hangs
+        try:
+            return await self._writer.submit_soon(
+                lambda outbox: outbox.first_answer(once.key, once.answer, once.seconds), PATIENCE, lambda _known: None
+            )
+        except OutboxError as error:
+            logger.debug("the others do not hear of an answer: %s", error)
+            return None
 
     def is_held(self, call_id: str) -> bool:
         """Whether the call waits and can be amended."""
