@@ -59,6 +59,14 @@ async def test_a_worker_that_hangs_later_is_replaced(hung, monkeypatch):
     assert -signal.SIGKILL == first.returncode
 
 
+async def test_workers_that_end_before_they_are_ready_end_it(tmp_path, monkeypatch):
+    """Where none can start, however long it takes to find out, the exit code is theirs."""
+    monkeypatch.setattr(module, "YOUNG", 0.0)
+    supervisor = Supervisor(("sh", "-c", "exit 3"), 2, tmp_path, tmp_path / "outbox.db")
+
+    assert 3 == await supervisor.run("off")
+
+
 async def test_a_command_that_cannot_run_is_tried_again(tmp_path, caplog):
     """A fault of the machine while a worker is started ends nothing."""
     supervisor = Supervisor([str(tmp_path / "none")], 1, tmp_path, tmp_path / "outbox.db")

@@ -136,10 +136,8 @@ async def _supervise(config: HostConfig) -> int:
     try:
         # Not in the state folder: a path of a Unix socket has 107 bytes at the most.
         with TemporaryDirectory(prefix="storehop-") as sockets:
-            command = command_of_worker(sys.argv[1:])
-            return await Supervisor(command, config.workers, Path(sockets), config.outbox.expanduser()).run(
-                config.admin
-            )
+            command, outbox = command_of_worker(sys.argv[1:]), config.outbox.expanduser()
+            return await Supervisor(command, config.workers, Path(sockets), outbox).run(config.admin)
     finally:
         for one in held:
             one.close()

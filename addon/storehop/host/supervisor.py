@@ -121,13 +121,13 @@ class Supervisor:
         while not self._is_ending:
             begin = loop.time()
             try:
-                code = await self._live(place)
+                code, was_ready = await self._live(place)
             except OSError as error:  # no memory or no process to be had: that may change
                 logger.error("worker %d could not be started: %s", place.number, error)  # noqa: TRY400  it says all
-                code = 0
+                code, was_ready = 0, False
             if self._is_ending:
                 return
-            if not any(other.is_ready for other in self._places) and loop.time() - begin < YOUNG and code > 0:
+            if code > 0 and not was_ready and not any(other.is_ready for other in self._places):
                 self._failed = self._failed or code  # it said why, and the others will say the same
                 self._end(signal.SIGTERM)
                 return
@@ -136,8 +136,8 @@ class Supervisor:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), pause)
 
-    async def _live(self, place: _Worker) -> int:
-        """One worker's life. Returns its exit code."""
+    async def _live(self, place: _Worker) -> tuple[int, bool]:
+        """One worker's life. Returns its exit code, and whether it was ever ready."""
         place.socket = self._new_socket()
         # In a group of its own: Ctrl-C on a terminal comes to the supervisor alone, which hands it on once.
         place.process = process = await asyncio.create_subprocess_exec(
@@ -148,17 +148,17 @@ class Supervisor:
         )
         if self._is_ending:
             process.terminate()  # the signal came while it was being started
-        attendant = asyncio.create_task(self._attend(place, process), name=f"attendant of worker {place.number}")
+        attendant = asyncio.create_task(self._attend(place), name=f"attendant of worker {place.number}")
         try:
             code = await process.wait()
         finally:
             attendant.cancel()
-            place.is_ready = False
+            was_ready, place.is_ready = place.is_ready, False
             place.socket.unlink(missing_ok=True)
         await asyncio.to_thread(self._let_go, place.socket.stem)
-        return code
+        return code, was_ready
 
-    async def _attend(self, place: _Worker, process: asyncio.subprocess.Process) -> None:
+    async def _attend(self, place: _Worker) -> None:
         """Finds out when the worker is ready, and kills it when it hangs: its share of the users would hang too."""
         now = time.monotonic
         heard = now()
@@ -171,7 +171,7 @@ class Supervisor:
             await asyncio.sleep(CALM if place.is_ready else LOOK)
         if not self._is_ending:
             logger.error("worker %d does not answer: it is killed", place.number)
-            process.kill()
+            _tell(place, signal.SIGKILL)
 
     def _let_go(self, holder: str) -> None:
         """What it had leased is due at once: nobody has to wait for the leases to end."""
