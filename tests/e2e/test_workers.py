@@ -121,10 +121,14 @@ async def arrived(appsflyer: AppsFlyer) -> Counter[str]:
 
 async def test_both_workers_answer(pair):
     """Connections are spread over both."""
+    assert [True, True] == await who_answers(pair)
+
+
+async def who_answers(pair: Pair) -> list[bool]:
+    """Of each worker, whether it is met by one of many connections."""
     await asyncio.gather(*(get(pair.host.port, path_of(new_id())) for _ in range(CONNECTIONS)))
     answers = [await ask(path, "/metrics") for path in pair.workers()]
-
-    assert [True, True] == [_clicks(body) > 0 for _, body in answers]
+    return [_clicks(body) > 0 for _, body in answers]
 
 
 async def test_metrics_add_both_up(pair):
@@ -260,6 +264,11 @@ async def test_nothing_of_it_stays_behind(death):
 async def test_the_dead_stay_counted(death):
     """A counter never goes back: what a dead worker had counted is in the sum."""
     assert death.clicks_before + 1 <= death.clicks_after
+
+
+async def test_the_next_one_answers(death, pair):
+    """A new worker takes the dead one's place."""
+    assert [True, True] == await who_answers(pair)
 
 
 async def test_nothing_is_lost_when_workers_die_under_load(pair, appsflyer):
