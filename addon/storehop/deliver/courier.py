@@ -45,6 +45,8 @@ logger = logging.getLogger(__name__)
 
 MAX_PENDING = 10_000
 """Calls in memory; above it clicks pass."""
+BACKLOG = 5.0
+"""Seconds that a new call may expect to wait for its turn; above it clicks pass, for AppsFlyer can't keep up."""
 PATIENCE = 1.0
 """Seconds that a user waits for the disk."""
 LEASE_MARGIN = 1.0
@@ -106,6 +108,8 @@ class Courier:
         self._holder = holder or str(uuid.uuid4())
         self._breakers: dict[str, Breaker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._sent_at: dict[str, float] = {}
+        self._duration = 0.0
         self._unsaved: dict[str, tuple[Claim, Verdict, str | None]] = {}
         self._next_due = math.inf
         self._wake = asyncio.Event()
@@ -143,6 +147,8 @@ class Courier:
         """
         if self._is_closing or self._writer.fault or len(self._tasks) + self._storing >= MAX_PENDING:
             raise NotAcceptedError(Reason.OUTBOX_DOWN)
+        if self._expected_wait() > BACKLOG:
+            raise NotAcceptedError(Reason.S2S_DOWN)
         host = host_of(call.url)
         breaker = self._breaker(host)
         is_probe = breaker.is_open
@@ -155,15 +161,17 @@ class Courier:
         self._start(claim, is_probe=is_probe, held=held)
         return None
 
-    def remember(self, once: Once) -> None:
-        """Tells the other processes of an answer that no call was stored for."""
-
-        def written(_known: str | None, error: BaseException | None) -> None:
-            if error:
-                logger.debug("the others do not hear of an answer: %s", error)
-
-        with suppress(OutboxError):
-            self._writer.post(lambda outbox: outbox.first_answer(once.key, once.answer, once.seconds), written)
+    async def remember(self, once: Once) -> str | None:
+        """Tells the other processes of an answer that no call is stored for; the one that the click has had, if any."""
+        if self._writer.fault:
+            return None  # nothing may queue up before a disk that hangs
+        try:
+            return await self._writer.submit_soon(
+                lambda outbox: outbox.first_answer(once.key, once.answer, once.seconds), PATIENCE, lambda _known: None
+            )
+        except OutboxError as error:
+            logger.debug("the others do not hear of an answer: %s", error)
+            return None
 
     def is_held(self, call_id: str) -> bool:
         """Whether the call waits and can be amended."""
@@ -232,6 +240,17 @@ class Courier:
         self._unsaved[claim.call.id] = (claim, Delivered(), None)
         self._wake.set()
 
+    def _expected_wait(self) -> float:
+        """Seconds until a new call would be sent, as calls went of late and as the oldest one goes that is under way.
+
+        Accepting more than is sent in time would fill the outbox with clicks that die of old age.
+        """
+        waiting = len(self._tasks) - len(self._sent_at)
+        if waiting <= 0:
+            return 0.0
+        oldest = self._clock.uptime() - next(iter(self._sent_at.values()), math.inf)
+        return waiting * max(self._duration, oldest) / self._delivery.concurrency
+
     def _breaker(self, host: str) -> Breaker:
         return self._breakers.setdefault(host, Breaker())
 
@@ -252,6 +271,7 @@ class Courier:
             ready = await self._ready(claim, delivery, is_probe=is_probe)
             if ready is None:
                 return
+            self._sent_at[claim.call.id] = begin = self._clock.uptime()
             try:
                 outcome = await self._sender.send(ready.call, delivery.timeout)
             except UnsendableError as error:
@@ -261,6 +281,9 @@ class Courier:
             except Exception:  # a mistake of ours must spend an attempt, or it would be repeated without end
                 logger.exception("sending %s failed in our own code", ready.call.id)
                 outcome = Failure(Fault.PROTOCOL, maybe_sent=True)
+            finally:
+                self._sent_at.pop(claim.call.id, None)
+                self._duration += (self._clock.uptime() - begin - self._duration) / 16  # the mean of the last ones
         now = self._clock.uptime()
         self._breaker(claim.host).record(now, healthy=is_healthy(outcome))
         deadline = ready.born + delivery.max_age

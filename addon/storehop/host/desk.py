@@ -106,8 +106,8 @@ class Desk:
                 refused = error.reason
             else:
                 return _answered_before(direct, known) if known else direct
-            if once:
-                self.courier.remember(replace(once, answer=refused))
+            if once and (known := await self.courier.remember(replace(once, answer=refused))):
+                return _answered_before(direct, known)
         return _passed(direct, refused)
 
     def settled(self, settled: Settled) -> None:

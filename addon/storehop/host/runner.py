@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import socket
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -96,6 +99,7 @@ def serve(config: HostConfig) -> None:
 
     Raises CannotServeError; exits with 1 when the host reports another fault while starting.
     """
+    _allow_many_files()
     if config.worker_socket:
         asyncio.run(_serve(config), loop_factory=_SharedPortLoop)
         return
@@ -106,6 +110,13 @@ def serve(config: HostConfig) -> None:
     if config.workers > 1:
         sys.exit(asyncio.run(_supervise(config)))
     asyncio.run(_serve(config))
+
+
+def _allow_many_files() -> None:
+    """As many sockets as the machine lets us have: a user may need two, and the usual limit is 1,024."""
+    with suppress(OSError, ValueError):
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 class _SharedPortLoop(asyncio.SelectorEventLoop):
@@ -125,8 +136,8 @@ async def _supervise(config: HostConfig) -> int:
     try:
         # Not in the state folder: a path of a Unix socket has 107 bytes at the most.
         with TemporaryDirectory(prefix="storehop-") as sockets:
-            command = command_of_worker(sys.argv[1:])
-            return await Supervisor(command, config.workers, Path(sockets), config.outbox).run(config.admin)
+            command, outbox = command_of_worker(sys.argv[1:]), config.outbox.expanduser()
+            return await Supervisor(command, config.workers, Path(sockets), outbox).run(config.admin)
     finally:
         for one in held:
             one.close()
@@ -164,10 +175,28 @@ async def _serve(config: HostConfig) -> None:
         raise CannotServeError(str(error)) from error
     drain = _Drain(master, storehop, master.proxyserver)
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, drain.begin, config.drain)
+    if config.worker_socket:
+        # The supervisor hands SIGTERM on, and a service manager may have sent it to every process before.
+        loop.add_signal_handler(signal.SIGTERM, drain.begin_once, config.drain)
+        _when_abandoned(drain.begin_once, 0.0)
+    else:
+        loop.add_signal_handler(signal.SIGTERM, drain.begin, config.drain)
     loop.add_signal_handler(signal.SIGINT, drain.begin, 0.0)
     loop.add_signal_handler(signal.SIGHUP, storehop.reload)
     await master.run()
+
+
+def _when_abandoned(do: Callable[[float], None], seconds: float) -> None:
+    """Calls `do` when the supervisor, which holds the other end of standard input, is gone."""
+    loop = asyncio.get_running_loop()
+    stdin = sys.stdin.fileno()
+
+    def abandoned() -> None:
+        loop.remove_reader(stdin)
+        logger.error("the supervisor is gone: ending")
+        do(seconds)
+
+    loop.add_reader(stdin, abandoned)
 
 
 def _with_page(options: Options) -> WebMaster:
@@ -198,6 +227,11 @@ class _Drain:
             self._master.shutdown()
         else:
             self._task = asyncio.get_running_loop().create_task(self._run(seconds), name="storehop drain")
+
+    def begin_once(self, seconds: float) -> None:
+        """As `begin`, where the same signal again means nothing new."""
+        if not self._task:
+            self.begin(seconds)
 
     async def _run(self, seconds: float) -> None:
         try:

@@ -11,10 +11,12 @@ import logging
 import signal
 import socket
 import sys
+import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 
 from storehop.deliver.clock import SystemClock
@@ -29,8 +31,10 @@ FIRST_PAUSE, LAST_PAUSE = 0.1, 5.0
 """Seconds before a worker that died is started again; twice as long each time that it dies young."""
 YOUNG = 10.0
 """Seconds."""
-LOOK = 0.1
-"""Seconds between two questions whether a new worker is ready."""
+LOOK, CALM = 0.1, 2.0
+"""Seconds between two questions to a worker that is not ready yet, and to one that is."""
+START, SILENCE = 60.0, 15.0
+"""Seconds without an answer after which a new worker, or one that was ready, is taken for hung and killed."""
 
 
 @dataclass(slots=True)
@@ -48,7 +52,8 @@ class _Worker:
 class Supervisor:
     """Runs `command` `number` times, each with `--worker-socket PATH` behind it, in the folder `sockets`.
 
-    Must be made on a running event loop.
+    A worker's standard input is a pipe that nothing is ever written to: its end tells the worker that its supervisor
+    is gone. Must be made on a running event loop.
     """
 
     def __init__(self, command: Sequence[str], number: int, sockets: Path, outbox: Path) -> None:
@@ -68,7 +73,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, number)
-        loop.add_signal_handler(signal.SIGHUP, self._tell, signal.SIGHUP)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
         workers = Workers(self._sockets)
         server = None if admin == "off" else AdminServer(admin, self._unready, workers.registry, workers.refresh)
         for place in self._places:
@@ -88,20 +93,26 @@ class Supervisor:
         sockets = self._sockets()
         if not sockets:
             return ["no worker is ready"]
-        answers = await asyncio.gather(*(ask(path, "/readyz") for path in sockets), return_exceptions=True)
-        bodies = [answer[1] for answer in answers if not isinstance(answer, BaseException) and answer[0] != 200]  # noqa: PLR2004
-        return sorted({line for body in bodies for line in body.decode().splitlines()})
+        said = await asyncio.gather(*(ask(path, "/readyz") for path in sockets), return_exceptions=True)
+        answers = [answer for answer in said if not isinstance(answer, BaseException)]
+        if any(status == HTTPStatus.OK for status, _ in answers):
+            return []
+        return sorted({line for _, body in answers for line in body.decode().splitlines()}) or ["no worker answers"]
 
     def _end(self, number: signal.Signals) -> None:
+        """The first signal drains; to workers that drain, SIGINT is the one that ends them at once."""
+        if self._is_ending:
+            number = signal.SIGINT
         self._is_ending = True
         self._over.set()
-        self._tell(number)
-
-    def _tell(self, number: signal.Signals) -> None:
         for place in self._places:
-            if place.process and place.process.returncode is None:
-                with suppress(ProcessLookupError):
-                    place.process.send_signal(number)
+            # One that is still starting knows no signal yet, and has nothing to drain.
+            _tell(place, number if place.is_ready else signal.SIGTERM)
+
+    def _reload(self) -> None:
+        for place in self._places:
+            if place.is_ready:  # one that is still starting reads the rules anyway, and would die of it
+                _tell(place, signal.SIGHUP)
 
     async def _keep(self, place: _Worker) -> None:
         """Has a worker in this place until the end."""
@@ -109,10 +120,14 @@ class Supervisor:
         pause = FIRST_PAUSE
         while not self._is_ending:
             begin = loop.time()
-            code = await self._live(place)
+            try:
+                code, was_ready = await self._live(place)
+            except OSError as error:  # no memory or no process to be had: that may change
+                logger.error("worker %d could not be started: %s", place.number, error)  # noqa: TRY400  it says all
+                code, was_ready = 0, False
             if self._is_ending:
                 return
-            if not any(other.is_ready for other in self._places) and loop.time() - begin < YOUNG and code > 0:
+            if code > 0 and not was_ready and not any(other.is_ready for other in self._places):
                 self._failed = self._failed or code  # it said why, and the others will say the same
                 self._end(signal.SIGTERM)
                 return
@@ -121,29 +136,42 @@ class Supervisor:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), pause)
 
-    async def _live(self, place: _Worker) -> int:
-        """One worker's life. Returns its exit code."""
+    async def _live(self, place: _Worker) -> tuple[int, bool]:
+        """One worker's life. Returns its exit code, and whether it was ever ready."""
         place.socket = self._new_socket()
-        place.process = await asyncio.create_subprocess_exec(*self._command, "--worker-socket", str(place.socket))
+        # In a group of its own: Ctrl-C on a terminal comes to the supervisor alone, which hands it on once.
+        place.process = process = await asyncio.create_subprocess_exec(
+            *self._command,
+            *("--worker-socket", str(place.socket)),
+            stdin=asyncio.subprocess.PIPE,
+            process_group=0,
+        )
         if self._is_ending:
-            place.process.terminate()  # the signal came while it was being started
-        ready = asyncio.create_task(self._wait_until_ready(place), name=f"worker {place.number} gets ready")
+            process.terminate()  # the signal came while it was being started
+        attendant = asyncio.create_task(self._attend(place), name=f"attendant of worker {place.number}")
         try:
-            code = await place.process.wait()
+            code = await process.wait()
         finally:
-            ready.cancel()
-            place.is_ready = False
+            attendant.cancel()
+            was_ready, place.is_ready = place.is_ready, False
             place.socket.unlink(missing_ok=True)
         await asyncio.to_thread(self._let_go, place.socket.stem)
-        return code
+        return code, was_ready
 
-    async def _wait_until_ready(self, place: _Worker) -> None:
-        while not place.is_ready:
-            await asyncio.sleep(LOOK)
-            with suppress(OSError, EOFError, ValueError):
-                await ask(place.socket, "/healthz")
-                place.is_ready = True
-        logger.info("worker %d is ready", place.number)
+    async def _attend(self, place: _Worker) -> None:
+        """Finds out when the worker is ready, and kills it when it hangs: its share of the users would hang too."""
+        now = time.monotonic
+        heard = now()
+        while now() - heard < (SILENCE if place.is_ready else START):
+            if await _answers(place.socket):
+                heard = now()
+                if not place.is_ready:
+                    place.is_ready = True
+                    logger.info("worker %d is ready", place.number)
+            await asyncio.sleep(CALM if place.is_ready else LOOK)
+        if not self._is_ending:
+            logger.error("worker %d does not answer: it is killed", place.number)
+            _tell(place, signal.SIGKILL)
 
     def _let_go(self, holder: str) -> None:
         """What it had leased is due at once: nobody has to wait for the leases to end."""
@@ -161,6 +189,20 @@ class Supervisor:
                 logger.warning("%d clicks of the worker that ended are delivered by the others", released)
 
 
+def _tell(place: _Worker, number: signal.Signals) -> None:
+    if place.process and place.process.returncode is None:
+        with suppress(ProcessLookupError):
+            place.process.send_signal(number)
+
+
+async def _answers(path: Path) -> bool:
+    try:
+        await ask(path, "/healthz")
+    except (OSError, EOFError, ValueError):
+        return False
+    return True
+
+
 def hold_port(host: str, port: int) -> list[socket.socket]:
     """Binds the port for the workers to share, without listening. Raises OSError where it can't be had."""
     held = []
@@ -169,6 +211,7 @@ def hold_port(host: str, port: int) -> list[socket.socket]:
         one = socket.socket(family, kind, protocol)
         if family == socket.AF_INET6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a run before may linger
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         one.bind(address)
         held.append(one)

@@ -33,21 +33,33 @@ async def ask(path: Path, target: str) -> tuple[int, bytes]:
 
 
 class Workers(Collector):
-    """Collects from all workers. `refresh` asks them; what `collect` gives is as old as that."""
+    """Collects from all workers. `refresh` asks them; what `collect` gives is as old as that.
+
+    A counter must never go back, or Prometheus takes what is left for new: what a worker that ended had counted
+    when it was asked last stays in the sum.
+    """
 
     def __init__(self, sockets: Callable[[], Iterable[Path]]) -> None:
         self._sockets = sockets
-        self._families: list[Metric] = []
+        self._said: dict[Path, list[Metric]] = {}
+        self._ended: list[Metric] = []
+        self._refreshing = asyncio.Lock()
         self.registry = CollectorRegistry()
         self.registry.register(self)
 
     async def refresh(self) -> None:
-        answers = await asyncio.gather(*(ask(path, "/metrics") for path in self._sockets()), return_exceptions=True)
-        texts = [answer[1].decode() for answer in answers if not isinstance(answer, BaseException)]
-        self._families = merge([list(_parse(text)) for text in texts])
+        async with self._refreshing:  # or one that ended meanwhile might count twice
+            paths = list(self._sockets())
+            answers = await asyncio.gather(*(ask(path, "/metrics") for path in paths), return_exceptions=True)
+            for path, answer in zip(paths, answers, strict=True):
+                if not isinstance(answer, BaseException):
+                    self._said[path] = list(_parse(answer[1].decode()))
+            for path in self._said.keys() - set(paths):
+                counted = [family for family in self._said.pop(path) if family.type != "gauge"]
+                self._ended = merge([self._ended, counted])
 
     def collect(self) -> Iterable[Metric]:
-        return self._families
+        return merge([self._ended, *self._said.values()])
 
 
 def _parse(text: str) -> Iterable[Metric]:

@@ -1,0 +1,148 @@
+"""More clicks than AppsFlyer takes and one process can answer: users see no error, and it is over when they stop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import pytest_asyncio
+from e2e.clients import get
+from e2e.load import Clicks, Load, pending, report, to_appsflyer, until
+from e2e.processes import free_port, sidecar_command, started
+from e2e.scenes import new_id, path_of, play
+from e2e.standins import Received, _Server, response
+
+SECONDS = 7.0
+CONNECTIONS = 200
+FILES = 'ulimit -Sn 256 && exec "$@"'
+"""Fewer open files than these connections need, as a shell gives them to a process that does not ask for more."""
+SLOW = 2.0
+"""Seconds that AppsFlyer takes for each call, of which 64 are open at a time."""
+RULES = """
+version: 1
+partner: NetworkA
+delivery: {{endpoint: "http://127.0.0.1:{port}", concurrency: 64}}
+rules: [{{name: games, match: {{app: "com.example.*"}}}}]
+"""
+
+
+class SlowAppsFlyer(_Server):
+    """Takes clicks, each after a pause."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pause = SLOW
+        self.accepted: set[str] = set()
+
+    async def respond(self, request: Received, _reader, writer) -> None:
+        await asyncio.sleep(self.pause)
+        self.accepted.add(dict(request.params)["clickid"])
+        writer.write(response("200 OK"))
+
+
+@dataclass(slots=True)
+class Story:
+    """What came of some seconds of overload."""
+
+    clicks: Clicks
+    grown: float
+    """Memory at the most, by memory at the beginning."""
+    queue: int
+    """Calls that waited when the load ended."""
+    again: float
+    """Seconds from the end of the load to the first new click that went direct and was delivered."""
+    answer: float
+    """Seconds until that click's user was answered."""
+    lost: set[str]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def story(tmp_path_factory, ads):
+    folder = tmp_path_factory.mktemp("overload")
+    appsflyer = SlowAppsFlyer()
+    await appsflyer.start()
+    rules = folder / "rules.yaml"
+    rules.write_text(RULES.format(port=appsflyer.port))
+    ads.routes["*"] = to_appsflyer
+    port = free_port()
+    command = sidecar_command(f"http://127.0.0.1:{ads.port}", rules, f"127.0.0.1:{port}", folder)
+    host = await started(port, folder, "sh", "-c", FILES, "sh", *command)
+    await get(port, path_of(new_id()))
+    before = host.process.memory()["VmRSS"]
+    load = Load("O")
+    running = asyncio.create_task(load.run(port, connections=CONNECTIONS))
+    await asyncio.sleep(SECONDS)  # so long it has to bear it
+    load.stop()
+    await running
+    queue = pending(folder)
+    appsflyer.pause = 0.0
+    again, answer = await _recovery(port, appsflyer)
+    grown = host.process.memory()["VmHWM"] / before
+    await until(lambda: pending(folder) == 0, 10)
+    await host.process.stop()
+    await appsflyer.stop()
+    clicks = load.clicks
+    lost = clicks.direct - appsflyer.accepted
+    report(
+        "overload",
+        direct=len(clicks.direct),
+        passed=len(clicks.passed),
+        lost=len(lost),
+        cut=len(clicks.cut),
+        wrong=len(clicks.wrong),
+        slowest=round(clicks.slowest, 2),
+        queue=queue,
+        memory=round(grown, 2),
+        recovered=round(again, 2),
+    )
+    return Story(clicks, grown, queue, again, answer, lost)
+
+
+async def _recovery(port: int, appsflyer: SlowAppsFlyer) -> tuple[float, float]:
+    """Clicks until one is delivered. Seconds that this took, and that its answer took."""
+    end = time.monotonic()
+    while time.monotonic() - end < 20:
+        click_id, begin = new_id(), time.monotonic()
+        answer = await get(port, path_of(click_id))
+        answered = time.monotonic() - begin
+        if answer.location == play(click_id) and await until(lambda: click_id in appsflyer.accepted, 10):  # noqa: B023
+            return time.monotonic() - end, answered
+        await asyncio.sleep(0.1)
+    raise AssertionError("no click went direct again")
+
+
+def test_every_user_is_answered(story):
+    """Each gets the store or the original link: no error, no reset."""
+    assert ([], set()) == (story.clicks.wrong, story.clicks.cut)
+
+
+def test_answers_stay_prompt(story):
+    """Nobody waits in a queue for seconds."""
+    assert story.clicks.slowest < 3
+
+
+def test_clicks_pass_before_the_host_falls_over(story):
+    """What AppsFlyer takes goes direct; for the rest the old redirect does."""
+    assert (True, True) == (bool(story.clicks.direct), len(story.clicks.passed) > len(story.clicks.direct))
+
+
+def test_the_queue_is_as_long_as_calls_go_soon(story):
+    """No more clicks are accepted than AppsFlyer takes in some seconds: those in the queue would die of old age."""
+    assert story.queue < 20 * 64 / SLOW
+
+
+def test_memory_is_bounded(story):
+    """The process hardly grows."""
+    assert story.grown < 1.5
+
+
+def test_nothing_accepted_is_lost(story):
+    """Every click whose user was sent to the store arrives."""
+    assert set() == story.lost
+
+
+def test_it_recovers_within_seconds(story):
+    """Soon after the load a click goes direct, is answered at once, and is delivered."""
+    assert story.again < 5
+    assert story.answer < 0.5

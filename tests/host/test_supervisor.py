@@ -1,0 +1,92 @@
+"""What the supervisor does with workers that do not do what they should."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+
+import pytest_asyncio
+
+from storehop.host import supervisor as module
+from storehop.host.supervisor import Supervisor, hold_port
+from storehop.observe.admin import AdminServer
+from storehop.observe.metrics import Metrics
+
+HANGS = ("sh", "-c", "exec sleep 100")
+
+
+@pytest_asyncio.fixture
+async def hung(monkeypatch, tmp_path):
+    """A supervisor of one worker that never says a word."""
+    monkeypatch.setattr(module, "START", 0.2)
+    supervisor = Supervisor(HANGS, 1, tmp_path, tmp_path / "outbox.db")
+    running = asyncio.create_task(supervisor.run("off"))
+    yield supervisor._places[0]
+    supervisor._end(signal.SIGTERM)
+    await running
+
+
+async def _begun(place, after=None):
+    """The next process in this place."""
+    async with asyncio.timeout(10):
+        while place.process is after:
+            await asyncio.sleep(0.01)
+    return place.process
+
+
+async def test_a_worker_that_never_gets_ready_is_replaced(hung):
+    """It is killed after a while, and the next one is started."""
+    first = await _begun(hung)
+    await _begun(hung, after=first)
+
+    assert -signal.SIGKILL == first.returncode
+
+
+async def test_a_worker_that_hangs_later_is_replaced(hung, monkeypatch):
+    """One that was ready and does not answer any more is killed, too."""
+    monkeypatch.setattr(module, "START", 60)
+    monkeypatch.setattr(module, "SILENCE", 0.2)
+    monkeypatch.setattr(module, "CALM", 0.01)
+    first = await _begun(hung)
+    admin = AdminServer(hung.socket, list, Metrics().registry)
+    async with asyncio.timeout(10):
+        while not hung.is_ready:
+            await asyncio.sleep(0.01)
+    admin.close()
+    await _begun(hung, after=first)
+
+    assert -signal.SIGKILL == first.returncode
+
+
+async def test_workers_that_end_before_they_are_ready_end_it(tmp_path, monkeypatch):
+    """Where none can start, however long it takes to find out, the exit code is theirs."""
+    monkeypatch.setattr(module, "YOUNG", 0.0)
+    supervisor = Supervisor(("sh", "-c", "exit 3"), 2, tmp_path, tmp_path / "outbox.db")
+
+    assert 3 == await supervisor.run("off")
+
+
+async def test_a_command_that_cannot_run_is_tried_again(tmp_path, caplog):
+    """A fault of the machine while a worker is started ends nothing."""
+    supervisor = Supervisor([str(tmp_path / "none")], 1, tmp_path, tmp_path / "outbox.db")
+    running = asyncio.create_task(supervisor.run("off"))
+    async with asyncio.timeout(10):
+        while caplog.text.count("could not be started") < 2:
+            await asyncio.sleep(0.01)
+    supervisor._end(signal.SIGTERM)
+
+    assert 0 == await running
+
+
+def test_connections_of_a_run_before_do_not_hold_the_port():
+    """A port is free though the kernel still remembers connections that a process without workers closed."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            accepted, _ = server.accept()
+            accepted.close()  # who closes first has to wait
+            client.recv(1)
+    (held,) = hold_port("127.0.0.1", port)
+    with held:
+        assert ("127.0.0.1", port) == held.getsockname()
