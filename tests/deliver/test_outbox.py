@@ -460,6 +460,7 @@ def first_schema(path, clock, monkeypatch):
     """An outbox as the first schema made it, with a call in it."""
     with monkeypatch.context() as then:
         then.setattr(outbox_file, "_MIGRATIONS", outbox_file._MIGRATIONS[:1])
+        path.parent.mkdir(exist_ok=True)
         turn = outbox_file.Turn(path)
         db, inode = outbox_file.connect(path, turn, power_safe=True, max_bytes=None)
     before = Outbox(db, turn, clock, inode)
