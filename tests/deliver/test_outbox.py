@@ -540,3 +540,12 @@ def test_the_durability_can_be_normal(path, clock):
     opened.close()
 
     assert (1,) == found
+
+
+def test_an_answer_that_is_taken_back_is_forgotten(outbox):
+    """The next one to ask is the first."""
+    answer(outbox)
+    with outbox.transaction():
+        outbox.forget_answer(b"click")
+
+    assert answer(outbox) is None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from e2e.load import report
 from e2e.needs import need
-from e2e.processes import start_sidecar
+from e2e.processes import Host, start_sidecar
 from e2e.scenes import RULES, link_of, new_id, play, write_rules
 from e2e.standins import AdStack, AppsFlyer, response
 from playwright.async_api import Browser, Page, async_playwright
@@ -56,8 +56,6 @@ class Phone:
     """Chromium as a phone, in front of sidecars that its name resolution leads to."""
 
     browser: Browser
-    certificate: Path
-    """With key, of the sidecars."""
     ads: AdStack
     appsflyer: AppsFlyer
 
@@ -99,32 +97,41 @@ def public_key_hash(pem: bytes) -> str:
     return base64.b64encode(hashlib.sha256(der).digest()).decode()
 
 
+@pytest.fixture(scope="module")
+def certificate(authority):
+    """The sidecars' certificate, with its key."""
+    return authority.sign(ADS)
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def phone(request, authority, ads, appsflyer):
+async def phone(request, certificate, ads, appsflyer):
     """A phone that trusts the sidecars' certificate; more flags by indirect parameters."""
-    pem = authority.sign(ADS)
-    trusts = f"--ignore-certificate-errors-spki-list={public_key_hash(pem.read_bytes())}"
+    trusts = f"--ignore-certificate-errors-spki-list={public_key_hash(certificate.read_bytes())}"
     flags = [*STAYS_HOME, trusts, f"--host-resolver-rules=MAP {ADS} 127.0.0.1", *getattr(request, "param", [])]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=need("chromium"), args=flags)
-        yield Phone(browser, pem, ads, appsflyer)
+        yield Phone(browser, ads, appsflyer)
         await browser.close()
 
 
 KNOWN, UNKNOWN = ("SM-S918B", "15"), (None, None)
 
 
-@pytest.fixture
-def sidecar(start, tmp_path, phone, ads, appsflyer):
-    """Starts a sidecar in front of the ad stack: `sidecar("critical", tls=True)`. Returns its origin."""
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def sidecar(tmp_path_factory, certificate, ads, appsflyer):
+    """Starts a sidecar in front of the ad stack, one for each way: `sidecar("critical", tls=True)` is its origin."""
+    running: dict[tuple[str, bool], Host] = {}
 
-    async def begin(mode: str, *, tls: bool, name: str = ADS) -> str:
-        rules = write_rules(tmp_path, f"client_hints: {mode}\n{RULES.lstrip()}", appsflyer)
-        secure = ("--tls-cert", phone.certificate) if tls else ()
-        host = await start(start_sidecar, f"http://127.0.0.1:{ads.port}", rules, tmp_path, *secure)
-        return f"{'https' if tls else 'http'}://{name}:{host.port}"
+    async def origin(mode: str, *, tls: bool, name: str = ADS) -> str:
+        if (mode, tls) not in running:
+            folder = tmp_path_factory.mktemp("sidecar")
+            rules = write_rules(folder, f"client_hints: {mode}\n{RULES.lstrip()}", appsflyer)
+            secure = ("--tls-cert", certificate) if tls else ()
+            running[mode, tls] = await start_sidecar(f"http://127.0.0.1:{ads.port}", rules, folder, *secure)
+        return f"{'https' if tls else 'http'}://{name}:{running[mode, tls].port}"
 
-    return begin
+    yield origin
+    await asyncio.gather(*(host.process.stop() for host in running.values()))
 
 
 async def test_critical_brings_the_model_with_the_first_click(phone, sidecar):
@@ -140,14 +147,6 @@ async def test_critical_without_the_retry_sends_the_click_as_it_is(phone, sideca
     clicked = await phone.click(await phone.new_page(), await sidecar("critical", tls=True))
 
     assert (UNKNOWN, 1, 0) == (clicked.device, clicked.hits, clicked.more)
-
-
-async def test_accept_brings_the_model_with_the_second_click(phone, sidecar):
-    """The first answer asks, the next click tells."""
-    page, origin = await phone.new_page(), await sidecar("accept", tls=True)
-    first, second = await phone.click(page, origin), await phone.click(page, origin)
-
-    assert [(UNKNOWN, 1, 0), (KNOWN, 1, 0)] == [(one.device, one.hits, one.more) for one in (first, second)]
 
 
 @pytest.mark.parametrize("mode", ["accept", "critical"])
@@ -166,12 +165,38 @@ async def test_the_own_machine_is_a_secure_context(phone, sidecar):
     assert (KNOWN, 1, 0) == (clicked.device, clicked.hits, clicked.more)
 
 
+async def test_a_redirect_before_ours_makes_no_second_click(phone, sidecar, ads, appsflyer):
+    """The browser begins anew with the publisher's redirect, which has a new link by then: still one S2S click."""
+    origin = await sidecar("critical", tls=True)
+    paths: list[str] = []
+
+    async def publisher(_request, _reader, writer):
+        paths.append(ads.redirect(link_of(new_id())))
+        writer.write(response("302 Found", f"Location: {origin}{paths[-1]}"))
+
+    start = ads.serve(publisher)
+    landing = ads.serve(
+        response("200 OK", "Content-Type: text/html", body=f'<a href="{start}">the ad</a>'.encode()),
+    )
+    page = await phone.new_page()
+    await page.goto(f"http://127.0.0.1:{ads.port}{landing}")
+    ads.forget()
+    await page.get_by_text("the ad").click()
+    await page.wait_for_url("https://play.google.com/**")
+    call = dict((await appsflyer.next_click()).params)
+    seen = [(await ads.next_request()).target for _ in range(ads.requests.qsize())]
+
+    assert ("SM-S918B", play(call["clickid"]), 0) == (call["af_model"], page.url, appsflyer.clicks_waiting())
+    assert (2, 1) == (seen.count(start), sum(path in seen for path in paths))
+
+
 @pytest.mark.parametrize(("mode", "expected"), [("off", 0), ("accept", 1), ("critical", 2)])
 async def test_how_many_of_two_clicks_have_a_model(phone, sidecar, mode, expected):
     """Two clicks of a phone that met nobody before: none, the second, both."""
     page, origin = await phone.new_page(), await sidecar(mode, tls=True)
     clicks = [await phone.click(page, origin) for _ in range(2)]
     known = sum(clicked.device == KNOWN for clicked in clicks)
+    assert [(1, 0)] * 2 == [(one.hits, one.more) for one in clicks]
     report(f"client_hints: {mode}", clicks=len(clicks), with_a_model=known, hits=sum(one.hits for one in clicks))
 
     assert expected == known

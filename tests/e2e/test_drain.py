@@ -137,6 +137,8 @@ async def test_it_ends_with_0(start, upstream, rules, tmp_path):
 
 async def test_a_second_process_on_the_same_outbox_waits_for_nothing(start, upstream, ads, rules, tmp_path, appsflyer):
     """While the first one drains with a call under way, the second one serves, and sends only its own clicks."""
+    patient = rules.read_text().replace("delivery: {", "delivery: {timeout: 60s, ")  # the second one starts meanwhile
+    rules.write_text(patient)
     first = await start(start_sidecar, upstream, rules, tmp_path)
     appsflyer.hold()
     mine, other = new_id(), new_id()

@@ -21,13 +21,13 @@ time.time = lambda: real() + (86400 if int(real() * 4) % 2 else -86400)
 STALLING_DISK = """
 import time
 from storehop.deliver.outbox import Outbox
-good, seen = Outbox.add, []
-def add(self, *arguments):
+good, seen = Outbox.add_all, []
+def add_all(self, *arguments):
     seen.append(1)
     if len(seen) == 1:
         time.sleep(3)
     return good(self, *arguments)
-Outbox.add = add
+Outbox.add_all = add_all
 """
 """The first click takes three seconds to store."""
 

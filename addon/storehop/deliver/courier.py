@@ -14,6 +14,7 @@ import random
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from storehop.deliver.breaker import Breaker
@@ -222,7 +223,7 @@ class Courier:
         self._storing += 1
         try:
             if once:
-                return await self._writer.submit_soon(step, PATIENCE, self._take_back)
+                return await self._writer.submit_soon(step, PATIENCE, partial(self._take_back, once=once))
             new = NewCall(call, host, self._holder, lease)
             return await self._writer.submit_item(Outbox.add_all, new, PATIENCE, self._take_back)
         except TooSlowError:
@@ -233,10 +234,13 @@ class Courier:
         finally:
             self._storing -= 1
 
-    def _take_back(self, claim: Claim | str) -> None:
-        """Its click passed while it was being stored: it must never be sent."""
+    def _take_back(self, claim: Claim | str, once: Once | None = None) -> None:
+        """Its click passed while it was being stored: it must never be sent, nor be what others answer."""
         if isinstance(claim, str):
             return  # nothing was stored
+        if once:
+            with suppress(OutboxError):
+                self._writer.post(lambda outbox: outbox.forget_answer(once.key), lambda _result, _error: None)
         self._unsaved[claim.call.id] = (claim, Delivered(), None)
         self._wake.set()
 

@@ -178,6 +178,10 @@ class Outbox:
         (known,) = self._db.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
         return str(known)
 
+    def forget_answer(self, key: bytes) -> None:
+        """Takes an answer back that nobody got."""
+        self._db.execute("DELETE FROM answers WHERE key = ?", (key,))
+
     def forget_answers(self) -> None:
         """Deletes the answers whose time is over."""
         self._db.execute("DELETE FROM answers WHERE until <= ?", (self._clock.uptime(),))

@@ -157,6 +157,9 @@ class Storehop:
         )
         self._admin = self._open_admin(self._worker or ctx.options.storehop_admin)
         logger.info("storehop: %s from %s", self._rules.summary(), self._rules.path)
+        rules = self._rules.current.rules
+        if self._worker and any(rule.client_hints is ClientHints.CRITICAL for _, rule in rules):
+            logger.warning("client_hints: critical counts as accept with more than one worker")
 
     def done(self) -> asyncio.Task[None] | None:
         if self._rules:

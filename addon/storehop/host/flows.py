@@ -115,7 +115,7 @@ def rewrite(response: http.Response, direct: Direct) -> None:
         response.reason = "Found"
     location = direct.location.encode("utf-8", "surrogateescape")
     kept = (field for field in response.headers.fields if _lower(field[0]) not in {"location", "cache-control"})
-    response.headers.fields = ((b"location", location), (b"cache-control", b"no-store"), *kept)
+    response.headers.fields = ((b"Location", location), (b"Cache-Control", b"no-store"), *kept)
 
 
 def has_small_body(response: http.Response) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Metric
@@ -52,7 +53,7 @@ class Workers(Collector):
             paths = list(self._sockets())
             answers = await asyncio.gather(*(ask(path, "/metrics") for path in paths), return_exceptions=True)
             for path, answer in zip(paths, answers, strict=True):
-                if not isinstance(answer, BaseException):
+                if not isinstance(answer, BaseException) and answer[0] == HTTPStatus.OK:
                     self._said[path] = list(_parse(answer[1].decode()))
             for path in self._said.keys() - set(paths):
                 counted = [family for family in self._said.pop(path) if family.type != "gauge"]
