@@ -58,4 +58,5 @@ $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "storehop needs Python 3.12 or newer; none was found. Try: make PYTHON=/path/to/python3.13" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -O -m compileall -q -j 0 .venv/lib # `storehop run` is `python -O`: else each start compiles it all
 	@touch $@
