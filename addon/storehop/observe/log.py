@@ -138,7 +138,8 @@ class BatchHandler(logging.StreamHandler[TextIO]):
         now = time.time()
         known = _known(fields)
         if self._as_json:
-            line = _ENCODE(_entry(now, level, logger.name) | {"event": event, **known})
+            head = f'{{"time": "{_stamp(now)}", "level": "{_JSON_LEVELS[level]}", "logger": "{logger.name}"'
+            line = f'{head}, "event": "{event}", {_ENCODE(known)[1:]}'
         else:
             second, fraction = divmod(now, 1)
             line = f"{_clock(int(second))},{int(fraction * 1000):03} {_LEVELS[level]} {_text(event, known)}"
@@ -175,6 +176,7 @@ def _utc(second: int) -> str:
 
 _ENCODE = json.JSONEncoder(default=str).encode
 _LEVELS = {level: logging.getLevelName(level) for level in (logging.INFO, logging.WARNING)}
+_JSON_LEVELS = {level: name.lower() for level, name in _LEVELS.items()}
 
 
 def log_to(stream: TextIO, *, as_json: bool) -> BatchHandler:
@@ -190,9 +192,13 @@ def log_to(stream: TextIO, *, as_json: bool) -> BatchHandler:
     return handler
 
 
+def _stamp(created: float) -> str:
+    return f"{_utc(int(created))}.{int(created % 1 * 1000):03}+00:00"
+
+
 def _entry(created: float, level: int, name: str) -> Fields:
     return {
-        "time": f"{_utc(int(created))}.{int(created % 1 * 1000):03}+00:00",
+        "time": _stamp(created),
         "level": logging.getLevelName(level).lower(),
         "logger": name,
     }
