@@ -2,9 +2,8 @@
 
 Why not a ready-made one: httpx.URL escapes quotes and angle brackets, and httpx-aiohttp hands aiohttp a string
 whose `%7e` and `%2F` yarl then decodes, which changes parameters that are not ours; it also repeats a GET by itself
-when a kept connection breaks, which would count a click twice. httpx's own transport keeps the bytes. Processor time
-of a call in microseconds (`make bench`): httpx's 2,900, over aiohttp 430, this one 90. Parsing is httptools', the C
-parser of node.js.
+when a kept connection breaks, which would count a click twice. httpx's own transport keeps the bytes. Gain
+when it came: a call took 95 µs of processor time, 430 before. Parsing is httptools', the C parser of node.js.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ type Handler = Callable[..., Any]
 class HookTable(addonmanager.AddonManager):
     """Looks up who handles an event once per event name. The stock one asks every addon at every event.
 
-    Gain: a quarter more clicks a second (`make bench`).
+    Gain when it came: 200 of the 3,500 µs of a click.
     """
 
     def __init__(self, master: Master) -> None:
