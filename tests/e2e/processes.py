@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import pty
+import random
 import signal
 import socket
 import sys
@@ -22,10 +23,17 @@ START = 30.0
 """Seconds that a process may take to answer, on a machine that does other things too."""
 
 
+PORTS = range(20_000, 32_000)
+"""Below those that Linux gives to outgoing connections: one of them could take a port before its process does."""
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    for _ in range(100):
+        port = random.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("found no free port")
 
 
 class Output:
