@@ -249,7 +249,7 @@ class Courier:
 
         Accepting more than is sent in time would fill the outbox with clicks that die of old age.
         """
-        waiting = len(self._tasks) - len(self._sent_at)
+        waiting = len(self._tasks) - len(self._sent_at) - len(self._held)  # a held call waits on purpose
         if waiting <= 0:
             return 0.0
         oldest = self._clock.uptime() - next(iter(self._sent_at.values()), math.inf)
