@@ -1,6 +1,7 @@
 """The thread that writes the outbox: who hears what, and when."""
 
 import asyncio
+import logging
 import threading
 
 import pytest
@@ -264,3 +265,36 @@ async def test_the_thread_ends(writer):
     await writer.close()
 
     assert writer._thread.is_alive() is False
+
+
+class SlowLog(logging.Handler):
+    """Takes its time over a line: whoever else has one to write comes in the meantime."""
+
+    def __init__(self):
+        super().__init__()
+        self.lines = []
+        self.has_begun = threading.Event()
+        self.go_on = threading.Event()
+
+    def handle(self, record):
+        """Without the handler's own lock: as several handlers would do it."""
+        self.lines.append(record.getMessage())
+        self.has_begun.set()
+        return self.go_on.wait(SOON)
+
+
+async def test_a_fault_that_is_found_twice_at_once_is_logged_once(writer):
+    """A commit that fails was slow, too: the thread and the event loop say so in the same moment."""
+    log = SlowLog()
+    logging.getLogger("storehop.deliver.writer").addHandler(log)
+    try:
+        failed = writer.submit(break_down)
+        await asyncio.to_thread(log.has_begun.wait, SOON)
+        held = asyncio.create_task(asyncio.to_thread(writer.hold_back, "slow"))
+        await asyncio.wait([held], timeout=0.2)
+        log.go_on.set()
+        await asyncio.gather(held, failed, return_exceptions=True)
+    finally:
+        logging.getLogger("storehop.deliver.writer").removeHandler(log)
+
+    assert [f"the outbox {writer.path} can't be used, clicks pass: disk I/O error"] == log.lines

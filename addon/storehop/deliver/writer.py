@@ -58,6 +58,7 @@ class Writer:
     def __init__(self, path: Path, clock: Clock, delivery: Delivery) -> None:
         self.path = path
         self.fault: str | None = None
+        self._fault_lock = threading.Lock()
         self._clock = clock
         self._delivery = delivery
         self._outbox: Outbox | None = None
@@ -224,12 +225,14 @@ class Writer:
             self._outbox = None
 
     def _set_fault(self, fault: str | None) -> None:
-        if fault and not self.fault:
+        """Called by the thread and by the event loop, often in the same moment: a commit that fails was slow, too."""
+        with self._fault_lock:
+            before, self.fault = self.fault, fault
+        if fault and not before:
             # A warning: mitmproxy ends by an error that is logged while it starts, and passing clicks is better.
             logger.warning("the outbox %s can't be used, clicks pass: %s", self.path, fault)
-        elif self.fault and not fault:
+        elif before and not fault:
             logger.warning("the outbox %s works again", self.path)
-        self.fault = fault
 
 
 def _run(jobs: list[_Job], outbox: Outbox) -> None:
