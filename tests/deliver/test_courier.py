@@ -8,8 +8,10 @@ import pytest
 
 from storehop.deliver import courier as module
 from storehop.deliver.clock import SystemClock
-from storehop.deliver.courier import Courier, NotAcceptedError, Once
+from storehop.deliver.courier import Courier, NotAcceptedError
+from storehop.deliver.notes import Note, Notes
 from storehop.deliver.outbox import Outbox
+from storehop.deliver.outbox_file import OutboxError
 from storehop.deliver.sender import Sender
 from storehop.deliver.writer import Writer
 from storehop.model import Dead, DeadReason, Delivered, Delivery, OutboxCounts, Reason, RetryAt, S2SCall
@@ -27,12 +29,17 @@ class AppsFlyer:
     port: int = 0
     targets: list[str] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
+    """0 is no answer."""
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def serve(self, reader, writer):
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 self.targets.append(head.split(b" ", 2)[1].decode())
+                self.asked.set()
                 status = self.statuses.pop(0) if self.statuses else 200
+                if status == 0:
+                    continue
                 writer.write(b"HTTP/1.1 %d Said\r\nContent-Length: 0\r\n\r\n" % status)
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
@@ -122,8 +129,27 @@ def stored(path):
         outbox.close()
 
 
+def ignore():
+    """Of no interest."""
+
+
 def once(answer="https://play", key=b"click"):
-    return Once(key, answer, 10.0)
+    return Note(key, answer, 10.0)
+
+
+async def hold(process, appsflyer, name="c1"):
+    """Has the process hold a call; tells the lease apart that it is held under."""
+    await process.courier.accept(appsflyer.call(name), hold=LONG)
+    return process.courier.held(name).lease_until
+
+
+async def amend(process, call, lease_until):
+    """Whether the process sends this in place of the call that is held under that lease."""
+    done = asyncio.Event()
+    process.courier.amend(call, lease_until, done.set)
+    await written(process)
+    await asyncio.sleep(0)
+    return done.is_set()
 
 
 async def test_a_call_that_is_not_held_goes_at_once(one, appsflyer):
@@ -137,7 +163,7 @@ async def test_a_call_that_is_not_held_can_not_be_amended(one, appsflyer):
     """It is on its way."""
     await one.courier.accept(appsflyer.call())
 
-    assert (False, False) == (one.courier.is_held("c1"), one.courier.amend(appsflyer.call(query="?more")))
+    assert one.courier.held("c1") is None
 
 
 async def test_a_held_call_is_stored_before_it_goes(one, appsflyer, path):
@@ -151,7 +177,7 @@ async def test_a_held_call_waits(one, appsflyer):
     """Until it goes it can be amended."""
     await one.courier.accept(appsflyer.call(), hold=LONG)
 
-    assert one.courier.is_held("c1") is True
+    assert appsflyer.call() == one.courier.held("c1").call
 
 
 async def test_a_held_call_goes_when_its_time_has_come(one, appsflyer):
@@ -163,17 +189,17 @@ async def test_a_held_call_goes_when_its_time_has_come(one, appsflyer):
 
 
 async def test_a_held_call_that_has_gone_is_not_amended(one, appsflyer):
-    """Whoever comes too late hears so."""
+    """Whoever comes too late changes nothing."""
     await one.courier.accept(appsflyer.call(), hold=0.01)
+    lease_until = one.courier.held("c1").lease_until
     await one.watcher.verdict()
 
-    assert one.courier.amend(appsflyer.call(query="?more")) is False
+    assert (False, ["/c1"]) == (await amend(one, appsflyer.call(query="?more"), lease_until), appsflyer.targets)
 
 
 async def test_an_amended_call_goes_at_once_in_place_of_the_first(one, appsflyer):
     """One call, with what came later in it."""
-    await one.courier.accept(appsflyer.call(), hold=LONG)
-    one.courier.amend(appsflyer.call(query="?more"))
+    one.courier.amend(appsflyer.call(query="?more"), await hold(one, appsflyer), ignore)
     await one.watcher.verdict()
 
     assert ["/c1?more"] == appsflyer.targets
@@ -181,8 +207,7 @@ async def test_an_amended_call_goes_at_once_in_place_of_the_first(one, appsflyer
 
 async def test_an_amended_call_is_told_of_as_it_went(one, appsflyer):
     """Logs show what AppsFlyer got."""
-    await one.courier.accept(appsflyer.call(), hold=LONG)
-    one.courier.amend(appsflyer.call(query="?more"))
+    one.courier.amend(appsflyer.call(query="?more"), await hold(one, appsflyer), ignore)
     settled = await asyncio.wait_for(one.watcher.told.get(), SOON)
 
     assert appsflyer.call(query="?more") == settled.call
@@ -190,32 +215,30 @@ async def test_an_amended_call_is_told_of_as_it_went(one, appsflyer):
 
 async def test_a_call_is_amended_once(one, appsflyer):
     """The second time it has gone."""
-    await one.courier.accept(appsflyer.call(), hold=LONG)
-    amended = [one.courier.amend(appsflyer.call(query=query)) for query in ("?more", "?most")]
+    lease_until = await hold(one, appsflyer)
+    amended = [await amend(one, appsflyer.call(query=query), lease_until) for query in ("?more", "?most")]
 
     assert [True, False] == amended
 
 
 async def test_an_amended_call_is_held_no_more(one, appsflyer):
     """It is on its way."""
-    await one.courier.accept(appsflyer.call(), hold=LONG)
-    one.courier.amend(appsflyer.call(query="?more"))
+    one.courier.amend(appsflyer.call(query="?more"), await hold(one, appsflyer), ignore)
 
-    assert one.courier.is_held("c1") is False
+    assert one.courier.held("c1") is None
 
 
 async def test_another_call_is_not_amended(one, appsflyer):
     """Calls are told apart by their click."""
-    await one.courier.accept(appsflyer.call(), hold=LONG)
+    lease_until = await hold(one, appsflyer)
 
-    assert one.courier.amend(appsflyer.call("c2")) is False
+    assert await amend(one, appsflyer.call("c2"), lease_until) is False
 
 
 async def test_an_amended_call_is_sent_again_as_amended(one, appsflyer):
     """A retry is the same bytes."""
     appsflyer.statuses = [503]
-    await one.courier.accept(appsflyer.call(), hold=LONG)
-    one.courier.amend(appsflyer.call(query="?more"))
+    one.courier.amend(appsflyer.call(query="?more"), await hold(one, appsflyer), ignore)
     verdicts = [await one.watcher.verdict(), await one.watcher.verdict()]
 
     assert (["/c1?more"] * 2, [RetryAt, Delivered]) == (appsflyer.targets, [type(v) for v in verdicts])
@@ -223,8 +246,7 @@ async def test_an_amended_call_is_sent_again_as_amended(one, appsflyer):
 
 async def test_a_call_that_can_not_be_amended_goes_as_it_was(one, appsflyer):
     """The outbox refuses a call to another host: what it has still counts."""
-    await one.courier.accept(appsflyer.call(), hold=LONG)
-    one.courier.amend(appsflyer.call(query="?more", host="localhost"))
+    one.courier.amend(appsflyer.call(query="?more", host="localhost"), await hold(one, appsflyer), ignore)
     await one.watcher.verdict()
 
     assert ["/c1"] == appsflyer.targets
@@ -241,8 +263,7 @@ async def test_the_end_lets_held_calls_go(one, appsflyer, path):
 
 async def test_the_end_waits_for_a_call_that_is_being_amended(one, appsflyer, path):
     """It is sent, or stays in the outbox: never both, never neither."""
-    await one.courier.accept(appsflyer.call(), hold=LONG)
-    one.courier.amend(appsflyer.call(query="?more"))
+    one.courier.amend(appsflyer.call(query="?more"), await hold(one, appsflyer), ignore)
     await one.courier.close(SOON)
 
     assert 1 == len(appsflyer.targets) + stored(path).pending
@@ -301,7 +322,7 @@ async def test_the_same_click_on_another_process_holds_nothing(one, other, appsf
     await one.courier.accept(appsflyer.call("c1"), once=once())
     await other.courier.accept(appsflyer.call("c2"), hold=LONG, once=once())
 
-    assert other.courier.is_held("c2") is False
+    assert other.courier.held("c2") is None
 
 
 async def test_another_click_is_taken(one, other, appsflyer):
@@ -316,26 +337,84 @@ async def written(process):
     await asyncio.wait_for(process.writer.submit(lambda _outbox: None), SOON)
 
 
-async def test_an_answer_without_a_call_is_remembered(one, other, appsflyer, path):
+async def test_a_note_without_a_call_counts(one, other, appsflyer, path):
     """The same click passes on another process, too, and nothing is stored for it."""
-    await one.courier.remember(once("bot"))
+    await Notes(one.writer).leave(once("bot"))
 
     assert ("bot", 0) == (await other.courier.accept(appsflyer.call(), once=once()), stored(path).pending)
 
 
-async def test_remembering_changes_no_answer(one, other, appsflyer):
+async def test_a_note_changes_no_answer(one, other, appsflyer):
     """The first one stands."""
     await one.courier.accept(appsflyer.call(), once=once("first"))
-    await one.courier.remember(once("second"))
+    known = await Notes(one.writer).leave(once("second"))
 
-    assert "first" == await other.courier.accept(appsflyer.call("c2"), once=once("third"))
+    assert ("first", "first") == (known, await other.courier.accept(appsflyer.call("c2"), once=once("third")))
 
 
-async def test_remembering_after_the_end_is_no_failure(one):
-    """The click is answered, whoever hears of it."""
+async def test_a_note_is_taken_once(one, other):
+    """Among all processes."""
+    await Notes(one.writer).leave(once("text"))
+    taken = [await Notes(process.writer).take(b"click", lambda _text: True) for process in (other, one)]
+
+    assert ["text", None] == taken
+
+
+async def test_a_note_that_does_not_fit_stays(one, other):
+    """Somebody else may come for it."""
+    await Notes(one.writer).leave(once("text"))
+    taken = [await Notes(other.writer).take(b"click", lambda text, fits=fits: fits == text) for fits in ("no", "text")]
+
+    assert [None, "text"] == taken
+
+
+@pytest.mark.parametrize("use", [lambda notes: notes.leave(once()), lambda notes: notes.take(b"click", bool)])
+async def test_notes_do_not_wait_for_a_broken_disk(one, use):
+    """Nothing queues up before a disk that hangs."""
+    one.writer.hold_back("it hangs")
+
+    with pytest.raises(OutboxError, match="it hangs"):
+        await use(Notes(one.writer))
+
+
+async def test_a_call_that_another_process_holds_is_amended(one, other, appsflyer):
+    """The browser's retry may come to any of them; one call is sent."""
+    lease_until = await hold(one, appsflyer)
+    await amend(other, appsflyer.call(query="?more"), lease_until)
+    await other.watcher.verdict()
     await one.courier.close(SOON)
 
-    assert await one.courier.remember(once()) is None
+    assert ["/c1?more"] == appsflyer.targets
+
+
+async def test_a_call_that_another_process_has_sent_is_not_amended(one, other, appsflyer, path):
+    """It has gone as it was."""
+    await one.courier.accept(appsflyer.call(), hold=0.01)
+    lease_until = one.courier.held("c1").lease_until
+    await one.watcher.verdict()
+    is_amended = await amend(other, appsflyer.call(query="?more"), lease_until)
+
+    assert (False, ["/c1"], 0) == (is_amended, appsflyer.targets, stored(path).pending)
+
+
+async def test_a_call_that_is_being_sent_is_not_amended(one, other, appsflyer):
+    """Who holds it takes a new lease before it sends."""
+    appsflyer.statuses = [0]
+    await one.courier.accept(appsflyer.call(), hold=0.01)
+    lease_until = one.courier.held("c1").lease_until
+    await asyncio.wait_for(appsflyer.asked.wait(), SOON)
+
+    assert await amend(other, appsflyer.call(query="?more"), lease_until) is False
+
+
+async def test_two_processes_amend_a_call_once(one, other, appsflyer):
+    """Whichever is first."""
+    lease_until = await hold(one, appsflyer)
+    amended = await asyncio.gather(
+        *(amend(process, appsflyer.call(query=f"?{n}"), lease_until) for n, process in enumerate((one, other)))
+    )
+
+    assert [False, True] == sorted(amended)
 
 
 @pytest.fixture

@@ -5,22 +5,11 @@ from __future__ import annotations
 import pytest
 from e2e.clients import connection, get, read_answer, request
 from e2e.load import until
+from e2e.phones import FIRST, HINTS, REDUCED, RETRY, cookies
 from e2e.processes import start_sidecar
 from e2e.scenes import RULES, link_of, new_id, path_of, play
 from e2e.standins import WAIT, response
 
-REDUCED = (
-    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Mobile Safari/537.36"
-)
-FIRST = {
-    "user_agent": REDUCED,
-    "x_forwarded_proto": "https",
-    "sec_ch_ua": '"Chromium";v="139", "Not)A;Brand";v="99"',
-    "sec_fetch_dest": "document",
-}
-"""What Chrome sends to an origin that it does not know: the low-entropy hints alone."""
-RETRY = {**FIRST, "sec_ch_ua_model": '"SM-S918B"', "sec_ch_ua_platform_version": '"15.0.0"'}
-HINTS = "Sec-CH-UA-Model, Sec-CH-UA-Platform-Version"
 CRITICAL = "client_hints: critical\nhints_wait: 400ms\n" + RULES.lstrip()
 PATIENT = CRITICAL.replace("400ms", "2s")
 
@@ -93,12 +82,6 @@ async def test_a_click_that_passes_is_not_asked_to_come_again(world):
     answer = await get(world.port, world.ads.redirect(link_of(new_id(), "&is_retargeting=true")), **FIRST)
 
     assert [] == answer.all("Critical-CH")
-
-
-def cookies(answer):
-    """What a browser sends that has had this answer."""
-    crumbs = [line.partition(";")[0] for line in answer.all("Set-Cookie")]
-    return {"cookie": "; ".join(["session=secret", *crumbs])}
 
 
 async def click_twice(world, path, back="", **changes):

@@ -13,14 +13,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from e2e.load import report
 from e2e.needs import need
+from e2e.phones import REDUCED
 from e2e.processes import Host, start_sidecar
 from e2e.scenes import RULES, link_of, new_id, play, write_rules
 from e2e.standins import AdStack, AppsFlyer, response
 from playwright.async_api import Browser, Page, async_playwright
 
-REDUCED = (
-    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Mobile Safari/537.36"
-)
 PHONE = {
     "brands": [{"brand": "Chromium", "version": "139"}, {"brand": "Google Chrome", "version": "139"}],
     "fullVersion": "139.0.7258.62",

@@ -16,6 +16,7 @@ import pytest
 import pytest_asyncio
 from e2e.clients import Answer, connection, get, request
 from e2e.load import Load, pending, report, to_appsflyer, until
+from e2e.phones import FIRST, RETRY, cookies
 from e2e.processes import START, Host, Process, free_port, sidecar_command
 from e2e.scenes import RULES, new_id, path_of, play, write_rules
 from e2e.standins import AppsFlyer
@@ -24,6 +25,8 @@ from storehop.observe.merge import ask
 
 CONNECTIONS = 40
 """Of so many connections both workers get some."""
+PHONES = "com.example.phones"
+"""An app whose clicks are asked for client hints at once."""
 BROKEN = "version: 1\npartner: Network A\n"
 
 
@@ -87,6 +90,12 @@ async def start_pair(upstream: str, rules: Path, folder: Path, *extra: str | Pat
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def rules_text():
+    hints = "  - {{name: phones, match: {{app: " + PHONES + "}}, client_hints: critical}}\n"
+    return "hints_wait: 1s\n" + RULES.replace("rules:\n", "rules:\n" + hints).lstrip()
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +164,22 @@ async def test_the_same_click_one_after_the_other(pair, appsflyer):
     await until(lambda: pending(pair.host.folder) == 0, 10)
 
     assert ({play(click_id)}, {click_id: 1}) == (locations, await arrived(appsflyer))
+
+
+async def test_a_browser_s_retry_may_come_to_another_worker(pair, appsflyer):
+    """Wherever it comes, one call goes out, with what the retry said; the retry has the first answer."""
+    paths = {click_id: path_of(click_id, app=PHONES) for click_id in (new_id() for _ in range(CONNECTIONS))}
+    answers = await asyncio.gather(*(click_twice(pair.host.port, path) for path in paths.values()))
+    calls = [dict((await appsflyer.next_click()).params) for _ in paths]
+
+    assert {(click_id, "SM-S918B") for click_id in paths} == {(call["clickid"], call.get("af_model")) for call in calls}
+    assert [play(click_id, PHONES) for click_id in paths] == [answer.location for answer in answers]
+    assert 0 == appsflyer.clicks_waiting()
+
+
+async def click_twice(port: int, path: str) -> Answer:
+    """The answer to a browser's retry, which comes on a connection of its own."""
+    return await get(port, path, **(RETRY | cookies(await get(port, path, **FIRST))))
 
 
 async def test_sighup_reloads_all(pair):

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from storehop.deliver.courier import NotAcceptedError
+from storehop.deliver.outbox_file import OutboxError
 from storehop.host.desk import Desk
 from storehop.host.duplicates import Duplicates
 from storehop.model import Click, Direct, Pass, Reason
@@ -21,17 +22,23 @@ STORE = "https://play.google.com/store/apps/details?id=com.example.game&referrer
 
 
 class Courier:
-    """Takes nothing, and says what the click was answered elsewhere."""
+    """Takes nothing."""
+
+    async def accept(self, _call, _hold, _once):
+        raise NotAcceptedError(Reason.S2S_DOWN)
+
+
+class Notes:
+    """Say what the click was answered elsewhere; an error is raised."""
 
     def __init__(self, known):
         self.known = known
         self.told = None
 
-    async def accept(self, _call, _hold, _once):
-        raise NotAcceptedError(Reason.S2S_DOWN)
-
-    async def remember(self, once):
-        self.told = once.answer
+    async def leave(self, note):
+        self.told = note.text
+        if isinstance(self.known, Exception):
+            raise self.known
         return self.known
 
 
@@ -41,23 +48,30 @@ def rules(tmp_path):
     return read(tmp_path / "rules.yaml").rules
 
 
-async def met(courier, rules):
-    desk = Desk(Duplicates(lambda: 0.0), Metrics(), ClickLog(), is_shared=True)
-    desk.courier = courier
+async def met(notes, rules):
+    desk = Desk(Duplicates(lambda: 0.0), Metrics(), ClickLog(), notes)
+    desk.courier = Courier()
     click = Click("id", "GET", LINK, {"user-agent": USER_AGENT}, "93.184.216.34")
     return await desk.meet(click, rules, SimpleNamespace())
 
 
 async def test_a_click_that_went_direct_elsewhere_does_not_pass(rules):
     """It was delivered by the other process: the old redirect would count it twice."""
-    decision = await met(Courier(STORE), rules)
+    decision = await met(Notes(STORE), rules)
 
     assert (Direct, STORE) == (type(decision), decision.location)
 
 
 async def test_a_click_that_is_new_passes(rules):
     """The others are told why, so that it passes there as well."""
-    courier = Courier(None)
-    decision = await met(courier, rules)
+    notes = Notes(None)
+    decision = await met(notes, rules)
 
-    assert (Pass, Reason.S2S_DOWN, "s2s_down") == (type(decision), decision.reason, courier.told)
+    assert (Pass, Reason.S2S_DOWN, "s2s_down") == (type(decision), decision.reason, notes.told)
+
+
+async def test_a_click_whose_pass_can_not_be_told_passes(rules):
+    """A broken outbox is no reason to fail."""
+    decision = await met(Notes(OutboxError("disk I/O error")), rules)
+
+    assert (Pass, Reason.S2S_DOWN) == (type(decision), decision.reason)

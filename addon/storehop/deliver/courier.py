@@ -12,18 +12,19 @@ import logging
 import math
 import random
 import uuid
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 from storehop.deliver.breaker import Breaker
 from storehop.deliver.clock import Clock
+from storehop.deliver.notes import Note
 from storehop.deliver.outbox import NewCall, Outbox
 from storehop.deliver.outbox_file import OutboxError
 from storehop.deliver.retry import Moment, is_healthy, judge
 from storehop.deliver.sender import Sender, UnsendableError, host_of
-from storehop.deliver.writer import TooSlowError, Writer
+from storehop.deliver.writer import PATIENCE, TooSlowError, Writer
 from storehop.model import (
     Claim,
     Dead,
@@ -48,8 +49,6 @@ MAX_PENDING = 10_000
 """Calls in memory; above it clicks pass."""
 BACKLOG = 5.0
 """Seconds that a new call may expect to wait for its turn; above it clicks pass, for AppsFlyer can't keep up."""
-PATIENCE = 1.0
-"""Seconds that a user waits for the disk."""
 LEASE_MARGIN = 1.0
 """Seconds that a lease is longer than a call may take."""
 DEAD_LETTER = 2048
@@ -66,15 +65,6 @@ class NotAcceptedError(Exception):
     def __init__(self, reason: Reason) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class Once:
-    """A click that must be answered once among all processes: what it is known by, and what it is answered."""
-
-    key: bytes
-    answer: str
-    seconds: float
 
 
 class Watcher(Protocol):
@@ -139,7 +129,7 @@ class Courier:
     def open_breakers(self) -> list[str]:
         return [host for host, breaker in self._breakers.items() if breaker.is_open]
 
-    async def accept(self, call: S2SCall, hold: float = 0.0, once: Once | None = None) -> str | None:
+    async def accept(self, call: S2SCall, hold: float = 0.0, once: Note | None = None) -> str | None:
         """Returns when the call is committed; its first attempt starts in the same moment.
 
         With `hold` it starts so many seconds later, or as soon as the call is amended.
@@ -162,42 +152,32 @@ class Courier:
         self._start(claim, is_probe=is_probe, held=held)
         return None
 
-    async def remember(self, once: Once) -> str | None:
-        """Tells the other processes of an answer that no call is stored for; the one that the click has had, if any."""
-        if self._writer.fault:
-            return None  # nothing may queue up before a disk that hangs
-        try:
-            return await self._writer.submit_soon(
-                lambda outbox: outbox.first_answer(once.key, once.answer, once.seconds), PATIENCE, lambda _known: None
-            )
-        except OutboxError as error:
-            logger.debug("the others do not hear of an answer: %s", error)
-            return None
+    def held(self, call_id: str) -> Claim | None:
+        """The call, where it waits and can be amended."""
+        claim, _ = self._held.get(call_id, (None, None))
+        return claim
 
-    def is_held(self, call_id: str) -> bool:
-        """Whether the call waits and can be amended."""
-        return call_id in self._held
+    def amend(self, call: S2SCall, lease_until: float, done: Callable[[], None]) -> None:
+        """Sends this in place of the call of the same id that a process holds under that lease, at once.
 
-    def amend(self, call: S2SCall) -> bool:
-        """Sends this in place of the held call of the same id, at once. False: that one has gone already."""
-        if (held := self._held.pop(call.id, None)) is None:
-            return False
-        claim, sent = held
-        task = asyncio.create_task(self._amend(claim, call, sent), name=f"amend {call.id}")
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(_report)
-        return True
+        `done` is called when it is stored; never, where the other one has gone already.
+        """
+        self._run(self._amend(call, lease_until, done), f"amend {call.id}")
 
-    async def _amend(self, claim: Claim, call: S2SCall, sent: asyncio.Future[Claim]) -> None:
+    async def _amend(self, call: S2SCall, lease_until: float, done: Callable[[], None]) -> None:
         """Stores the amended call before it goes, so that a retry is the same bytes."""
-        amended = None
+        claim, sent = self._held.pop(call.id, (None, None))
+        amended, lease = None, self._delivery.timeout + LEASE_MARGIN
         try:
             with suppress(OutboxError):
-                amended = await self._writer.run(lambda outbox: outbox.amend(claim, self._holder, call))
+                amended = await self._writer.run(lambda outbox: outbox.amend(call, lease_until, self._holder, lease))
         finally:  # whatever went wrong: what is stored goes as it is
-            if not sent.done():
+            if claim and sent and not sent.done():
                 sent.set_result(amended or claim)
+        if amended:
+            done()
+            if claim is None:
+                self._start(amended, is_probe=False)  # another process held it
 
     def _hold_back(self, claim: Claim, seconds: float) -> asyncio.Future[Claim]:
         """What is to be sent, when it is time."""
@@ -212,12 +192,12 @@ class Courier:
         if claim and sent and not sent.done():
             sent.set_result(claim)
 
-    async def _store(self, call: S2SCall, host: str, once: Once | None) -> Claim | str:
+    async def _store(self, call: S2SCall, host: str, once: Note | None) -> Claim | str:
         """Commits the call. A disk that takes too long lets the click pass, and the call is taken back."""
         lease = self._delivery.timeout + LEASE_MARGIN
 
         def step(outbox: Outbox) -> Claim | str:
-            known = once and outbox.first_answer(once.key, once.answer, once.seconds)
+            known = once and outbox.first_answer(once.key, once.text, once.seconds)
             return known or outbox.add(call, host, self._holder, lease)
 
         self._storing += 1
@@ -234,7 +214,7 @@ class Courier:
         finally:
             self._storing -= 1
 
-    def _take_back(self, claim: Claim | str, once: Once | None = None) -> None:
+    def _take_back(self, claim: Claim | str, once: Note | None = None) -> None:
         """Its click passed while it was being stored: it must never be sent, nor be what others answer."""
         if isinstance(claim, str):
             return  # nothing was stored
@@ -261,18 +241,24 @@ class Courier:
     # one call
 
     def _start(self, claim: Claim, *, is_probe: bool, held: asyncio.Future[Claim] | None = None) -> None:
-        task = asyncio.create_task(self._deliver(claim, held, is_probe=is_probe), name=f"deliver {claim.call.id}")
+        self._run(self._deliver(claim, held, is_probe=is_probe), f"deliver {claim.call.id}")
+
+    def _run(self, what: Coroutine[None, None, None], name: str) -> None:
+        """What must be over before the courier is closed."""
+        task = asyncio.create_task(what, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_report)
 
     async def _deliver(self, claim: Claim, held: asyncio.Future[Claim] | None, *, is_probe: bool) -> None:
         await asyncio.sleep(0)  # mitmproxy starts tasks eagerly: let the answer go first
+        is_ours = True
         if held:
-            claim = await held
+            before, claim = claim, await held
+            is_ours = claim is not before  # else another process may have amended it
         delivery = self._delivery
         async with self._slots:
-            ready = await self._ready(claim, delivery, is_probe=is_probe)
+            ready = await self._ready(claim, delivery, is_probe=is_probe, is_ours=is_ours)
             if ready is None:
                 return
             self._sent_at[claim.call.id] = begin = self._clock.uptime()
@@ -294,8 +280,8 @@ class Courier:
         moment = Moment(ready.attempt, now, self._clock.wall(), deadline, random.random())  # noqa: S311  jitter
         self._settle(ready, judge(outcome, moment, retry_ambiguous=delivery.retry_ambiguous), outcome)
 
-    async def _ready(self, claim: Claim, delivery: Delivery, *, is_probe: bool) -> Claim | None:
-        """The claim, with a lease that outlasts the attempt; None where it must not be sent now."""
+    async def _ready(self, claim: Claim, delivery: Delivery, *, is_probe: bool, is_ours: bool) -> Claim | None:
+        """The claim, with a lease that is ours and outlasts the attempt; None where it must not be sent now."""
         now = self._clock.uptime()
         breaker = self._breaker(claim.host)
         if self._is_closing or (breaker.is_open and not is_probe):
@@ -305,7 +291,7 @@ class Courier:
         if now - claim.born >= delivery.max_age:
             self._settle(claim, Dead(DeadReason.TOO_OLD), None)
             return None
-        if claim.lease_until - now >= delivery.timeout + LEASE_MARGIN / 2:
+        if is_ours and claim.lease_until - now >= delivery.timeout + LEASE_MARGIN / 2:
             return claim
         lease = delivery.timeout + LEASE_MARGIN
         try:

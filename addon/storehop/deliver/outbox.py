@@ -163,7 +163,7 @@ class Outbox:
         )
         return done.rowcount
 
-    # the same click again, on another process
+    # what a click was answered, for other processes
 
     def first_answer(self, key: bytes, answer: str, seconds: float) -> str | None:
         """Remembers what this click is answered for so long; the answer that it has had already, if any."""
@@ -178,6 +178,12 @@ class Outbox:
         (known,) = self._db.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
         return str(known)
 
+    def answer(self, key: bytes) -> str | None:
+        """What this click was answered, while that is remembered."""
+        now = self._clock.uptime()
+        row = self._db.execute("SELECT answer FROM answers WHERE key = ? AND until > ?", (key, now)).fetchone()
+        return str(row[0]) if row else None
+
     def forget_answer(self, key: bytes) -> None:
         """Takes an answer back that nobody got."""
         self._db.execute("DELETE FROM answers WHERE key = ?", (key,))
@@ -188,15 +194,18 @@ class Outbox:
 
     # a call's way on
 
-    def amend(self, claim: Claim, holder: str, call: S2SCall) -> Claim | None:
-        """Puts this call in the place of the stored one of the same id and host; None as for `renew`."""
-        mine = self._db.execute(
-            "UPDATE calls SET url = ?, headers = ? WHERE id = ? AND holder = ? AND lease_until = ?",
-            (call.url, json.dumps(call.headers), call.id, holder, claim.lease_until),
-        )
-        if mine.rowcount == 0:
-            return None
-        return Claim(call, claim.host, claim.attempt, claim.born, claim.lease_until)
+    def amend(self, call: S2SCall, lease_until: float, holder: str, lease: float) -> Claim | None:
+        """Puts this call in the place of the stored one of the same id and host, and leases it to `holder`.
+
+        None, and no change, where it is not under the lease that ends at `lease_until`: a lease's end tells it apart.
+        """
+        until = self._clock.uptime() + lease
+        row = self._db.execute(
+            "UPDATE calls SET url = ?, headers = ?, holder = ?, lease_until = ? WHERE id = ? AND lease_until = ?"
+            " RETURNING host, attempts, born",
+            (call.url, json.dumps(call.headers), holder, until, call.id, lease_until),
+        ).fetchone()
+        return Claim(call, row[0], row[1] + 1, row[2], until) if row else None
 
     def settle(self, claim: Claim, holder: str, verdict: Verdict, last: str | None) -> bool:
         """Writes down what became of an attempt; False, and no change, where the lease is not the holder's."""

@@ -24,6 +24,8 @@ from storehop.model import Delivery
 logger = logging.getLogger(__name__)
 
 MAX_BATCH = 500
+PATIENCE = 1.0
+"""Seconds that a user waits for the disk."""
 LAZY = 0.01
 """Seconds for which a posted step waits for others: a delivered call that a crash would have sent again."""
 
@@ -106,7 +108,7 @@ class Writer:
         self,
         step: Callable[[Outbox], T],
         seconds: float,
-        late: Callable[[T], None],
+        late: Callable[[T], None] | None = None,
     ) -> asyncio.Future[T]:
         """As `submit`; TooSlowError when it is not committed in time. `late` gets the result that nobody waits for."""
         return self._soon(_Job(step, late=late), seconds)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -26,6 +25,7 @@ from storehop.decide import device
 from storehop.decide.rules import RuleSet
 from storehop.deliver.clock import SystemClock
 from storehop.deliver.courier import Courier
+from storehop.deliver.notes import Notes
 from storehop.deliver.sender import Sender
 from storehop.deliver.writer import Writer
 from storehop.host import flows, hints
@@ -66,7 +66,7 @@ class Storehop:
         self._click_log = click_log or ClickLog()
         self._admin: AdminServer | None = None
         self._inspector: Inspector | None = None
-        self._retries = hints.Retries(time.monotonic)
+        self._retries: hints.Retries | None = None
         self._asked = hints.Asked()
         self._is_upstream_down = False
         self._is_draining = False
@@ -145,7 +145,10 @@ class Storehop:
         delivery, clock = self._rules.current.delivery, SystemClock()
         duplicates = Duplicates(asyncio.get_running_loop().time)
         writer = Writer(Path(ctx.options.storehop_outbox).expanduser(), clock, delivery)
-        self._desk = desk = Desk(duplicates, self._metrics, self._click_log, is_shared=self._worker is not None)
+        notes = Notes(writer) if self._worker else None
+        answers = hints.SharedFirstAnswers(notes) if notes else hints.OwnFirstAnswers(clock.uptime)
+        self._retries = hints.Retries(clock.uptime, answers)
+        self._desk = desk = Desk(duplicates, self._metrics, self._click_log, notes)
         self._inspector = desk.inspector = _inspector()
         holder = self._worker.stem if self._worker else None
         desk.courier = courier = Courier(Sender.with_pool(), writer, clock, delivery, desk, holder)
@@ -157,9 +160,6 @@ class Storehop:
         )
         self._admin = self._open_admin(self._worker or ctx.options.storehop_admin)
         logger.info("storehop: %s from %s", self._rules.summary(), self._rules.path)
-        rules = self._rules.current.rules
-        if self._worker and any(rule.client_hints is ClientHints.CRITICAL for _, rule in rules):
-            logger.warning("client_hints: critical counts as accept with more than one worker")
 
     def done(self) -> asyncio.Task[None] | None:
         if self._rules:
@@ -253,8 +253,7 @@ class Storehop:
         rules, seen = self._rules.current, self._in_flight.get(flow)
         if seen is None:
             return  # it came while the rules were not there yet
-        if not flow.is_replay and (first := self._retries.take(flow, seen)):
-            self._repeat(flow, first)
+        if hints.looks_like_retry(flow, seen) and await self._repeat(flow, seen, rules):
             return
         if not rules.is_attribution_host(flows.target_host(flow, seen)):
             return
@@ -265,7 +264,7 @@ class Storehop:
         link = flows.own_link(flow, seen)
         if direct := await self._meet(flow, link):
             flow.response = flows.answer(direct)
-            self._ask_for_hints(flow.response, flow, direct, link)
+            await self._ask_for_hints(flow.response, flow, direct, link)
         elif _is_rehearsal(flow):
             flow.response = flows.not_sent()  # going on to AppsFlyer would count the click again
 
@@ -284,7 +283,7 @@ class Storehop:
         if direct:
             flows.rewrite(flow.response, direct)
         if direct or isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode):
-            self._ask_for_hints(flow.response, flow, direct, link or "")
+            await self._ask_for_hints(flow.response, flow, direct, link or "")
 
     def response(self, flow: http.HTTPFlow) -> None:
         self._answered(flow)
@@ -316,7 +315,9 @@ class Storehop:
             self._is_upstream_down = True
             logger.warning("upstream %s is unreachable (%s): clients get 502", mode.data, data.server.error)
 
-    def _ask_for_hints(self, response: http.Response, flow: http.HTTPFlow, direct: Direct | None, link: str) -> None:
+    async def _ask_for_hints(
+        self, response: http.Response, flow: http.HTTPFlow, direct: Direct | None, link: str
+    ) -> None:
         """Has the browser say more about the device: with its next request, or with this one once more."""
         if self._rules is None or self._desk is None:
             return
@@ -326,15 +327,17 @@ class Storehop:
         if wanted is ClientHints.OFF or not hints.is_secure(flow, seen):
             return
         self._asked.accept(response, seen.get("host", ""), rules.hints)
-        if direct and self._desk.expects_retry(direct):
-            self._retries.expect(flow, flows.read(flow, seen, link, direct.call.id), direct, rules)
+        if direct and self._retries and (held := self._desk.held(direct)):
+            await self._retries.expect(flow, flows.read(flow, seen, link, held.call.id), held.lease_until, rules)
 
-    def _repeat(self, flow: http.HTTPFlow, first: hints.FirstAnswer) -> None:
-        """The browser's retry of a click: the same answer, and the ad stack does not hear of it again."""
+    async def _repeat(self, flow: http.HTTPFlow, seen: flows.Seen, rules: RuleSet) -> bool:
+        """Gives a browser's retry the first answer: the ad stack does not hear of it again. False: it is no retry."""
+        if self._desk is None or self._retries is None or (first := await self._retries.take(flow, seen)) is None:
+            return False
         flow.metadata["storehop"] = "retry"
         flow.response = first.again()
-        if self._desk:
-            self._desk.retried(first, self._in_flight[flow], flow)
+        self._desk.retried(first, seen, rules, flow)
+        return True
 
     # a click
 
@@ -347,8 +350,7 @@ class Storehop:
         if _is_rehearsal(flow):
             decision = self._desk.rehearse(click, rules, flow)
         else:
-            # Several workers do not know of each other's first answers: the retry may come to another one.
-            may_retry = self._worker is None and hints.may_retry(seen) and hints.is_secure(flow, seen)
+            may_retry = hints.may_retry(seen) and hints.is_secure(flow, seen)
             decision = await self._desk.meet(click, rules, flow, may_retry=may_retry)
         if isinstance(decision, Direct):
             flow.metadata["storehop"] = "direct"

@@ -15,11 +15,13 @@ from mitmproxy import http
 
 from storehop.decide.decision import decide
 from storehop.decide.rules import RuleSet
-from storehop.deliver.courier import Courier, NotAcceptedError, Once
+from storehop.deliver.courier import Courier, NotAcceptedError
+from storehop.deliver.notes import Note, Notes
+from storehop.deliver.outbox_file import OutboxError
 from storehop.host.duplicates import WINDOW, Duplicates, key_of
-from storehop.host.hints import FirstAnswer, lacks_hints
+from storehop.host.hints import FirstAnswer, lacks_hints, without_hints
 from storehop.host.inspector import Inspector
-from storehop.model import Click, ClientHints, Decision, Direct, Pass, Reason, Settled
+from storehop.model import Claim, Click, ClientHints, Decision, Direct, Pass, Reason, Settled
 from storehop.observe.log import ClickLog
 from storehop.observe.metrics import Metrics
 
@@ -27,10 +29,10 @@ logger = logging.getLogger(__name__)
 
 
 class Desk:
-    """Turns clicks into answers. `is_shared`: other processes take clicks of the same users."""
+    """Turns clicks into answers. `notes`: where other processes take clicks of the same users."""
 
-    def __init__(self, duplicates: Duplicates, metrics: Metrics, log: ClickLog, *, is_shared: bool = False) -> None:
-        self._is_shared = is_shared
+    def __init__(self, duplicates: Duplicates, metrics: Metrics, log: ClickLog, notes: Notes | None = None) -> None:
+        self._notes = notes
         self._duplicates = duplicates
         self._metrics = metrics
         self._log = log
@@ -52,20 +54,24 @@ class Desk:
             self._note(click, decision, rules, shown)
         return decision
 
-    def expects_retry(self, decision: Decision) -> bool:
-        """Whether the call is held for the browser's retry: the answer has to ask for it."""
-        return isinstance(decision, Direct) and self.courier is not None and self.courier.is_held(decision.call.id)
+    def held(self, direct: Direct) -> Claim | None:
+        """The call where it is held for the browser's retry: the answer has to ask for that."""
+        return self.courier.held(direct.call.id) if self.courier else None
 
-    def retried(self, first: FirstAnswer, headers: Mapping[str, str], shown: http.HTTPFlow) -> None:
+    def retried(self, first: FirstAnswer, headers: Mapping[str, str], rules: RuleSet, shown: http.HTTPFlow) -> None:
         """The browser repeated a click, with hints: its S2S call goes out now, and says what they say."""
         click = replace(first.click, headers=headers)
-        decision = decide(click, first.rules)
-        if self.courier is None or not isinstance(decision, Direct):
-            return
-        if self.courier.amend(decision.call):
-            self._metrics.amended(first.direct, decision)
+        told = decide(click, rules)
+        if self.courier is None or rules.digest != first.digest or not isinstance(told, Direct):
+            return  # between two rule files the call goes as the first answer had it
+        self.courier.amend(told.call, first.lease_until, lambda: self._amended(click, told, rules))
         if self.inspector:
-            self.inspector.retried(shown, click, decision)
+            self.inspector.retried(shown, click, told)
+
+    def _amended(self, click: Click, told: Direct, rules: RuleSet) -> None:
+        untold = decide(replace(click, headers=without_hints(click.headers)), rules)
+        if isinstance(untold, Direct):
+            self._metrics.amended(untold, told)
 
     def rehearse(self, click: Click, rules: RuleSet, shown: http.HTTPFlow) -> Decision:
         """What the user would get by these rules. Nothing is stored, sent, counted or logged."""
@@ -97,18 +103,26 @@ class Desk:
         return await self._duplicates.once(click, decision, lambda direct: self._accept(click, direct, hold))
 
     async def _accept(self, click: Click, direct: Direct, hold: float) -> Decision:
-        once = Once(key_of(click, direct.client_ip), direct.location, WINDOW) if self._is_shared else None
+        note = Note(key_of(click, direct.client_ip), direct.location, WINDOW) if self._notes else None
         refused = Reason.OUTBOX_DOWN
         if self.courier:
             try:
-                known = await self.courier.accept(direct.call, hold, once)
+                known = await self.courier.accept(direct.call, hold, note)
             except NotAcceptedError as error:
                 refused = error.reason
             else:
                 return _answered_before(direct, known) if known else direct
-            if once and (known := await self.courier.remember(replace(once, answer=refused))):
+            if note and (known := await self._tell(replace(note, text=refused))):
                 return _answered_before(direct, known)
         return _passed(direct, refused)
+
+    async def _tell(self, note: Note) -> str | None:
+        """Tells the other processes that a click passes; what one of them has answered it, if any has."""
+        try:
+            return await self._notes.leave(note) if self._notes else None
+        except OutboxError as error:
+            logger.debug("the others do not hear of an answer: %s", error)
+            return None
 
     def settled(self, settled: Settled) -> None:
         """What became of an attempt at a call."""

@@ -7,10 +7,14 @@ does not follow the first answer: that answer's S2S call is held for a moment, s
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 import re
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Protocol
 
 from cachetools import LRUCache, TTLCache
 from mitmproxy import http
@@ -18,8 +22,12 @@ from mitmproxy.proxy import mode_specs
 
 from storehop.decide.device import NOT_SAID
 from storehop.decide.rules import RuleSet
+from storehop.deliver.notes import Note, Notes
+from storehop.deliver.outbox_file import OutboxError
 from storehop.host.flows import Seen
 from storehop.model import Click, Direct, HintSettings
+
+logger = logging.getLogger(__name__)
 
 HINTS = ("Sec-CH-UA-Model", "Sec-CH-UA-Platform-Version")
 """What is asked for."""
@@ -58,6 +66,11 @@ def is_secure(flow: http.HTTPFlow, seen: Seen) -> bool:
 
 def has_hints(seen: Seen) -> bool:
     return any(name in seen for name in _HINT_HEADERS)
+
+
+def without_hints(seen: Mapping[str, str]) -> Seen:
+    """What the browser said before it was asked."""
+    return {name: value for name, value in seen.items() if name not in _HINT_HEADERS}
 
 
 def may_retry(seen: Seen) -> bool:
@@ -109,37 +122,109 @@ class FirstAnswer:
 
     click: Click
     """Its headers are those alone that a retry has as well."""
-    direct: Direct
-    rules: RuleSet
-    """Those of the first answer: they decide on the retry too."""
+    lease_until: float
+    """Tells the lease apart under which the click's call is held."""
+    digest: str
+    """Of the rules that decided: the same ones must decide on the retry."""
     target: str
     """Host and path that were asked for."""
     until: float
     """When a request for another target is no retry any more."""
-    headers: http.Headers = field(repr=False)
+    fields: tuple[tuple[str, str], ...] = field(repr=False)
+    """The answer's headers, each byte a character."""
+
+    def fits(self, flow: http.HTTPFlow, seen: Seen, now: float) -> bool:
+        """Whether this request can be its retry."""
+        is_same = all(seen.get(name, "") == value for name, value in self.click.headers.items())
+        return is_same and (_target(flow, seen) == self.target or now <= self.until)
 
     def again(self) -> http.Response:
         """The same answer for the retry, without its body, which nobody sees."""
-        headers = self.headers.copy()
+        headers = http.Headers([(name.encode("latin-1"), value.encode("latin-1")) for name, value in self.fields])
         for name in ("critical-ch", "transfer-encoding", "content-encoding", "connection"):
             headers.pop(name, None)
         headers["Content-Length"] = "0"
         return http.Response.make(302, b"", headers)
 
 
+class FirstAnswers(Protocol):
+    """Keeps first answers by their tokens for WINDOW seconds, and hands each out once, to a request that it fits."""
+
+    async def put(self, token: str, first: FirstAnswer) -> bool:
+        """Whether it is kept."""
+
+    async def take(self, token: str, fits: Callable[[FirstAnswer], bool]) -> FirstAnswer | None:
+        """The one of that token, where it fits."""
+
+
+class OwnFirstAnswers:
+    """In memory, for a process that is alone."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._kept: TTLCache[str, FirstAnswer] = TTLCache(MOST, WINDOW, timer=clock)
+
+    async def put(self, token: str, first: FirstAnswer) -> bool:
+        self._kept[token] = first
+        return True
+
+    async def take(self, token: str, fits: Callable[[FirstAnswer], bool]) -> FirstAnswer | None:
+        first = self._kept.get(token)
+        if first is None or not fits(first):
+            return None
+        del self._kept[token]
+        return first
+
+
+class SharedFirstAnswers:
+    """In the outbox, for several processes: the retry may come to any of them."""
+
+    def __init__(self, notes: Notes) -> None:
+        self._notes = notes
+
+    async def put(self, token: str, first: FirstAnswer) -> bool:
+        try:
+            await self._notes.leave(Note(_key(token), _written(first), WINDOW))
+        except OutboxError as error:
+            logger.debug("a first answer can't be kept: %s", error)
+            return False
+        return True
+
+    async def take(self, token: str, fits: Callable[[FirstAnswer], bool]) -> FirstAnswer | None:
+        try:
+            text = await self._notes.take(_key(token), lambda text: fits(_read(text)))
+        except OutboxError as error:
+            logger.debug("a first answer can't be found: %s", error)
+            return None
+        return _read(text) if text else None
+
+
+def _key(token: str) -> bytes:
+    return hashlib.blake2b(token.encode(errors="surrogateescape"), digest_size=16, person=b"retry").digest()
+
+
+def _written(first: FirstAnswer) -> str:
+    return json.dumps(asdict(first))
+
+
+def _read(text: str) -> FirstAnswer:
+    raw = json.loads(text)
+    fields = tuple((name, value) for name, value in raw.pop("fields"))
+    return FirstAnswer(Click(**raw.pop("click")), fields=fields, **raw)
+
+
 class Retries:
-    """First answers, each known by a cookie that its browser alone has; each is handed out once.
+    """Tells a browser to repeat its request, and knows the retry by a cookie that this browser alone has.
 
     Browsers keep a first answer's cookies before they repeat the request. They repeat the navigation from its very
     first URL: where that was another host's redirect, the request that reaches us may have a new link. So the cookie
     says which click it is; another target counts for a moment only, and when all else is as it was.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], answers: FirstAnswers) -> None:
         self._clock = clock
-        self._first: TTLCache[str, FirstAnswer] = TTLCache(MOST, WINDOW, timer=clock)
+        self._answers = answers
 
-    def expect(self, flow: http.HTTPFlow, click: Click, direct: Direct, rules: RuleSet) -> None:
+    async def expect(self, flow: http.HTTPFlow, click: Click, lease_until: float, rules: RuleSet) -> None:
         """Makes the browser repeat its request with the hints, now: the flow's response asks for it."""
         response = flow.response
         if response is None:
@@ -148,25 +233,24 @@ class Retries:
         kept = replace(click, headers={name: click.headers.get(name, "") for name in _SAME})
         target = _target(flow, click.headers)
         until = self._clock() + rules.hints.wait + MOMENT
-        self._first[token] = FirstAnswer(kept, direct, rules, target, until, response.headers.copy())
-        _add_tokens(response.headers, "Critical-CH", HINTS)
-        response.headers.add("Set-Cookie", f"{COOKIE}={token}; Max-Age={WINDOW:.0f}; {_COOKIE_RULES}")
+        fields = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.fields)
+        if await self._answers.put(token, FirstAnswer(kept, lease_until, rules.digest, target, until, fields)):
+            _add_tokens(response.headers, "Critical-CH", HINTS)
+            response.headers.add("Set-Cookie", f"{COOKIE}={token}; Max-Age={WINDOW:.0f}; {_COOKIE_RULES}")
 
-    def take(self, flow: http.HTTPFlow, seen: Seen) -> FirstAnswer | None:
-        """The first answer to this request, where it is a browser's retry with hints."""
-        token: str = flow.metadata.get(_TOKEN, "")
-        first = self._first.get(token) if token else None
-        if first is None or flow.request.method != "GET" or not has_hints(seen):
-            return None
-        is_same = all(seen.get(name, "") == first.click.headers[name] for name in _SAME)
-        if not is_same or (_target(flow, seen) != first.target and self._clock() > first.until):
-            return None
-        del self._first[token]
-        return first
+    async def take(self, flow: http.HTTPFlow, seen: Seen) -> FirstAnswer | None:
+        """The first answer to this request, where it is what it looks like: a browser's retry."""
+        now = self._clock()
+        return await self._answers.take(flow.metadata[_TOKEN], lambda first: first.fits(flow, seen, now))
+
+
+def looks_like_retry(flow: http.HTTPFlow, seen: Seen) -> bool:
+    """A navigation with hints, by a browser that has had one of our cookies."""
+    return _TOKEN in flow.metadata and not flow.is_replay and flow.request.method == "GET" and has_hints(seen)
 
 
 def hide_cookie(flow: http.HTTPFlow, seen: Seen) -> None:
-    """Takes our cookie out of a request, so that the ad stack does not see it; `Retries.take` knows it then."""
+    """Takes our cookie out of a request, so that the ad stack does not see it; `Retries` know it then."""
     if COOKIE not in seen.get("cookie", ""):
         return
     fields = []
