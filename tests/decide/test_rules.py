@@ -131,9 +131,9 @@ MATCHES = st.builds(
 @given(st.lists(MATCHES, max_size=8), st.sampled_from(["com.a.b", "com.c.d", "com.e.f", "org.d"]))
 def test_the_index_finds_what_trying_every_rule_finds(matches, app):
     """For every set of rules the index finds the rule that a try of each in order finds."""
-    found = rules(*matches).find(replace(FACTS, app=app))
+    found = rules(*matches).find(FACTS._replace(app=app))
 
-    by_hand = (place for place, match in enumerate(matches) if match.miss(replace(FACTS, app=app)) is None)
+    by_hand = (place for place, match in enumerate(matches) if match.miss(FACTS._replace(app=app)) is None)
     assert next((f"rule-{place}" for place in by_hand), None) == (found.name if found else None)
 
 
@@ -168,7 +168,7 @@ def tried(monkeypatch):
 @pytest.mark.parametrize("app", ["com.example.a7", "com.example.missing"], ids=["listed", "not listed"])
 def test_100_000_app_ids_cost_what_ten_cost(app, count, tried):
     """Finding a rule tries one rule, whether ten or 100,000 others name an exact app id."""
-    rules_by_app(count).find(replace(FACTS, app=app))
+    rules_by_app(count).find(FACTS._replace(app=app))
 
     expected = 1
     assert expected == len(tried)
@@ -177,7 +177,7 @@ def test_100_000_app_ids_cost_what_ten_cost(app, count, tried):
 def test_100_000_app_ids_of_one_rule_are_one_trial(tried):
     """A rule with 100,000 exact app ids is tried once, and another app's rule never."""
     many = Match(app=patterns(*(f"com.example.a{number}" for number in range(100_000))))
-    rules(Match(app=patterns("com.other")), many).find(replace(FACTS, app="com.example.a99999"))
+    rules(Match(app=patterns("com.other")), many).find(FACTS._replace(app="com.example.a99999"))
 
     assert [many] == tried
 

@@ -167,7 +167,7 @@ def limited(subject: Subject, found: Mapping[Limit, str]) -> Limited:
     if truncated and client_ip and address.is_public(client_ip):
         client_ip = truncate(client_ip)
     link = replace(subject.link, query="&".join(segments))
-    return Limited(replace(subject, click=click, link=link, rule=rule, client_ip=client_ip), omitted, truncated)
+    return Limited(subject._replace(click=click, link=link, rule=rule, client_ip=client_ip), omitted, truncated)
 
 
 def _unsayable(found: Mapping[Limit, str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from storehop.decide import address, consent, device, link, s2s, store
 from storehop.decide.device import Device
@@ -136,8 +136,7 @@ def _link_gate(url: Link, rule: Rule) -> Reason | None:
     return Reason.RETARGETING if values.get("is_retargeting", "").lower() == "true" else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
+class _Way(NamedTuple):
     """Where a click would go."""
 
     facts: Facts

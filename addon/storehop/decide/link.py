@@ -59,7 +59,10 @@ class Link:
     @cached_property
     def values(self) -> dict[str, str]:
         """The decoded value of each name: of its first occurrence that is real, else of its first."""
-        found: dict[str, str] = {}
+        found = {name: value for name, value, _ in self.params}
+        if len(found) == len(self.params):
+            return found
+        found.clear()  # a name stands twice
         for name, value, _ in self.params:
             if name not in found or (is_absent(found[name]) and not is_absent(value)):
                 found[name] = value
@@ -80,8 +83,10 @@ class Link:
 
 
 def _param(segment: str) -> tuple[str, str, str]:
-    name, _, raw = segment.partition("=")
-    return decoded(name), decoded(raw), segment
+    name, _, value = segment.partition("=")
+    if "%" in segment or "+" in segment:
+        return decoded(name), decoded(value), segment
+    return name, value, segment
 
 
 def decoded(raw: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import translate
 from heapq import merge
+from typing import NamedTuple
 
 from storehop.decide.address import Proxies
 from storehop.decide.link import Link
@@ -51,8 +52,7 @@ def is_glob(text: str) -> bool:
     return any(mark in text for mark in "*?[")
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What rules are matched on."""
 
     app: str

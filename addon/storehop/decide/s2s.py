@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Container
 from functools import lru_cache
+from typing import NamedTuple
 
 from storehop.decide import address, device
 from storehop.decide.device import Device, Fact
 from storehop.decide.link import Link, encoded, is_absent, is_clean
-from storehop.model import Click, Param, Rule, S2SCall, Source
+from storehop.model import Click, Enrich, Param, Rule, S2SCall, Source
 
 MAX_URL = 2000
 """Characters of a whole click URL (appsflyer-clicks.md §2.5)."""
@@ -29,12 +30,13 @@ DEVICE_IDS = _ANDROID_IDS | {
     for hash_ in ("", "sha1_", "md5_")
     for name in ("advertising_id", "idfa", "idfv", "oaid", "imei", "fire_advertising_id")
 }
+_NOTABLE = DEVICE_IDS | {name.value for name in Enrich} | {"af_ref", "redirect"}
+"""Parameters of a link that may not stay as they are."""
 _REDIRECT = Param("redirect", "false", Source.GENERATED, "marks a server-to-server click")
 _HEADERS = (("Accept", "*/*"), ("Content-Type", "application/json"))
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(NamedTuple):
     """A click that will go direct, with what was found out about it on the way through the gates."""
 
     click: Click
@@ -54,17 +56,18 @@ def build(
     `referrer` is `af_ref`, where the store takes one.
     """
     ours = _ours(subject, referrer)
-    kept, shown = _kept(subject.link, {param.name for param in ours})
+    kept, shown = _kept(subject.link, ours)
     base = f"{endpoint or 'https://' + subject.link.host}{subject.link.path}?"
     shed: list[str] = []
-    added = [param for param in ours if param.value is not None and param.source is not Source.LINK]
+    added = [param for param in ours.values() if param.value is not None and param.source is not Source.LINK]
     while len(url := base + _query(kept, added)) > MAX_URL:
         name = next((name for name in SHED_ORDER if any(param.name == name for param in added)), None)
         if name is None:
             return None
         added = [param for param in added if param.name != name]
         shed.append(name)
-    params = (*shown, *(_shed(param) if param.name in shed else param for param in ours), _REDIRECT)
+    ours.update((name, Param(name, None, Source.OMITTED, "no room in 2,000 characters")) for name in shed)
+    params = (*shown, *ours.values(), _REDIRECT)
     return S2SCall(subject.click.id, url, _headers(subject, ours), subject.rule.name), params
 
 
@@ -73,25 +76,21 @@ def _query(kept: list[str], added: list[Param]) -> str:
     return "&".join([*kept, *ours, "redirect=false"])
 
 
-def _shed(param: Param) -> Param:
-    return Param(param.name, None, Source.OMITTED, "no room in 2,000 characters")
-
-
-def _ours(subject: Subject, referrer: Param | None) -> list[Param]:
+def _ours(subject: Subject, referrer: Param | None) -> dict[str, Param]:
     """Our parameters in the order in which they are added. One with Source.LINK stays where the link has it."""
     enrich, link, headers = subject.rule.enrich_names, subject.link, subject.click.headers
-    user_agent = subject.click.headers.get("user-agent", "")
-    ours = [referrer] if referrer else []
+    user_agent = headers.get("user-agent", "")
+    ours = {"af_ref": referrer} if referrer else {}
     if "af_ip" in enrich:
-        fact = _address_fact(subject.client_ip)
-        ours.append(_from_link(link, "af_ip") or Param("af_ip", *fact))
+        ours["af_ip"] = _from_link(link, "af_ip") or _about_address(subject.client_ip)
     own_ua = _from_link(link, "af_ua")
     is_other = own_ua is not None and own_ua.value != user_agent
     # Where the link speaks of another browser than the one that clicked, its hints say nothing about that one.
     hints = (None, None) if is_other else tuple(map(headers.get, device.HINT_HEADERS))
     reader = own_ua.value if own_ua and own_ua.value else user_agent
-    known = _about_device(enrich, user_agent, reader, headers.get("accept-language"), hints)
-    return [*ours, *(_from_link(link, param.name) or param for param in known)]
+    for param in _about_device(enrich, user_agent, reader, headers.get("accept-language"), hints):
+        ours[param.name] = _from_link(link, param.name) or param
+    return ours
 
 
 @lru_cache(maxsize=8192)
@@ -126,18 +125,21 @@ def _from_link(link: Link, name: str) -> Param | None:
 
 
 @lru_cache(maxsize=8192)
-def _address_fact(client_ip: address.Address | None) -> Fact:
+def _about_address(client_ip: address.Address | None) -> Param:
     if client_ip is None:
-        return Fact(None, Source.OMITTED, "no client address")
+        return Param("af_ip", None, Source.OMITTED, "no client address")
     if not address.is_public(client_ip):
-        return Fact(None, Source.OMITTED, "not a public address")
-    return Fact(str(client_ip), Source.ADDRESS, "client address")
+        return Param("af_ip", None, Source.OMITTED, "not a public address")
+    return Param("af_ip", str(client_ip), Source.ADDRESS, "client address")
 
 
-def _kept(link: Link, replaced: set[str]) -> tuple[list[str], list[Param]]:
+def _kept(link: Link, replaced: Container[str]) -> tuple[list[str], list[Param]]:
     """The link's segments that stay, byte for byte, and all of the link's parameters for `explain`."""
+    if _NOTABLE.isdisjoint(link.values):
+        shown = [Param(name, value, Source.LINK) for name, value, segment in link.params if segment]
+        return [link.query] if link.query else [], shown
     kept: list[str] = []
-    shown: list[Param] = []
+    shown = []
     seen: set[str] = set()
     for name, value, segment in link.params:
         if name == "redirect":
@@ -186,7 +188,7 @@ def _sha1(value: str) -> str:
     return hashlib.sha1(value.encode(), usedforsecurity=False).hexdigest()
 
 
-def _headers(subject: Subject, ours: list[Param]) -> tuple[tuple[str, str], ...]:
+def _headers(subject: Subject, ours: dict[str, Param]) -> tuple[tuple[str, str], ...]:
     """The call's headers: `User-Agent` equals the decoded `af_ua`, `X-Forwarded-For` equals `af_ip`."""
     headers = subject.click.headers
     result = [("User-Agent", _sent("af_ua", subject.link, ours) or headers["user-agent"]), *_HEADERS]
@@ -199,7 +201,7 @@ def _headers(subject: Subject, ours: list[Param]) -> tuple[tuple[str, str], ...]
     return tuple(result)
 
 
-def _sent(name: str, link: Link, ours: list[Param]) -> str | None:
+def _sent(name: str, link: Link, ours: dict[str, Param]) -> str | None:
     """The value with which this parameter goes out, decoded: the link's own also where the rule adds none."""
-    own = _from_link(link, name)
-    return own.value if own else next((param.value for param in ours if param.name == name), None)
+    param = ours.get(name) or _from_link(link, name)
+    return param.value if param else None
