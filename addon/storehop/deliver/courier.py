@@ -19,6 +19,7 @@ from typing import Protocol
 
 from storehop.deliver.breaker import Breaker
 from storehop.deliver.clock import Clock
+from storehop.deliver.ledger import Ledger
 from storehop.deliver.notes import Note
 from storehop.deliver.outbox import NewCall, Outbox
 from storehop.deliver.outbox_file import OutboxError
@@ -29,14 +30,12 @@ from storehop.model import (
     Claim,
     Dead,
     DeadReason,
-    Delivered,
     Delivery,
     Failure,
     Fault,
     OutboxCounts,
     Outcome,
     Reason,
-    Reply,
     RetryAt,
     S2SCall,
     Settled,
@@ -101,7 +100,7 @@ class Courier:
         self._tasks: set[asyncio.Task[None]] = set()
         self._sent_at: dict[str, float] = {}
         self._duration = 0.0
-        self._unsaved: dict[str, tuple[Claim, Verdict, str | None]] = {}
+        self._ledger = Ledger(writer, self._holder, watcher.settled, self._is_due_at)
         self._next_due = math.inf
         self._wake = asyncio.Event()
         self._storing = 0
@@ -221,7 +220,7 @@ class Courier:
         if once:
             with suppress(OutboxError):
                 self._writer.post(lambda outbox: outbox.forget_answer(once.key), lambda _result, _error: None)
-        self._unsaved[claim.call.id] = (claim, Delivered(), None)
+        self._ledger.take_back(claim)
         self._wake.set()
 
     def _expected_wait(self) -> float:
@@ -266,7 +265,7 @@ class Courier:
                 outcome = await self._sender.send(ready.call, delivery.timeout)
             except UnsendableError as error:
                 logger.error("call %s can't be sent: %s", ready.call.id, error)  # noqa: TRY400  no traceback needed
-                self._settle(ready, Dead(DeadReason.UNSENDABLE), None)
+                self._settle(ready, Dead(DeadReason.UNSENDABLE))
                 return
             except Exception:  # a mistake of ours must spend an attempt, or it would be repeated without end
                 logger.exception("sending %s failed in our own code", ready.call.id)
@@ -286,10 +285,10 @@ class Courier:
         breaker = self._breaker(claim.host)
         if self._is_closing or (breaker.is_open and not is_probe):
             # It waited for a slot in vain: back into the outbox, without an attempt spent.
-            self._settle(claim, RetryAt(now, spent=False), None)
+            self._settle(claim, RetryAt(now, spent=False))
             return None
         if now - claim.born >= delivery.max_age:
-            self._settle(claim, Dead(DeadReason.TOO_OLD), None)
+            self._settle(claim, Dead(DeadReason.TOO_OLD))
             return None
         if is_ours and claim.lease_until - now >= delivery.timeout + LEASE_MARGIN / 2:
             return claim
@@ -299,46 +298,14 @@ class Courier:
         except OutboxError:
             return None  # the lease lapses, and the call is found again
 
-    def _settle(self, claim: Claim, verdict: Verdict, outcome: Outcome | None) -> None:
-        """Writes a verdict down with the next commit; the watcher hears of it then."""
-        age = self._clock.uptime() - claim.born
-        settled = Settled(claim.call, outcome, verdict, claim.attempt, age)
-        self._save(claim, verdict, _in_words(outcome), settled)
-
-    def _save(self, claim: Claim, verdict: Verdict, last: str | None, settled: Settled | None = None) -> None:
-        """A verdict that can't be written now stays in mind, and is tried again."""
-
-        def saved(is_ours: bool | None, error: BaseException | None) -> None:
-            if error:
-                self._unsaved[claim.call.id] = (claim, verdict, last)
-                if not isinstance(error, OutboxError):
-                    logger.error("a verdict could not be written by our own fault", exc_info=error)
-            elif isinstance(verdict, RetryAt):
-                self._next_due = min(self._next_due, verdict.when)
-                self._wake.set()
-            if settled and is_ours is False:
-                logger.warning("the lease of click=%s was lost: whoever has it now decides", claim.call.id)
-            elif settled:
-                self._watcher.settled(settled)
-
-        try:
-            if isinstance(verdict, Delivered):
-                self._writer.post_item(Outbox.deliver_all, (claim, self._holder), saved)
-            else:
-                self._writer.post(lambda outbox: outbox.settle(claim, self._holder, verdict, last), saved)
-        except OutboxError as error:
-            saved(None, error)
-
-    def _save_again(self) -> None:
-        for call_id in list(self._unsaved):
-            self._save(*self._unsaved.pop(call_id))
-
-    async def _written(self) -> None:
-        """Returns when every verdict so far was written, or could not be."""
-        with suppress(OutboxError):
-            await self._writer.run(lambda _outbox: None)
+    def _settle(self, claim: Claim, verdict: Verdict, outcome: Outcome | None = None) -> None:
+        self._ledger.settle(claim, verdict, outcome, self._clock.uptime() - claim.born)
 
     # what is stored
+
+    def _is_due_at(self, when: float) -> None:
+        self._next_due = min(self._next_due, when)
+        self._wake.set()
 
     async def _recover(self) -> None:
         """Sends again what is due, newest first, at most `recovery_rate` calls a second."""
@@ -368,7 +335,7 @@ class Courier:
         self._next_due = math.inf
         if self._writer.fault:
             await self._writer.check()
-        self._save_again()  # under a fault too: what goes makes room
+        self._ledger.write_again()  # under a fault too: what goes makes room
         await self._expire()
         sent = 0
         for host in self.open_breakers:
@@ -412,13 +379,7 @@ class Courier:
         if not self.open_breakers:
             self._next_due = min(self._next_due, due)
         # A verdict of ours that could not be written yet stands: sending again would count the click twice.
-        return [claim for claim in claims if not self._keep_verdict(claim)]
-
-    def _keep_verdict(self, claim: Claim) -> bool:
-        if (unsaved := self._unsaved.get(claim.call.id)) is None:
-            return False
-        self._unsaved[claim.call.id] = (claim, *unsaved[1:])
-        return True
+        return [claim for claim in claims if not self._ledger.has_verdict(claim)]
 
     async def close(self, grace: float) -> None:
         """Takes nothing more, finishes the calls under way for at most `grace` seconds, and lets go of the rest.
@@ -435,8 +396,8 @@ class Courier:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        await self._written()
-        self._save_again()
+        await self._ledger.written()
+        self._ledger.write_again()
         await self._writer.close()
         await asyncio.sleep(0)  # what became of the last verdicts is told by now
         await self._sender.close()
@@ -446,13 +407,3 @@ def _report(task: asyncio.Task[None]) -> None:
     """Logs an exception that nobody waits for."""
     if not task.cancelled() and (error := task.exception()):
         logger.error("%s failed in our own code", task.get_name(), exc_info=error)
-
-
-def _in_words(outcome: Outcome | None) -> str | None:
-    match outcome:
-        case None:
-            return None
-        case Reply(status):
-            return str(status)
-        case _:
-            return str(outcome.fault)
