@@ -41,7 +41,7 @@ class Plan:
     """Of decisions."""
 
 
-FULL = Plan(rounds=3, warm=2, load=5, light=2, half=5, few=20_000, many=200_000, patience=200, batches=300)
+FULL = Plan(rounds=3, warm=2, load=5, light=2, half=5, few=20_000, many=200_000, patience=500, batches=300)
 QUICK = Plan(rounds=1, warm=1, load=3, light=1, half=3, few=1_000, many=10_000, patience=12, batches=100)
 TINY = Plan(rounds=1, warm=0.1, load=0.4, light=0.2, half=0.4, few=50, many=100, patience=20, batches=2)
 
