@@ -2,6 +2,8 @@
 
 import sqlite3
 import stat
+import subprocess
+import sys
 
 import pytest
 from deliver.clocks import HandClock
@@ -505,6 +507,54 @@ def test_a_corrupt_file_is_recognised(path, clock, content):
 
     with pytest.raises(CorruptOutboxError):
         Outbox.open(path, clock)
+
+
+def test_a_corrupt_index_is_recognised(outbox, path, clock):
+    """SQLite says more exactly what is corrupt, by a code of its own."""
+    settle(outbox, add(outbox), RetryAt(0.0))
+    outbox.close()
+    behind_its_table(path, "calls_due", "UPDATE calls SET due_at = 1.0")
+    corrupt = Outbox.open(path, clock)
+
+    with pytest.raises(CorruptOutboxError):
+        claim(corrupt)
+    corrupt.close()
+
+
+def behind_its_table(path, index, statement):
+    """Hides an index from SQLite while the statement runs."""
+    (row,) = with_the_schema(path, "SELECT * FROM sqlite_schema WHERE name = ?", (index,))
+    with_the_schema(path, "DELETE FROM sqlite_schema WHERE name = ?", (index,))
+    with_the_schema(path, statement, ())
+    with_the_schema(path, "INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", row)
+
+
+def with_the_schema(path, statement, values):
+    """Runs a statement on a connection that may change the schema."""
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA writable_schema = ON")
+    found = db.execute(statement, values).fetchall()
+    db.close()
+    return found
+
+
+CLOSES = """
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+db.execute("SELECT * FROM calls").fetchall()
+db.close()
+"""
+
+
+def test_opening_it_twice_keeps_the_locks(path, clock):
+    """While a connection of ours is open nobody takes its WAL away, though another one of this process has ended."""
+    before, now = Outbox.open(path, clock), Outbox.open(path, clock)
+    before.close()
+    subprocess.run([sys.executable, "-c", CLOSES, path], check=True)
+    has_wal = path.with_name("outbox.db-wal").exists()
+    now.close()
+
+    assert has_wal
 
 
 def test_a_corrupt_file_is_set_aside_whole(path):

@@ -6,7 +6,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -73,7 +73,7 @@ def translated() -> Iterator[None]:
     except sqlite3.IntegrityError:
         raise  # a state that must not be: our own mistake, and no fault of the outbox
     except sqlite3.DatabaseError as error:
-        code = getattr(error, "sqlite_errorcode", None)
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what SQLite adds to say more exactly
         is_corrupt = code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
         raise (CorruptOutboxError if is_corrupt else OutboxError)(str(error)) from error
     except OSError as error:
@@ -126,12 +126,12 @@ def connect(path: Path, turn: Turn, *, power_safe: bool, max_bytes: int | None) 
     Raises CorruptOutboxError for a file that is none (see `set_aside`), OutboxError for anything else.
     """
     with translated():
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            os.fchmod(handle, 0o600)  # before SQLite makes its side files: they take the mode over
-            inode = os.fstat(handle).st_ino
-        finally:
-            os.close(handle)
+        # A file that is there is never opened here: closing it would drop the locks that another connection of this
+        # process has on it (POSIX, fcntl), and whoever closes the outbox next would delete its WAL.
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        path.chmod(0o600)  # before SQLite makes its side files: they take the mode over
+        inode = path.stat().st_ino
         # Autocommit, so that transactions are ours; used by the writer's thread, made and closed in others.
         db = sqlite3.connect(path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False)
     try:
