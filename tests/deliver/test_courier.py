@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -10,7 +10,7 @@ from storehop.deliver import courier as module
 from storehop.deliver.clock import SystemClock
 from storehop.deliver.courier import Courier, NotAcceptedError
 from storehop.deliver.notes import Note, Notes
-from storehop.deliver.outbox import Outbox
+from storehop.deliver.outbox import NewCall, Outbox
 from storehop.deliver.outbox_file import OutboxError
 from storehop.deliver.sender import Sender
 from storehop.deliver.writer import Writer
@@ -98,8 +98,8 @@ async def start(path, eager):
     """Starts one more process on the same outbox."""
     started = []
 
-    def make():
-        watcher, delivery = Watcher(), Delivery()
+    def make(delivery=Delivery()):  # noqa: B008  it is frozen
+        watcher = Watcher()
         writer = Writer(path, SystemClock(), delivery)
         courier = Courier(Sender.with_pool(), writer, SystemClock(), delivery, watcher)
         started.append(courier)
@@ -250,6 +250,36 @@ async def test_a_call_that_can_not_be_amended_goes_as_it_was(one, appsflyer):
     await one.watcher.verdict()
 
     assert ["/c1"] == appsflyer.targets
+
+
+async def test_nothing_is_sent_under_a_lease_that_is_nearly_over(one, appsflyer, path, monkeypatch):
+    """A commit that took seconds has used it up: somebody else might send the call meanwhile."""
+    renew = Outbox.renew
+
+    def renew_slowly(*arguments):
+        return replace(renew(*arguments), lease_until=SystemClock().uptime() + 1.0)
+
+    monkeypatch.setattr(Outbox, "renew", renew_slowly)
+    await one.courier.accept(appsflyer.call(), hold=LONG)
+    await one.courier.close(SOON)
+
+    assert ([], 1) == (appsflyer.targets, stored(path).pending)
+
+
+async def test_a_reload_does_not_let_dead_letters_fill_the_outbox(start, path):
+    """The file keeps the size limit that it was opened with."""
+    outbox = Outbox.open(path, SystemClock())
+    with outbox.transaction():
+        calls = [NewCall(S2SCall(f"c{n}", "http://af.test/x", ()), "http://af.test", "me", 1.0) for n in range(200)]
+        for claim in outbox.add_all(calls):
+            outbox.settle(claim, "me", Dead(DeadReason.REJECTED), "400")
+    outbox.close()
+    one = start(Delivery(max_outbox=2**20))
+    one.courier.configure(Delivery(max_outbox=2**26))
+
+    async with asyncio.timeout(SOON):
+        while one.courier.counts.dead != 2**19 // module.DEAD_LETTER:
+            await asyncio.sleep(0.05)
 
 
 async def test_the_end_lets_held_calls_go(one, appsflyer, path):

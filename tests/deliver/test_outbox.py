@@ -9,7 +9,8 @@ import pytest
 from deliver.clocks import HandClock
 
 from storehop.deliver import outbox_file
-from storehop.deliver.outbox import Outbox
+from storehop.deliver.courier import DEAD_LETTER
+from storehop.deliver.outbox import NewCall, Outbox
 from storehop.deliver.outbox_file import CorruptOutboxError, OutboxError, set_aside
 from storehop.model import Dead, DeadReason, Delivered, OutboxCounts, RetryAt, S2SCall
 
@@ -576,6 +577,24 @@ def test_the_size_limit_holds(path, clock):
     with pytest.raises(OutboxError, match="full"):
         fill()
     small.close()
+
+
+@pytest.mark.parametrize("length", [300, 1500, 2000])
+def test_dead_letters_fill_half_of_it(path, clock, length):
+    """As many as are kept, however long they are: the other half is for clicks."""
+    limit = 4 * 2**20
+    small = Outbox.open(path, clock, max_bytes=limit)
+    headers = (("User-Agent", "ua" * 100), ("X-Forwarded-For", "93.184.216.34"))
+    calls = [
+        S2SCall(f"{number:036}", f"{HOST}/com.x.y?".ljust(length, "x"), headers, "games")
+        for number in range(limit // 2 // DEAD_LETTER)
+    ]
+    with small.transaction():
+        for claimed in small.add_all([NewCall(one, HOST, "me", LEASE) for one in calls]):
+            small.settle(claimed, "me", Dead(DeadReason.REJECTED), "400")
+    small.close()
+
+    assert path.stat().st_size <= limit / 2
 
 
 def test_the_durability_is_full_by_default(outbox):

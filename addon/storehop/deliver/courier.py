@@ -50,8 +50,8 @@ BACKLOG = 5.0
 """Seconds that a new call may expect to wait for its turn; above it clicks pass, for AppsFlyer can't keep up."""
 LEASE_MARGIN = 1.0
 """Seconds that a lease is longer than a call may take."""
-DEAD_LETTER = 2048
-"""Bytes of a dead letter, about: a URL of 2,000 characters is a long one."""
+DEAD_LETTER = 4608
+"""Bytes that a dead letter fills, at the most: a row above about 2 KB has a page of SQLite's for itself, 4 KB."""
 TICK = 0.1
 """Seconds between two looks at the outbox while there is something to send again."""
 IDLE = 1.0
@@ -109,6 +109,7 @@ class Courier:
         self.counts = OutboxCounts(0, 0, None)
         self._counted_at = -math.inf
         self._delivery = delivery
+        self._max_outbox = delivery.max_outbox  # what the file was opened with counts, whatever is reloaded
         self._slots = asyncio.Semaphore(delivery.concurrency)
         self._recovery = asyncio.create_task(self._recover(), name="storehop recovery")
         self._recovery.add_done_callback(_report)
@@ -294,9 +295,12 @@ class Courier:
             return claim
         lease = delivery.timeout + LEASE_MARGIN
         try:
-            return await self._writer.run(lambda outbox: outbox.renew(claim, self._holder, lease))
+            renewed = await self._writer.run(lambda outbox: outbox.renew(claim, self._holder, lease))
         except OutboxError:
             return None  # the lease lapses, and the call is found again
+        if renewed and renewed.lease_until - self._clock.uptime() < delivery.timeout:
+            return None  # as well: the commit took so long that it would lapse while the call is under way
+        return renewed
 
     def _settle(self, claim: Claim, verdict: Verdict, outcome: Outcome | None = None) -> None:
         self._ledger.settle(claim, verdict, outcome, self._clock.uptime() - claim.born)
@@ -354,7 +358,7 @@ class Courier:
             self._counted_at = now
             self.counts = await self._writer.run(Outbox.counts)
             await self._writer.run(Outbox.forget_answers)
-            most = self._delivery.max_outbox // 2 // DEAD_LETTER
+            most = self._max_outbox // 2 // DEAD_LETTER
             if self.counts.dead > most and (gone := await self._writer.run(lambda outbox: outbox.trim(most))):
                 logger.warning("deleted the %s oldest dead letters: they may fill half of max_outbox", gone)
 
