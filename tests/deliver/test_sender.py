@@ -1,6 +1,8 @@
 """One attempt, told honestly: against servers on loopback that behave in every way."""
 
 import asyncio
+import socket
+import threading
 
 import pytest
 
@@ -115,18 +117,42 @@ async def test_a_refused_connection_was_surely_not_sent():
     assert Failure(Fault.CONNECT, maybe_sent=False) == outcome
 
 
-async def test_a_name_that_is_looked_up_too_long_was_surely_not_sent(monkeypatch):
+@pytest.fixture
+def hanging_lookup(monkeypatch):
+    """Names are looked up without end, until the test is over."""
+    is_over = threading.Event()
+
+    def hang(*_arguments, **_options):
+        is_over.wait(60)
+        raise OSError
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    yield
+    is_over.set()
+
+
+async def test_a_name_that_is_looked_up_too_long_was_surely_not_sent(hanging_lookup):
     """Looking up the name is connecting: no byte has left."""
-
-    async def hang(*_arguments, **_options):
-        await asyncio.sleep(60)
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", hang)
     sender = Sender.with_pool()
     outcome = await sender.send(S2SCall("c1", "http://af.test/x", ()), 0.4)
     await sender.close()
 
     assert Failure(Fault.CONNECT_TIMEOUT, maybe_sent=False) == outcome
+
+
+async def test_lookups_that_hang_leave_the_loop_s_threads_alone(hanging_lookup):
+    """Mitmproxy looks up the ad stack in them."""
+    sender = Sender.with_pool()
+    calls = [S2SCall(f"c{n}", "http://af.test/x", ()) for n in range(100)]
+    sending = [asyncio.create_task(sender.send(call, 60.0)) for call in calls]
+    await asyncio.sleep(0)
+    is_free = await asyncio.wait_for(asyncio.to_thread(lambda: True), 5.0)
+    for task in sending:
+        task.cancel()
+    await asyncio.gather(*sending, return_exceptions=True)
+    await sender.close()
+
+    assert is_free
 
 
 @pytest.mark.parametrize(

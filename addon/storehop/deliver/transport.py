@@ -13,7 +13,9 @@ import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import cast
 
 import httptools
@@ -26,6 +28,8 @@ DRAIN = 1.0
 """Seconds that reading them may take."""
 MOST_IDLE = 15.0
 """Seconds after which a kept connection is not used again: its server may be about to close it."""
+RESOLVERS = 4
+"""Names that are looked up at the same time."""
 ATTEMPT = 0.25
 """Seconds after which the next of a name's addresses is tried as well (RFC 8305 §5)."""
 
@@ -169,6 +173,8 @@ class ExactTransport(httpx.AsyncBaseTransport):
     def __init__(self) -> None:
         self._idle: dict[str, deque[_Connection]] = {}
         self._living: set[_Connection] = set()
+        # Its own threads: in the loop's few, names that do not resolve would hold up mitmproxy's upstream connections.
+        self._resolvers = ThreadPoolExecutor(RESOLVERS, "storehop resolver")
         self._tls = httpx.create_ssl_context()
         self._tls.set_alpn_protocols(["http/1.1"])
 
@@ -199,7 +205,8 @@ class ExactTransport(httpx.AsyncBaseTransport):
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(request.extensions["timeout"]["connect"]):
-                found = await loop.getaddrinfo(url.host, port, type=socket.SOCK_STREAM)
+                ask = partial(socket.getaddrinfo, url.host, port, type=socket.SOCK_STREAM)
+                found = await loop.run_in_executor(self._resolvers, ask)
                 # asyncio's own race of addresses fails under eager tasks, which mitmproxy uses (CPython 3.13.0).
                 raw = await start_connection(found, happy_eyeballs_delay=ATTEMPT, interleave=1)
                 _, connection = await loop.create_connection(
@@ -219,3 +226,4 @@ class ExactTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         for connection in list(self._living):
             connection.close()
+        self._resolvers.shutdown(wait=False, cancel_futures=True)
