@@ -326,6 +326,25 @@ def test_asking_again_makes_no_answer_last_longer(outbox, clock):
     assert answer(outbox) is None
 
 
+def test_a_call_that_is_stored_while_another_process_opens_the_outbox_stays_leased(outbox, path, clock, monkeypatch):
+    """It is younger than that process's first look at the clock, and tells of no reboot."""
+    transaction = Outbox.transaction
+
+    def wait_for_the_turn(opened):
+        if opened is not outbox:
+            monkeypatch.setattr(Outbox, "transaction", transaction)
+            clock.pass_time(0.01)
+            add(outbox)
+        return transaction(opened)
+
+    monkeypatch.setattr(Outbox, "transaction", wait_for_the_turn)
+    other = Outbox.open(path, clock)
+    claims = claim(other, holder="other")
+    other.close()
+
+    assert [] == claims
+
+
 def test_no_answer_outlives_a_reboot(outbox, path, clock):
     """Uptimes begin anew, so its end would be far away."""
     answer(outbox)

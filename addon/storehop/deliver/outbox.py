@@ -314,8 +314,10 @@ class Outbox:
 
         A call that was stored later than now tells of a reboot as well, where the machine has no boot id.
         """
-        boot_id, now, wall = self._clock.boot_id(), self._clock.uptime(), self._clock.wall()
+        boot_id = self._clock.boot_id()
         with self.transaction():
+            # Not before its turn has come: while it waits others may store calls.
+            now, wall = self._clock.uptime(), self._clock.wall()
             (known,) = self._db.execute("SELECT boot_id FROM machine").fetchone()
             (newest,) = self._db.execute("SELECT max(born) FROM calls WHERE state <> 'dead'").fetchone()
             if known == boot_id and (newest is None or newest <= now):
