@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from storehop.deliver import courier as module
+from storehop.deliver import writer as writer_module
 from storehop.deliver.clock import SystemClock
 from storehop.deliver.courier import Courier, NotAcceptedError
 from storehop.deliver.notes import Note, Notes
@@ -297,6 +298,18 @@ async def test_the_end_waits_for_a_call_that_is_being_amended(one, appsflyer, pa
     await one.courier.close(SOON)
 
     assert 1 == len(appsflyer.targets) + stored(path).pending
+
+
+async def test_the_end_does_not_wait_for_a_disk_that_hangs(one, appsflyer, monkeypatch):
+    """What could not be written is found again by its lease."""
+    for where in (module, writer_module):
+        monkeypatch.setattr(where, "HANGS", 0.1)
+    go_on = threading.Event()
+    one.writer.post(lambda _outbox: go_on.wait(LONG), lambda _result, _error: None)
+    try:
+        await asyncio.wait_for(one.courier.close(0.1), SOON)
+    finally:
+        go_on.set()
 
 
 async def test_nothing_is_accepted_after_the_end(one, appsflyer):

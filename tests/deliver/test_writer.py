@@ -7,6 +7,7 @@ import threading
 import pytest
 from deliver.clocks import HandClock
 
+from storehop.deliver import writer as module
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.outbox_file import OutboxError
 from storehop.deliver.writer import TooSlowError, Writer
@@ -265,6 +266,18 @@ async def test_the_thread_ends(writer):
     await writer.close()
 
     assert writer._thread.is_alive() is False
+
+
+async def test_no_step_overtakes_what_was_posted_before(writer, disk, monkeypatch):
+    """However much was posted: a look for due calls must see every verdict."""
+    monkeypatch.setattr(module, "MAX_BATCH", 3)
+    done = []
+    for number in range(10):
+        writer.post(lambda _outbox, number=number: done.append(number), ignore)
+    seen = writer.submit(lambda _outbox: list(done))
+    disk.go_on()
+
+    assert list(range(10)) == await asyncio.wait_for(seen, SOON)
 
 
 class SlowLog(logging.Handler):

@@ -25,7 +25,7 @@ from storehop.deliver.outbox import NewCall, Outbox
 from storehop.deliver.outbox_file import OutboxError
 from storehop.deliver.retry import Moment, is_healthy, judge
 from storehop.deliver.sender import Sender, UnsendableError, host_of
-from storehop.deliver.writer import PATIENCE, TooSlowError, Writer
+from storehop.deliver.writer import HANGS, PATIENCE, TooSlowError, Writer
 from storehop.model import (
     Claim,
     Dead,
@@ -400,7 +400,8 @@ class Courier:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        await self._ledger.written()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ledger.written(), HANGS)
         self._ledger.write_again()
         await self._writer.close()
         await asyncio.sleep(0)  # what became of the last verdicts is told by now

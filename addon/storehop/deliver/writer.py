@@ -11,6 +11,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -26,6 +27,8 @@ logger = logging.getLogger(__name__)
 MAX_BATCH = 500
 PATIENCE = 1.0
 """Seconds that a user waits for the disk."""
+HANGS = 5.0
+"""Seconds that the end of the process waits for the disk."""
 LAZY = 0.01
 """Seconds for which a posted step waits for others: a delivered call that a crash would have sent again."""
 
@@ -69,6 +72,7 @@ class Writer:
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._posted: SimpleQueue[_Job] = SimpleQueue()
         self._is_nudged = False
+        self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._work, name="storehop outbox", daemon=True)
         self._thread.start()
 
@@ -152,10 +156,13 @@ class Writer:
             self._set_fault(None)
 
     async def close(self) -> None:
-        """Commits what is waiting and ends the thread."""
+        """Commits what is waiting and ends the thread; one that hangs is left behind."""
         self._is_closed = True
         self._jobs.put(None)
-        await asyncio.to_thread(self._thread.join)
+        try:
+            await asyncio.wait_for(self._ended.wait(), HANGS)
+        except TimeoutError:
+            logger.warning("the outbox %s hangs: what waits for it is not written", self.path)
 
     # on the thread
 
@@ -168,17 +175,23 @@ class Writer:
             self._do(jobs)
         if self._outbox:
             self._outbox.close()
+        self._tell(self._ended.set)
 
     def _do(self, jobs: list[_Job]) -> None:
         if jobs:
             self._commit(jobs)
-            self._loop.call_soon_threadsafe(_resolve, jobs)
+            self._tell(_resolve, jobs)
+
+    def _tell(self, what: Callable[..., None], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the event loop is closed: this thread was left behind
+            self._loop.call_soon_threadsafe(what, *arguments)
 
     def _batch(self) -> tuple[list[_Job], bool]:
         """The next jobs, what was posted first; and whether they are the last."""
         jobs: list[_Job | None] = [self._jobs.get()]
         jobs += _taken(self._jobs, MAX_BATCH)
-        posted = _taken(self._posted, MAX_BATCH)
+        while len(posted := _taken(self._posted, MAX_BATCH)) == MAX_BATCH:
+            self._do(posted)  # no step that was put in later may overtake one
         return posted + [job for job in jobs if job], None in jobs
 
     def _commit(self, jobs: list[_Job]) -> None:
