@@ -32,8 +32,10 @@ class AppsFlyer:
     statuses: list[int] = field(default_factory=list)
     """0 is no answer."""
     asked: asyncio.Event = field(default_factory=asyncio.Event)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def serve(self, reader, writer):
+        self.writers.append(writer)
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 self.targets.append(head.split(b" ", 2)[1].decode())
@@ -72,6 +74,15 @@ async def appsflyer():
     made.port = server.sockets[0].getsockname()[1]
     yield made
     server.close()
+    for writer in made.writers:
+        writer.close()
+    await server.wait_closed()
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch):
+    """A busy machine's disk is no slow disk."""
+    monkeypatch.setattr(module, "PATIENCE", SOON)
 
 
 @pytest.fixture
@@ -144,6 +155,11 @@ async def hold(process, appsflyer, name="c1"):
     return process.courier.held(name).lease_until
 
 
+def let_go(process, name="c1"):
+    """The call's time has come: nobody has amended it."""
+    process.courier._let_go(name)
+
+
 async def amend(process, call, lease_until):
     """Whether the process sends this in place of the call that is held under that lease."""
     done = asyncio.Event()
@@ -191,8 +207,8 @@ async def test_a_held_call_goes_when_its_time_has_come(one, appsflyer):
 
 async def test_a_held_call_that_has_gone_is_not_amended(one, appsflyer):
     """Whoever comes too late changes nothing."""
-    await one.courier.accept(appsflyer.call(), hold=0.01)
-    lease_until = one.courier.held("c1").lease_until
+    lease_until = await hold(one, appsflyer)
+    let_go(one)
     await one.watcher.verdict()
 
     assert (False, ["/c1"]) == (await amend(one, appsflyer.call(query="?more"), lease_until), appsflyer.targets)
@@ -432,8 +448,8 @@ async def test_a_call_that_another_process_holds_is_amended(one, other, appsflye
 
 async def test_a_call_that_another_process_has_sent_is_not_amended(one, other, appsflyer, path):
     """It has gone as it was."""
-    await one.courier.accept(appsflyer.call(), hold=0.01)
-    lease_until = one.courier.held("c1").lease_until
+    lease_until = await hold(one, appsflyer)
+    let_go(one)
     await one.watcher.verdict()
     is_amended = await amend(other, appsflyer.call(query="?more"), lease_until)
 
@@ -443,8 +459,8 @@ async def test_a_call_that_another_process_has_sent_is_not_amended(one, other, a
 async def test_a_call_that_is_being_sent_is_not_amended(one, other, appsflyer):
     """Who holds it takes a new lease before it sends."""
     appsflyer.statuses = [0]
-    await one.courier.accept(appsflyer.call(), hold=0.01)
-    lease_until = one.courier.held("c1").lease_until
+    lease_until = await hold(one, appsflyer)
+    let_go(one)
     await asyncio.wait_for(appsflyer.asked.wait(), SOON)
 
     assert await amend(other, appsflyer.call(query="?more"), lease_until) is False
@@ -461,7 +477,7 @@ async def test_two_processes_amend_a_call_once(one, other, appsflyer):
 
 
 @pytest.fixture
-def slow_disk(one, monkeypatch):
+def slow_disk(one, patient, monkeypatch):
     """A disk that takes longer than a click waits, until it is told to go on."""
     monkeypatch.setattr(module, "PATIENCE", 0.01)
     go_on = threading.Event()

@@ -20,8 +20,8 @@ _FORWARDED_ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})+', re.DOTALL)
 _FORWARDED_PAIR = re.compile(rf'(?:[^;"]|{_QUOTED})+', re.DOTALL)
 _PORT = r"(?:[0-9]{1,5}|_[A-Za-z0-9._-]+)"  # RFC 7239 §6.3 lets a proxy hide the port
 _WITH_PORT = re.compile(rf"\[([^\]]*)\](?::{_PORT})?|([^:]+):{_PORT}")
-_DOCUMENTATION = IPv6Network("3fff::/20")
-"""RFC 9637, which older versions of ipaddress take for public."""
+_NO_PLACE = (IPv6Network("3fff::/20"), IPv6Network("2002::/16"))
+"""Documentation (RFC 9637) and 6to4 (RFC 3056), which older versions of ipaddress take for public."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +101,6 @@ def _forwarded_for(element: str) -> str:
 @lru_cache(maxsize=8192)
 def is_public(address: Address) -> bool:
     """False for private, loopback, link-local, CGNAT, multicast and reserved addresses: no place on a map."""
-    if isinstance(address, IPv6Address) and (address.is_site_local or address in _DOCUMENTATION):
+    if isinstance(address, IPv6Address) and (address.is_site_local or any(address in network for network in _NO_PLACE)):
         return False
     return address.is_global and not (address.is_multicast or address.is_reserved)
