@@ -10,8 +10,8 @@ from storehop.deliver import courier as module
 from storehop.deliver import writer as writer_module
 from storehop.deliver.clock import SystemClock
 from storehop.deliver.courier import Courier, NotAcceptedError
-from storehop.deliver.notes import Note, Notes
-from storehop.deliver.outbox import NewCall, Outbox
+from storehop.deliver.notes import Notes
+from storehop.deliver.outbox import NewCall, Note, Outbox
 from storehop.deliver.outbox_file import OutboxError
 from storehop.deliver.sender import Sender
 from storehop.deliver.writer import Writer
@@ -145,7 +145,7 @@ def ignore():
     """Of no interest."""
 
 
-def once(answer="https://play", key=b"click"):
+def noted(answer="https://play", key=b"click"):
     return Note(key, answer, 10.0)
 
 
@@ -346,20 +346,20 @@ async def test_bytes_that_make_no_request_are_dead(one, appsflyer):
 
 async def test_the_first_of_equal_clicks_is_taken(one, appsflyer):
     """Nobody has answered it yet."""
-    assert await one.courier.accept(appsflyer.call(), once=once()) is None
+    assert await one.courier.accept(appsflyer.call(), note=noted()) is None
 
 
 async def test_the_same_click_on_another_process_has_the_same_answer(one, other, appsflyer):
     """Whatever that process would have said."""
-    await one.courier.accept(appsflyer.call("c1"), once=once("https://play"))
+    await one.courier.accept(appsflyer.call("c1"), note=noted("https://play"))
 
-    assert "https://play" == await other.courier.accept(appsflyer.call("c2"), once=once("https://elsewhere"))
+    assert "https://play" == await other.courier.accept(appsflyer.call("c2"), note=noted("https://elsewhere"))
 
 
 async def test_the_same_click_on_another_process_is_not_sent(one, other, appsflyer, path):
     """AppsFlyer counts it once."""
-    await one.courier.accept(appsflyer.call("c1"), once=once())
-    await other.courier.accept(appsflyer.call("c2"), once=once())
+    await one.courier.accept(appsflyer.call("c1"), note=noted())
+    await other.courier.accept(appsflyer.call("c2"), note=noted())
     await one.watcher.verdict()
     await other.courier.close(SOON)
 
@@ -369,8 +369,8 @@ async def test_the_same_click_on_another_process_is_not_sent(one, other, appsfly
 async def test_the_same_click_on_two_processes_at_once_is_one(one, other, appsflyer):
     """One of them takes it, and the other has its answer."""
     known = await asyncio.gather(
-        one.courier.accept(appsflyer.call("c1"), once=once("one's")),
-        other.courier.accept(appsflyer.call("c2"), once=once("other's")),
+        one.courier.accept(appsflyer.call("c1"), note=noted("one's")),
+        other.courier.accept(appsflyer.call("c2"), note=noted("other's")),
     )
 
     assert known in (["other's", None], [None, "one's"])
@@ -378,17 +378,17 @@ async def test_the_same_click_on_two_processes_at_once_is_one(one, other, appsfl
 
 async def test_the_same_click_on_another_process_holds_nothing(one, other, appsflyer):
     """There is no call that could be amended."""
-    await one.courier.accept(appsflyer.call("c1"), once=once())
-    await other.courier.accept(appsflyer.call("c2"), hold=LONG, once=once())
+    await one.courier.accept(appsflyer.call("c1"), note=noted())
+    await other.courier.accept(appsflyer.call("c2"), hold=LONG, note=noted())
 
     assert other.courier.held("c2") is None
 
 
 async def test_another_click_is_taken(one, other, appsflyer):
     """Clicks are told apart by their key."""
-    await one.courier.accept(appsflyer.call("c1"), once=once(key=b"one"))
+    await one.courier.accept(appsflyer.call("c1"), note=noted(key=b"one"))
 
-    assert await other.courier.accept(appsflyer.call("c2"), once=once(key=b"other")) is None
+    assert await other.courier.accept(appsflyer.call("c2"), note=noted(key=b"other")) is None
 
 
 async def written(process):
@@ -398,22 +398,22 @@ async def written(process):
 
 async def test_a_note_without_a_call_counts(one, other, appsflyer, path):
     """The same click passes on another process, too, and nothing is stored for it."""
-    await Notes(one.writer).leave(once("bot"))
+    await Notes(one.writer).leave(noted("bot"))
 
-    assert ("bot", 0) == (await other.courier.accept(appsflyer.call(), once=once()), stored(path).pending)
+    assert ("bot", 0) == (await other.courier.accept(appsflyer.call(), note=noted()), stored(path).pending)
 
 
 async def test_a_note_changes_no_answer(one, other, appsflyer):
     """The first one stands."""
-    await one.courier.accept(appsflyer.call(), once=once("first"))
-    known = await Notes(one.writer).leave(once("second"))
+    await one.courier.accept(appsflyer.call(), note=noted("first"))
+    known = await Notes(one.writer).leave(noted("second"))
 
-    assert ("first", "first") == (known, await other.courier.accept(appsflyer.call("c2"), once=once("third")))
+    assert ("first", "first") == (known, await other.courier.accept(appsflyer.call("c2"), note=noted("third")))
 
 
 async def test_a_note_is_taken_once(one, other):
     """Among all processes."""
-    await Notes(one.writer).leave(once("text"))
+    await Notes(one.writer).leave(noted("text"))
     taken = [await Notes(process.writer).take(b"click", lambda _text: True) for process in (other, one)]
 
     assert ["text", None] == taken
@@ -421,13 +421,13 @@ async def test_a_note_is_taken_once(one, other):
 
 async def test_a_note_that_does_not_fit_stays(one, other):
     """Somebody else may come for it."""
-    await Notes(one.writer).leave(once("text"))
+    await Notes(one.writer).leave(noted("text"))
     taken = [await Notes(other.writer).take(b"click", lambda text, fits=fits: fits == text) for fits in ("no", "text")]
 
     assert [None, "text"] == taken
 
 
-@pytest.mark.parametrize("use", [lambda notes: notes.leave(once()), lambda notes: notes.take(b"click", bool)])
+@pytest.mark.parametrize("use", [lambda notes: notes.leave(noted()), lambda notes: notes.take(b"click", bool)])
 async def test_notes_do_not_wait_for_a_broken_disk(one, use):
     """Nothing queues up before a disk that hangs."""
     one.writer.hold_back("it hangs")
@@ -489,15 +489,26 @@ def slow_disk(one, patient, monkeypatch):
 async def test_a_click_that_waits_too_long_for_the_disk_passes(one, appsflyer, slow_disk):
     """The old redirect is better than no answer."""
     with pytest.raises(NotAcceptedError) as caught:
-        await one.courier.accept(appsflyer.call(), once=once())
+        await one.courier.accept(appsflyer.call(), note=noted())
 
     assert Reason.OUTBOX_DOWN == caught.value.reason
+
+
+async def test_a_click_that_passed_while_it_was_stored_passes_again(one, other, appsflyer, slow_disk):
+    """AppsFlyer has it by the old redirect: the same click on another process must not go direct."""
+    with pytest.raises(NotAcceptedError):
+        await one.courier.accept(appsflyer.call(), note=noted())
+    slow_disk.set()
+    await written(one)
+    await written(one)
+
+    assert Reason.OUTBOX_DOWN == await other.courier.accept(appsflyer.call("c2"), note=noted())
 
 
 async def test_a_click_that_passed_while_it_was_stored_is_never_sent(one, appsflyer, path, slow_disk):
     """AppsFlyer has it by the old redirect."""
     with pytest.raises(NotAcceptedError):
-        await one.courier.accept(appsflyer.call(), hold=LONG, once=once())
+        await one.courier.accept(appsflyer.call(), hold=LONG, note=noted())
     slow_disk.set()
     await written(one)
     await one.courier.close(SOON)

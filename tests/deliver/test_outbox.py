@@ -10,7 +10,7 @@ from deliver.clocks import HandClock
 
 from storehop.deliver import outbox_file
 from storehop.deliver.courier import DEAD_LETTER
-from storehop.deliver.outbox import NewCall, Outbox
+from storehop.deliver.outbox import NewCall, Note, Outbox
 from storehop.deliver.outbox_file import CorruptOutboxError, OutboxError, set_aside
 from storehop.model import Dead, DeadReason, Delivered, OutboxCounts, RetryAt, S2SCall
 
@@ -57,7 +57,7 @@ def settle(outbox, claimed, verdict, holder="me", last="500"):
 
 
 def answer(outbox, said="https://play", key=b"click", seconds=10.0):
-    return step(outbox, lambda o: o.first_answer(key, said, seconds))
+    return step(outbox, lambda o: o.leave(Note(key, said, seconds)))
 
 
 def ids(claims):
@@ -373,7 +373,7 @@ def test_only_answers_whose_time_is_over_are_forgotten(outbox, clock):
     answer(outbox, key=b"old", seconds=5.0)
     answer(outbox, key=b"young", seconds=10.0)
     clock.pass_time(5.0)
-    step(outbox, Outbox.forget_answers)
+    step(outbox, Outbox.forget_notes)
 
     assert [(b"young",)] == outbox._db.execute("SELECT key FROM answers").fetchall()
 
@@ -634,6 +634,6 @@ def test_an_answer_that_is_taken_back_is_forgotten(outbox):
     """The next one to ask is the first."""
     answer(outbox)
     with outbox.transaction():
-        outbox.forget_answer(b"click")
+        outbox.take_note(b"click")
 
     assert answer(outbox) is None

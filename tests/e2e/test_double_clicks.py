@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 from e2e.clients import ANDROID, connection, get, request
-from e2e.scenes import link_of, new_id
+from e2e.processes import start_sidecar
+from e2e.scenes import World, link_of, new_id
 
 
 def fresh_link():
@@ -87,3 +88,16 @@ async def test_another_link_is_another_click(world):
         await get(world.port, world.ads.redirect(fresh_link()))
 
     assert 2 == len(await calls_before_another(world))
+
+
+async def test_a_reload_is_the_same_click_when_its_process_was_killed(start, rules, tmp_path, ads, appsflyer):
+    """What was answered lies in the outbox: the process that goes on with it knows."""
+    first, second = [await start(start_sidecar, f"http://127.0.0.1:{ads.port}", rules, tmp_path) for _ in range(2)]
+    path = ads.redirect(fresh_link())
+    before = await get(first.port, path)
+    await appsflyer.next_click()
+    first.process.process.kill()
+    await first.process.ended()
+    after = await get(second.port, path)
+
+    assert (before.location, 0) == (after.location, len(await calls_before_another(World(second, ads, appsflyer))))

@@ -1,4 +1,4 @@
-"""A click that another process has answered gets that answer, whatever this process could do with it."""
+"""A click that was answered by another process, or before a restart, gets that answer, whatever can be done now."""
 
 from __future__ import annotations
 

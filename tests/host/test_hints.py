@@ -1,108 +1,122 @@
-"""First answers, kept by one process for itself or in the outbox for several."""
+"""A browser's first answer and its retry, with real flows and a real outbox."""
 
 from __future__ import annotations
 
 import pytest
+from mitmproxy import http
+from mitmproxy.test import tflow
 
+from storehop.decide.rules import RuleSet
 from storehop.deliver.clock import SystemClock
 from storehop.deliver.notes import Notes
 from storehop.deliver.writer import Writer
-from storehop.host.hints import WINDOW, FirstAnswer, OwnFirstAnswers, SharedFirstAnswers
+from storehop.host import flows
+from storehop.host.hints import Retries, hide_cookie, looks_like_retry
 from storehop.model import Click, Delivery
 
 ODD = b"caf\xc3\xa9 \xff"
 """Bytes that are no UTF-8: headers may hold any."""
-CLICK = Click("id", "GET", "https://app.appsflyer.com/com.example.game?c=\udcff", {"user-agent": "\udcff"}, "192.0.2.1")
-FIRST = FirstAnswer(
-    CLICK, 4711.25, "digest", "ads.example/\udcff", 99.5, (("X-Odd", ODD.decode("latin-1")), ("Location", "https://a"))
-)
-
-
-class HandClock:
-    """Goes on when it is told to."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
+LINK = "https://app.appsflyer.com/com.example.game?c=\udcff"
 
 
 @pytest.fixture
-def clock():
-    return HandClock()
+async def writer(tmp_path):
+    made = Writer(tmp_path / "outbox.db", SystemClock(), Delivery())
+    yield made
+    await made.close()
 
 
-@pytest.fixture(params=["own", "shared"])
-async def answers(request, tmp_path, clock):
-    if request.param == "own":
-        yield OwnFirstAnswers(clock)
-        return
-    writer = Writer(tmp_path / "outbox.db", SystemClock(), Delivery())
-    yield SharedFirstAnswers(Notes(writer))
-    await writer.close()
+@pytest.fixture
+def retries(writer):
+    return Retries(SystemClock().uptime, Notes(writer))
 
 
-def any_of_them(_first):
-    return True
-
-
-async def test_a_first_answer_comes_back_as_it_was(answers):
-    """Every byte of it."""
-    await answers.put("token", FIRST)
-
-    assert FIRST == await answers.take("token", any_of_them)
-
-
-async def test_a_first_answer_is_handed_out_once(answers):
-    """A second retry is a click of its own."""
-    await answers.put("token", FIRST)
-    taken = [await answers.take("token", any_of_them) for _ in range(2)]
-
-    assert [FIRST, None] == taken
-
-
-async def test_a_first_answer_is_known_by_its_token(answers):
-    """Nobody else's."""
-    await answers.put("token", FIRST)
-
-    assert await answers.take("another", any_of_them) is None
-
-
-async def test_a_first_answer_waits_for_the_request_that_it_fits(answers):
-    """A page's other requests have the cookie, too."""
-    await answers.put("token", FIRST)
-    taken = [await answers.take("token", lambda _first, fits=fits: fits) for fits in (False, True)]
-
-    assert [None, FIRST] == taken
-
-
-async def test_a_first_answer_is_forgotten(clock):
-    """After ten seconds nobody is on the way back any more."""
-    answers = OwnFirstAnswers(clock)
-    await answers.put("token", FIRST)
-    clock.now = WINDOW + 0.1
-
-    assert await answers.take("token", any_of_them) is None
-
-
-async def test_a_first_answer_that_can_not_be_kept_is_not_asked_for(tmp_path):
-    """No browser is told to come back to a process that would not know it."""
-    writer = Writer(tmp_path / "outbox.db", SystemClock(), Delivery())
-    writer.hold_back("it hangs")
-    is_kept = await SharedFirstAnswers(Notes(writer)).put("token", FIRST)
-    await writer.close()
-
-    assert is_kept is False
-
-
-def test_the_answer_to_a_retry_has_the_first_one_s_headers():
-    """As bytes, without what only the first one may say, and without its body."""
-    answer = FIRST.again()
-
-    assert (302, ODD, "https://a", "0") == (
-        answer.status_code,
-        dict(answer.headers.fields)[b"X-Odd"],
-        answer.headers["location"],
-        answer.headers["content-length"],
+def navigation(path=b"/ad", **headers):
+    """A browser's request, and its headers."""
+    flow = tflow.tflow()
+    fields = {"Host": "ads.example", "User-Agent": "ua \udcff", **headers}
+    flow.request.headers = http.Headers(
+        [(name.replace("_", "-").encode(), value.encode("utf-8", "surrogateescape")) for name, value in fields.items()]
     )
+    flow.request.data.path = path
+    return flow, flows.see(flow.request)
+
+
+async def first_answer(retries):
+    """A click's answer that asks the browser to come back."""
+    flow, seen = navigation()
+    flow.response = http.Response.make(
+        302, b"<p>moved</p>", http.Headers([(b"Location", b"https://a"), (b"X-Odd", ODD)])
+    )
+    await retries.expect(flow, Click("id", "GET", LINK, seen, "192.0.2.1"), 4711.25, RuleSet(digest="digest"))
+    return flow.response
+
+
+def retry_of(answer, path=b"/ad", **headers):
+    """What the browser sends when it has had this answer."""
+    crumbs = [line.partition(";")[0] for line in answer.headers.get_all("set-cookie")]
+    flow, seen = navigation(path, Cookie="; ".join(crumbs), Sec_CH_UA_Model='"Pixel 8"', **headers)
+    hide_cookie(flow, seen)
+    return flow, seen
+
+
+async def test_a_first_answer_comes_back_with_the_retry(retries):
+    """Whose click it was, and the lease that its call is held under."""
+    first = await retries.take(*retry_of(await first_answer(retries)))
+
+    assert ("id", LINK, 4711.25, "digest") == (first.click.id, first.click.link, first.lease_until, first.digest)
+
+
+async def test_the_answer_to_a_retry_has_the_first_one_s_headers(retries):
+    """As bytes, without what only the first one may say, and without its body."""
+    first = await retries.take(*retry_of(await first_answer(retries)))
+    again = first.again()
+
+    assert (302, ODD, "https://a", "0", b"") == (
+        again.status_code,
+        dict(again.headers.fields)[b"X-Odd"],
+        again.headers["location"],
+        again.headers["content-length"],
+        again.content,
+    )
+
+
+async def test_a_first_answer_is_handed_out_once(retries):
+    """A second retry is a click of its own."""
+    retry = retry_of(await first_answer(retries))
+    await retries.take(*retry)
+
+    assert await retries.take(*retry) is None
+
+
+async def test_a_request_that_is_no_retry_leaves_the_first_answer(retries):
+    """A page's other requests have the cookie, too."""
+    answer = await first_answer(retries)
+    image = await retries.take(*retry_of(answer, sec_fetch_dest="image"))
+
+    assert (None, "id") == (image, (await retries.take(*retry_of(answer))).click.id)
+
+
+async def test_a_cookie_that_we_did_not_give_is_nobody_s(retries):
+    """Whatever is in it."""
+    await first_answer(retries)
+    flow, seen = navigation(Cookie="__Host-storehop=\udcff", Sec_CH_UA_Model='"Pixel 8"')
+    hide_cookie(flow, seen)
+
+    assert (True, None) == (looks_like_retry(flow, seen), await retries.take(flow, seen))
+
+
+async def test_a_browser_is_not_asked_to_come_back_when_its_answer_can_not_be_kept(retries, writer):
+    """Nobody would know it."""
+    writer.hold_back("it hangs")
+    answer = await first_answer(retries)
+
+    assert ([], []) == (answer.headers.get_all("critical-ch"), answer.headers.get_all("set-cookie"))
+
+
+async def test_a_retry_is_a_click_of_its_own_when_the_first_answer_can_not_be_found(retries, writer):
+    """The ad stack answers it."""
+    retry = retry_of(await first_answer(retries))
+    writer.hold_back("it hangs")
+
+    assert await retries.take(*retry) is None

@@ -20,8 +20,7 @@ from typing import Protocol
 from storehop.deliver.breaker import Breaker
 from storehop.deliver.clock import Clock
 from storehop.deliver.ledger import Ledger
-from storehop.deliver.notes import Note
-from storehop.deliver.outbox import NewCall, Outbox
+from storehop.deliver.outbox import NewCall, Note, Outbox
 from storehop.deliver.outbox_file import OutboxError
 from storehop.deliver.retry import Moment, is_healthy, judge
 from storehop.deliver.sender import Sender, UnsendableError, host_of
@@ -79,7 +78,7 @@ class Watcher(Protocol):
 class Courier:
     """Delivers accepted calls, at most `delivery.concurrency` at a time, and tells its watcher.
 
-    With `holder`, a name for this process's leases, several processes are one service: they share answers.
+    `holder` is a name for this process's leases.
     """
 
     def __init__(
@@ -129,12 +128,12 @@ class Courier:
     def open_breakers(self) -> list[str]:
         return [host for host, breaker in self._breakers.items() if breaker.is_open]
 
-    async def accept(self, call: S2SCall, hold: float = 0.0, once: Note | None = None) -> str | None:
+    async def accept(self, call: S2SCall, hold: float = 0.0, note: Note | None = None) -> str | None:
         """Returns when the call is committed; its first attempt starts in the same moment.
 
         With `hold` it starts so many seconds later, or as soon as the call is amended.
-        With `once` it is only taken where no process has had the same click: else the answer that it had is
-        returned, and nothing is stored. Raises NotAcceptedError: the click must pass, and nothing will be sent.
+        With `note` it is only taken where the same click has had no answer: else that answer is returned, and
+        nothing is stored. Raises NotAcceptedError: the click must pass, and nothing will be sent.
         """
         if self._is_closing or self._writer.fault or len(self._tasks) + self._storing >= MAX_PENDING:
             raise NotAcceptedError(Reason.OUTBOX_DOWN)
@@ -145,7 +144,7 @@ class Courier:
         is_probe = breaker.is_open
         if not breaker.admit(self._clock.uptime()):
             raise NotAcceptedError(Reason.S2S_DOWN)
-        claim = await self._store(call, host, once)
+        claim = await self._store(call, host, note)
         if isinstance(claim, str):
             return claim
         held = self._hold_back(claim, hold) if hold else None
@@ -192,20 +191,12 @@ class Courier:
         if claim and sent and not sent.done():
             sent.set_result(claim)
 
-    async def _store(self, call: S2SCall, host: str, once: Note | None) -> Claim | str:
+    async def _store(self, call: S2SCall, host: str, note: Note | None) -> Claim | str:
         """Commits the call. A disk that takes too long lets the click pass, and the call is taken back."""
-        lease = self._delivery.timeout + LEASE_MARGIN
-
-        def step(outbox: Outbox) -> Claim | str:
-            known = once and outbox.first_answer(once.key, once.text, once.seconds)
-            return known or outbox.add(call, host, self._holder, lease)
-
+        new = NewCall(call, host, self._holder, self._delivery.timeout + LEASE_MARGIN, note)
         self._storing += 1
         try:
-            if once:
-                return await self._writer.submit_soon(step, PATIENCE, partial(self._take_back, once=once))
-            new = NewCall(call, host, self._holder, lease)
-            return await self._writer.submit_item(Outbox.add_all, new, PATIENCE, self._take_back)
+            return await self._writer.submit_item(Outbox.take_all, new, PATIENCE, partial(self._take_back, note))
         except TooSlowError:
             self._writer.hold_back(f"a commit took longer than {PATIENCE:g} s")
             raise NotAcceptedError(Reason.OUTBOX_DOWN) from None
@@ -214,13 +205,13 @@ class Courier:
         finally:
             self._storing -= 1
 
-    def _take_back(self, claim: Claim | str, once: Note | None = None) -> None:
-        """Its click passed while it was being stored: it must never be sent, nor be what others answer."""
+    def _take_back(self, note: Note | None, claim: Claim | str) -> None:
+        """Its click passed while it was being stored: it must never be sent, and the same click passes as well."""
         if isinstance(claim, str):
             return  # nothing was stored
-        if once:
+        if note:
             with suppress(OutboxError):
-                self._writer.post(lambda outbox: outbox.forget_answer(once.key), lambda _result, _error: None)
+                self._writer.post(lambda outbox: outbox.change_note(note.key, Reason.OUTBOX_DOWN), _ignore)
         self._ledger.take_back(claim)
         self._wake.set()
 
@@ -357,7 +348,7 @@ class Courier:
         if now - self._counted_at >= IDLE:
             self._counted_at = now
             self.counts = await self._writer.run(Outbox.counts)
-            await self._writer.run(Outbox.forget_answers)
+            await self._writer.run(Outbox.forget_notes)
             most = self._max_outbox // 2 // DEAD_LETTER
             if self.counts.dead > most and (gone := await self._writer.run(lambda outbox: outbox.trim(most))):
                 logger.warning("deleted the %s oldest dead letters: they may fill half of max_outbox", gone)
@@ -412,3 +403,7 @@ def _report(task: asyncio.Task[None]) -> None:
     """Logs an exception that nobody waits for."""
     if not task.cancelled() and (error := task.exception()):
         logger.error("%s failed in our own code", task.get_name(), exc_info=error)
+
+
+def _ignore(_result: object, _error: BaseException | None) -> None:
+    """Nobody waits for it."""

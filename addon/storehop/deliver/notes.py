@@ -1,27 +1,16 @@
-"""What processes that share an outbox tell each other about clicks that they have answered."""
+"""What clicks were answered, beside their calls in the outbox: known after a restart, and to every process on it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from storehop.deliver.outbox import Outbox
+from storehop.deliver.outbox import Note, Outbox
 from storehop.deliver.outbox_file import OutboxError
 from storehop.deliver.writer import PATIENCE, Writer
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """A text about a click, by what the click is known by."""
-
-    key: bytes
-    text: str
-    seconds: float
-    """How long it counts."""
-
-
 class Notes:
-    """Notes lie in the outbox, where a call's row and its note can be written in one go (`Courier.accept`).
+    """Notes of their own; those of accepted clicks are written with their calls (`Courier.accept`).
 
     Methods raise OutboxError: then nothing is written; or, for TooSlowError, it may be yet.
     """
@@ -32,18 +21,16 @@ class Notes:
     async def leave(self, note: Note) -> str | None:
         """Leaves it for the others, or returns the text of the one that is there already."""
         self._check()
-        return await self._writer.submit_soon(
-            lambda outbox: outbox.first_answer(note.key, note.text, note.seconds), PATIENCE
-        )
+        return await self._writer.submit_item(Outbox.leave_all, note, PATIENCE)
 
     async def take(self, key: bytes, fits: Callable[[str], bool]) -> str | None:
         """The text of a note that fits. It is gone then: no other process gets it."""
 
         def step(outbox: Outbox) -> str | None:
-            found = outbox.answer(key)
+            found = outbox.note(key)
             if found is None or not fits(found):
                 return None
-            outbox.forget_answer(key)
+            outbox.take_note(key)
             return found
 
         self._check()

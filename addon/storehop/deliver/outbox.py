@@ -35,6 +35,16 @@ _PROBE = 4096
 """Bytes of the write that finds out whether the disk takes a click again."""
 
 
+class Note(NamedTuple):
+    """What a click was answered, for whoever gets the same click again, or for another process."""
+
+    key: bytes
+    """What the click is known by."""
+    text: str
+    seconds: float
+    """How long it counts."""
+
+
 class NewCall(NamedTuple):
     """A call to be stored, for whom, and for how long it is theirs."""
 
@@ -43,6 +53,8 @@ class NewCall(NamedTuple):
     holder: str
     lease: float
     """Seconds."""
+    note: Note | None = None
+    """Where the same click must be taken once: what it is answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +114,21 @@ class Outbox:
         """Stores a new call, leased to its holder for `lease` seconds."""
         return self.add_all([NewCall(call, host, holder, lease)])[0]
 
+    def take_all(self, new: Sequence[NewCall]) -> list[Claim | str]:
+        """Adds the calls whose clicks nobody has answered yet; of the others, the answer that they had."""
+        notes = [one.note for one in new if one.note]
+        known = iter(self.leave_all(notes))
+        answers = [next(known) if one.note else None for one in new]
+        claims = iter(self.add_all([one for one, answer in zip(new, answers, strict=True) if answer is None]))
+        return [next(claims) if answer is None else answer for answer in answers]
+
     def add_all(self, new: Sequence[NewCall]) -> list[Claim]:
         """As `add`, in one statement: each one lets go of the interpreter, and has to wait for its turn again."""
+        if not new:
+            return []
         now, wall = self._clock.uptime(), self._clock.wall()
         values: list[str | float] = []
-        for call, host, holder, lease in new:
+        for call, host, holder, lease, _ in new:
             headers = json.dumps(call.headers)
             values += (call.id, host, call.url, headers, call.rule, wall, now, holder, now + lease)
         row = "(?, ?, ?, ?, ?, ?, ?, 0, 'leased', ?, ?)"
@@ -163,33 +185,47 @@ class Outbox:
         )
         return done.rowcount
 
-    # what a click was answered, for other processes
+    # what clicks were answered
 
-    def first_answer(self, key: bytes, answer: str, seconds: float) -> str | None:
-        """Remembers what this click is answered for so long; the answer that it has had already, if any."""
+    def leave(self, note: Note) -> str | None:
+        """Leaves a note, or returns the text of the one with this key that counts already."""
+        return self.leave_all([note])[0]
+
+    def leave_all(self, notes: Sequence[Note]) -> list[str | None]:
+        """As `leave`, in one statement; of two with the same key the first counts."""
+        if not notes:
+            return []
         now = self._clock.uptime()
-        mine = self._db.execute(
-            "INSERT INTO answers (key, until, answer) VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE"
-            " SET until = excluded.until, answer = excluded.answer WHERE until <= ?",
-            (key, now + seconds, answer, now),
+        values = [value for key, text, seconds in notes for value in (key, now + seconds, text)]
+        left = self._db.execute(
+            f"INSERT INTO answers (key, until, answer) VALUES {', '.join(['(?, ?, ?)'] * len(notes))}"  # noqa: S608  marks
+            " ON CONFLICT (key) DO UPDATE SET until = excluded.until, answer = excluded.answer WHERE until <= ?"
+            " RETURNING key",
+            [*values, now],
         )
-        if mine.rowcount:
-            return None
-        (known,) = self._db.execute("SELECT answer FROM answers WHERE key = ?", (key,)).fetchone()
-        return str(known)
+        new = {key for (key,) in left}
+        known: list[str | None] = []
+        for note in notes:
+            known.append(None if note.key in new else self.note(note.key))
+            new.discard(note.key)
+        return known
 
-    def answer(self, key: bytes) -> str | None:
-        """What this click was answered, while that is remembered."""
+    def note(self, key: bytes) -> str | None:
+        """The text of the note with this key, while it counts."""
         now = self._clock.uptime()
         row = self._db.execute("SELECT answer FROM answers WHERE key = ? AND until > ?", (key, now)).fetchone()
         return str(row[0]) if row else None
 
-    def forget_answer(self, key: bytes) -> None:
-        """Takes an answer back that nobody got."""
+    def change_note(self, key: bytes, text: str) -> None:
+        """Its click was answered otherwise."""
+        self._db.execute("UPDATE answers SET answer = ? WHERE key = ?", (text, key))
+
+    def take_note(self, key: bytes) -> None:
+        """Takes a note away."""
         self._db.execute("DELETE FROM answers WHERE key = ?", (key,))
 
-    def forget_answers(self) -> None:
-        """Deletes the answers whose time is over."""
+    def forget_notes(self) -> None:
+        """Takes the notes away that do not count any more."""
         self._db.execute("DELETE FROM answers WHERE until <= ?", (self._clock.uptime(),))
 
     # a call's way on

@@ -122,7 +122,7 @@ class Writer:
         many: Many[I, R],
         item: I,
         seconds: float,
-        late: Callable[[R], None],
+        late: Callable[[R], None] | None = None,
     ) -> asyncio.Future[R]:
         """As `submit_soon`, in one go with the other items of this step."""
         return self._soon(_Job(many=many, item=item, late=late), seconds)

@@ -145,9 +145,8 @@ class Storehop:
         delivery, clock = self._rules.current.delivery, SystemClock()
         duplicates = Duplicates(asyncio.get_running_loop().time)
         writer = Writer(Path(ctx.options.storehop_outbox).expanduser(), clock, delivery)
-        notes = Notes(writer) if self._worker else None
-        answers = hints.SharedFirstAnswers(notes) if notes else hints.OwnFirstAnswers(clock.uptime)
-        self._retries = hints.Retries(clock.uptime, answers)
+        notes = Notes(writer)
+        self._retries = hints.Retries(clock.uptime, notes)
         self._desk = desk = Desk(duplicates, self._metrics, self._click_log, notes)
         self._inspector = desk.inspector = _inspector()
         holder = self._worker.stem if self._worker else None

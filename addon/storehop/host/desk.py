@@ -16,7 +16,8 @@ from mitmproxy import http
 from storehop.decide.decision import decide
 from storehop.decide.rules import RuleSet
 from storehop.deliver.courier import Courier, NotAcceptedError
-from storehop.deliver.notes import Note, Notes
+from storehop.deliver.notes import Notes
+from storehop.deliver.outbox import Note
 from storehop.deliver.outbox_file import OutboxError
 from storehop.host.duplicates import WINDOW, Duplicates, key_of
 from storehop.host.hints import FirstAnswer, lacks_hints, without_hints
@@ -29,9 +30,9 @@ logger = logging.getLogger(__name__)
 
 
 class Desk:
-    """Turns clicks into answers. `notes`: where other processes take clicks of the same users."""
+    """Turns clicks into answers."""
 
-    def __init__(self, duplicates: Duplicates, metrics: Metrics, log: ClickLog, notes: Notes | None = None) -> None:
+    def __init__(self, duplicates: Duplicates, metrics: Metrics, log: ClickLog, notes: Notes) -> None:
         self._notes = notes
         self._duplicates = duplicates
         self._metrics = metrics
@@ -103,25 +104,27 @@ class Desk:
         return await self._duplicates.once(click, decision, lambda direct: self._accept(click, direct, hold))
 
     async def _accept(self, click: Click, direct: Direct, hold: float) -> Decision:
-        note = Note(key_of(click, direct.client_ip), direct.location, WINDOW) if self._notes else None
+        note = Note(key_of(click, direct.client_ip), direct.location, WINDOW)
         refused = Reason.OUTBOX_DOWN
         if self.courier:
             try:
                 known = await self.courier.accept(direct.call, hold, note)
             except NotAcceptedError as error:
                 refused = error.reason
+                known = await self._tell(note._replace(text=refused))
             else:
-                return _answered_before(direct, known) if known else direct
-            if note and (known := await self._tell(replace(note, text=refused))):
+                if known is None:
+                    return direct
+            if known:
                 return _answered_before(direct, known)
         return _passed(direct, refused)
 
     async def _tell(self, note: Note) -> str | None:
-        """Tells the other processes that a click passes; what one of them has answered it, if any has."""
+        """Notes that a click passes; what it was answered already, by another process or before a restart."""
         try:
-            return await self._notes.leave(note) if self._notes else None
+            return await self._notes.leave(note)
         except OutboxError as error:
-            logger.debug("the others do not hear of an answer: %s", error)
+            logger.debug("an answer can't be noted: %s", error)
             return None
 
     def settled(self, settled: Settled) -> None:
@@ -138,7 +141,7 @@ class Desk:
 
 
 def _answered_before(direct: Direct, known: str) -> Decision:
-    """What another process answered the same click: a store's URL, or why it passed."""
+    """What the same click was answered: a store's URL, or why it passed."""
     return _passed(direct, Reason(known)) if known in set(Reason) else replace(direct, location=known)
 
 

@@ -14,15 +14,15 @@ import re
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Protocol
 
-from cachetools import LRUCache, TTLCache
+from cachetools import LRUCache
 from mitmproxy import http
 from mitmproxy.proxy import mode_specs
 
 from storehop.decide.device import NOT_SAID
 from storehop.decide.rules import RuleSet
-from storehop.deliver.notes import Note, Notes
+from storehop.deliver.notes import Notes
+from storehop.deliver.outbox import Note
 from storehop.deliver.outbox_file import OutboxError
 from storehop.host.flows import Seen
 from storehop.model import Click, Direct, HintSettings
@@ -42,8 +42,6 @@ HOSTS = 1_000
 """Hosts of ad stacks that are remembered."""
 MOMENT = 2.0
 """Seconds, beyond the wait, in which a browser is back with another link: nobody taps two ads so fast."""
-MOST = 10_000
-"""First answers that are remembered."""
 COOKIE = "__Host-storehop"
 """Which first answer a browser had; it lasts for WINDOW."""
 _COOKIE_RULES = "Path=/; Secure; HttpOnly; SameSite=Lax"
@@ -147,57 +145,6 @@ class FirstAnswer:
         return http.Response.make(302, b"", headers)
 
 
-class FirstAnswers(Protocol):
-    """Keeps first answers by their tokens for WINDOW seconds, and hands each out once, to a request that it fits."""
-
-    async def put(self, token: str, first: FirstAnswer) -> bool:
-        """Whether it is kept."""
-
-    async def take(self, token: str, fits: Callable[[FirstAnswer], bool]) -> FirstAnswer | None:
-        """The one of that token, where it fits."""
-
-
-class OwnFirstAnswers:
-    """In memory, for a process that is alone."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._kept: TTLCache[str, FirstAnswer] = TTLCache(MOST, WINDOW, timer=clock)
-
-    async def put(self, token: str, first: FirstAnswer) -> bool:
-        self._kept[token] = first
-        return True
-
-    async def take(self, token: str, fits: Callable[[FirstAnswer], bool]) -> FirstAnswer | None:
-        first = self._kept.get(token)
-        if first is None or not fits(first):
-            return None
-        del self._kept[token]
-        return first
-
-
-class SharedFirstAnswers:
-    """In the outbox, for several processes: the retry may come to any of them."""
-
-    def __init__(self, notes: Notes) -> None:
-        self._notes = notes
-
-    async def put(self, token: str, first: FirstAnswer) -> bool:
-        try:
-            await self._notes.leave(Note(_key(token), _written(first), WINDOW))
-        except OutboxError as error:
-            logger.debug("a first answer can't be kept: %s", error)
-            return False
-        return True
-
-    async def take(self, token: str, fits: Callable[[FirstAnswer], bool]) -> FirstAnswer | None:
-        try:
-            text = await self._notes.take(_key(token), lambda text: fits(_read(text)))
-        except OutboxError as error:
-            logger.debug("a first answer can't be found: %s", error)
-            return None
-        return _read(text) if text else None
-
-
 def _key(token: str) -> bytes:
     return hashlib.blake2b(token.encode(errors="surrogateescape"), digest_size=16, person=b"retry").digest()
 
@@ -220,9 +167,9 @@ class Retries:
     says which click it is; another target counts for a moment only, and when all else is as it was.
     """
 
-    def __init__(self, clock: Callable[[], float], answers: FirstAnswers) -> None:
+    def __init__(self, clock: Callable[[], float], notes: Notes) -> None:
         self._clock = clock
-        self._answers = answers
+        self._notes = notes
 
     async def expect(self, flow: http.HTTPFlow, click: Click, lease_until: float, rules: RuleSet) -> None:
         """Makes the browser repeat its request with the hints, now: the flow's response asks for it."""
@@ -234,14 +181,24 @@ class Retries:
         target = _target(flow, click.headers)
         until = self._clock() + rules.hints.wait + MOMENT
         fields = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers.fields)
-        if await self._answers.put(token, FirstAnswer(kept, lease_until, rules.digest, target, until, fields)):
-            _add_tokens(response.headers, "Critical-CH", HINTS)
-            response.headers.add("Set-Cookie", f"{COOKIE}={token}; Max-Age={WINDOW:.0f}; {_COOKIE_RULES}")
+        first = FirstAnswer(kept, lease_until, rules.digest, target, until, fields)
+        try:
+            await self._notes.leave(Note(_key(token), _written(first), WINDOW))
+        except OutboxError as error:
+            logger.debug("a browser is not asked to come back: %s", error)
+            return
+        _add_tokens(response.headers, "Critical-CH", HINTS)
+        response.headers.add("Set-Cookie", f"{COOKIE}={token}; Max-Age={WINDOW:.0f}; {_COOKIE_RULES}")
 
     async def take(self, flow: http.HTTPFlow, seen: Seen) -> FirstAnswer | None:
         """The first answer to this request, where it is what it looks like: a browser's retry."""
-        now = self._clock()
-        return await self._answers.take(flow.metadata[_TOKEN], lambda first: first.fits(flow, seen, now))
+        now, key = self._clock(), _key(flow.metadata[_TOKEN])
+        try:
+            text = await self._notes.take(key, lambda text: _read(text).fits(flow, seen, now))
+        except OutboxError as error:
+            logger.debug("a browser's retry is a click of its own: %s", error)
+            return None
+        return _read(text) if text else None
 
 
 def looks_like_retry(flow: http.HTTPFlow, seen: Seen) -> bool:
