@@ -28,12 +28,26 @@ PORTS = range(20_000, 32_000)
 
 
 def free_port() -> int:
+    """A port that nobody listens on, and that no other test run on this machine is given while this one lasts."""
     for _ in range(100):
         port = random.choice(PORTS)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
+        if _reserve(port):
+            with socket.socket() as probe, suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
     raise AssertionError("found no free port")
+
+
+def _reserve(port: int) -> bool:
+    """Whether this process is the first to take the port: by a name that the kernel forgets when the process ends."""
+    taken = socket.socket(socket.AF_UNIX)
+    try:
+        taken.bind(f"\0storehop-test-port-{port}")
+    except OSError:
+        taken.close()
+        return False
+    taken.detach()  # open to the end of the process
+    return True
 
 
 class Output:
