@@ -16,7 +16,7 @@ from pathlib import Path
 from e2e.clients import PUBLIC, Answer, connection, request
 from e2e.processes import Host, start_mitmdump, start_sidecar, start_stock
 from e2e.scenes import RULES, link_of, write_rules
-from e2e.standins import AdStack, AppsFlyer
+from e2e.standins import WAIT, AdStack, AppsFlyer
 
 from storehop.assets import asset
 
@@ -28,7 +28,7 @@ _STRICT = RULES.replace("127.0.0.0/8", "10.0.0.0/8")
 
 async def _get(port: int, target: str, **changes: str | None) -> Answer:
     """A request whose TCP peer has the public address."""
-    async with connection(port, address=PUBLIC) as (reader, writer), asyncio.timeout(10):
+    async with connection(port, address=PUBLIC) as (reader, writer), asyncio.timeout(WAIT):
         writer.write(request(target, connection="close", **changes))
         return Answer(await reader.read())
 

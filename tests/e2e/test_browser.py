@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest_asyncio
 from e2e.clients import ANDROID, PUBLIC, get
 from e2e.needs import need
-from e2e.processes import Process, free_port, listening, sidecar_command
+from e2e.processes import START, Process, free_port, listening, sidecar_command
 from e2e.scenes import link_of, new_id, play
 from e2e.standins import AdStack, response
 from playwright.async_api import async_playwright
@@ -35,8 +35,8 @@ async def inspected(tmp_path_factory, ads, module_rules):
     folder, port = tmp_path_factory.mktemp("inspected"), free_port()
     command = sidecar_command(f"http://127.0.0.1:{ads.port}", module_rules, f"127.0.0.1:{port}", folder)
     process = await Process.start(*command, "--web", f"127.0.0.1:{free_port()}")
-    line = await process.output.saw("Web server listening at ", seconds=30)
-    await process.output.saw("storehop: ", seconds=30)
+    line = await process.output.saw("Web server listening at ", seconds=START)
+    await process.output.saw("storehop: ", seconds=START)
     await listening(port, process)
     yield port, line.rpartition(" ")[2].strip()
     await process.stop()

@@ -245,7 +245,7 @@ async def test_a_held_click_survives_a_kill(launch, start, tmp_path, ads, appsfl
     world.host.process.process.kill()
     await world.host.process.ended()
     await start(start_sidecar, f"http://127.0.0.1:{ads.port}", tmp_path / "rules.yaml", tmp_path)
-    await until(lambda: appsflyer.clicks_waiting() > 0, 2 * WAIT)
+    await until(lambda: appsflyer.clicks_waiting() > 0, WAIT)
 
     assert click_id == dict((await appsflyer.next_click()).params)["clickid"]
 

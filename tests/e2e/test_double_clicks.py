@@ -8,6 +8,7 @@ import pytest
 from e2e.clients import ANDROID, connection, get, request
 from e2e.processes import start_sidecar
 from e2e.scenes import World, link_of, new_id
+from e2e.standins import WAIT
 
 
 def fresh_link():
@@ -48,7 +49,7 @@ async def test_many_taps_are_the_same_click(world):
     raw = request(world.ads.redirect(fresh_link()), connection="close")
 
     async def tap(everybody_is_ready):
-        async with connection(world.port) as (reader, writer), asyncio.timeout(10):
+        async with connection(world.port) as (reader, writer), asyncio.timeout(WAIT):
             await everybody_is_ready.wait()
             writer.write(raw)
             return await reader.read()

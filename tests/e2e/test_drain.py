@@ -13,7 +13,7 @@ from e2e.clients import Answer, connection, get, read_answer, request
 from e2e.load import pending, until
 from e2e.processes import free_port, start_sidecar
 from e2e.scenes import RULES, link_of, new_id, play, write_rules
-from e2e.standins import echo, response
+from e2e.standins import WAIT, echo, response
 
 
 @pytest.fixture
@@ -167,7 +167,7 @@ async def test_a_start_after_a_crash_gives_up_what_is_too_old(crashed, start, up
     rules, _ = crashed
     _change(tmp_path, "UPDATE calls SET born = born - 1000")
     await start(start_sidecar, upstream, rules, tmp_path)
-    is_dead = await until(lambda: pending(tmp_path, dead=True) == 1, 10)
+    is_dead = await until(lambda: pending(tmp_path, dead=True) == 1, WAIT)
 
     assert (True, True) == (is_dead, appsflyer.clicks_waiting() == 0)
 

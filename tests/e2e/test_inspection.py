@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest_asyncio
 from e2e.clients import get
-from e2e.processes import Process, free_port, listening, stock_command
+from e2e.processes import START, Process, free_port, listening, stock_command
 from e2e.scenes import link_of, new_id, path_of, play
 from e2e.standins import WAIT, response
 
@@ -76,7 +76,7 @@ async def web(tmp_path_factory, ads, module_rules):
     options = {"web_password": TOKEN, "storehop_view_flows": 5}
     own = [part for name, value in options.items() for part in ("--set", f"{name}={value}")]
     process = await Process.start(*command, "--no-web-open-browser", "--web-port", str(api), *own)
-    await process.output.saw("storehop: ", seconds=30)
+    await process.output.saw("storehop: ", seconds=START)
     await listening(port, process)
     yield Web(port, api)
     await process.stop()

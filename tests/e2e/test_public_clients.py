@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 from e2e.clients import PUBLIC, get
 from e2e.needs import need_namespace
-from e2e.processes import ADDON, ROOT, STARTERS, start_sidecar
+from e2e.processes import ADDON, ROOT, START, STARTERS, start_sidecar
 from e2e.public_scene import FORGED
 from e2e.scenes import RULES, World, link_of, new_id, play, write_rules
 
@@ -27,7 +27,7 @@ def scenes(tmp_path_factory):
     scene = [sys.executable, "-m", "e2e.public_scene", str(tmp_path_factory.mktemp("public"))]
     command = ["unshare", "--net", "sh", "-c", _IN_NAMESPACE, "sh", *scene]
     environment = os.environ | {"PYTHONPATH": f"{ADDON}{os.pathsep}{ROOT / 'tests'}"}
-    run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=60)
+    run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=2 * START)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 
