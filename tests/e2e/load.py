@@ -34,6 +34,11 @@ class Clicks:
     slowest: float = 0.0
     """Seconds that the slowest answer took."""
 
+    @property
+    def answered(self) -> int:
+        """How many users saw the store or the original link."""
+        return len(self.direct) + len(self.passed)
+
 
 @dataclass(slots=True)
 class Load:
@@ -85,6 +90,22 @@ class Load:
             self.clicks.passed.add(click_id)
         else:
             self.clicks.wrong.append(answer.raw.decode("latin-1"))
+
+
+@dataclass(slots=True)
+class Lag:
+    """How long this process has been kept from its work, by others on this machine or by itself."""
+
+    longest: float = 0.0
+    """Seconds between two turns of the event loop."""
+
+    async def watch(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            begin = time.monotonic()
+            await asyncio.sleep(0)
+            self.longest = max(self.longest, time.monotonic() - begin)
+            await asyncio.sleep(0.005)
 
 
 async def until(holds: Callable[[], bool], seconds: float) -> bool:

@@ -12,12 +12,15 @@ import pytest_asyncio
 from e2e.faulty import FaultyAppsFlyer
 from e2e.load import Clicks, Load, pending, report, to_appsflyer, until
 from e2e.processes import start_sidecar
+from e2e.standins import WAIT
 
 ROUNDS = 20
+AT_LEAST = 55
+"""Clicks that go direct in each round before the random moment begins."""
 RULES = """
 version: 1
 partner: NetworkA
-delivery: {{endpoint: "http://127.0.0.1:{port}", timeout: 1s, recovery_rate: 500}}
+delivery: {{endpoint: "http://127.0.0.1:{port}", recovery_rate: 500}}
 rules: [{{name: games, match: {{app: "com.example.*"}}}}]
 """
 
@@ -44,7 +47,7 @@ class Story:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def story(tmp_path_factory, ads):
-    """Twenty rounds: load, SIGKILL at a random moment, restart; then time to deliver what is left."""
+    """Twenty rounds: load, SIGKILL at a random moment of it, restart; then time to deliver what is left."""
     folder = tmp_path_factory.mktemp("kill")
     told = Story()
     await told.arrived.start()
@@ -57,7 +60,8 @@ async def story(tmp_path_factory, ads):
         host = await start_sidecar(upstream, rules, folder)
         load = Load(f"R{number}-")
         running = asyncio.create_task(load.run(host.port))
-        await asyncio.sleep(chance.uniform(0.2, 1.0))  # the random moment
+        await until(lambda load=load: len(load.clicks.direct) >= AT_LEAST, WAIT)
+        await asyncio.sleep(chance.uniform(0.0, 0.8))  # the random moment
         host.process.send(signal.SIGKILL)
         await host.process.ended()
         load.stop()
@@ -65,7 +69,7 @@ async def story(tmp_path_factory, ads):
         told.clicks.append(load.clicks)
         told.in_flight += pending(folder)
     host = await start_sidecar(upstream, rules, folder)
-    await until(lambda: pending(folder) == 0, 30)
+    await until(lambda: pending(folder) == 0, WAIT)
     told.left = pending(folder, dead=None)
     await host.process.stop()
     await told.arrived.stop()

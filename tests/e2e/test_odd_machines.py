@@ -10,6 +10,9 @@ from e2e.faulty import FaultyAppsFlyer
 from e2e.load import Load, pending, to_appsflyer, until
 from e2e.processes import free_port, sidecar_command, started
 from e2e.scenes import RULES, link_of, new_id, play, write_rules
+from e2e.standins import WAIT
+
+from storehop.deliver.courier import PATIENCE
 
 JUMPING_CLOCK = """
 import time
@@ -18,18 +21,19 @@ time.time = lambda: real() + (86400 if int(real() * 4) % 2 else -86400)
 """
 """Every quarter of a second the wall clock jumps by two days, there and back."""
 
-STALLING_DISK = """
+STALL = 6.0
+STALLING_DISK = f"""
 import time
 from storehop.deliver.outbox import Outbox
 good, seen = Outbox.add_all, []
 def add_all(self, *arguments):
     seen.append(1)
     if len(seen) == 1:
-        time.sleep(3)
+        time.sleep({STALL})
     return good(self, *arguments)
 Outbox.add_all = add_all
 """
-"""The first click takes three seconds to store."""
+"""The first click takes so many seconds to store."""
 
 
 async def start_odd(code, upstream, rules, folder):
@@ -48,14 +52,14 @@ async def test_a_jumping_clock_loses_doubles_and_freezes_nothing(start, ads, tmp
     host = await start(start_odd, JUMPING_CLOCK, f"http://127.0.0.1:{ads.port}", rules, tmp_path)
     load = Load("clock-")
     running = asyncio.create_task(load.run(host.port, connections=2, rate=40))
-    await asyncio.sleep(1)
+    await until(lambda: len(load.clicks.direct) >= 20, WAIT)
     appsflyer.fault = "500"
-    await asyncio.sleep(2)
-    appsflyer.fault = None
-    await until(lambda: pending(tmp_path) == 0 and load.clicks.direct <= set(appsflyer.accepted), 20)
+    await until(lambda: len(load.clicks.passed) >= 40, WAIT)
+    appsflyer.fault, before = None, len(load.clicks.direct)
+    assert await until(lambda: len(load.clicks.direct) >= before + 20, WAIT)
     load.stop()
     await running
-    await until(lambda: pending(tmp_path) == 0, 10)
+    await until(lambda: pending(tmp_path) == 0, WAIT)
     await appsflyer.stop()
 
     assert dict.fromkeys(load.clicks.direct, 1) == dict(appsflyer.accepted)
@@ -73,7 +77,7 @@ async def test_a_stalled_disk_lets_the_click_pass(start, ads, rules, tmp_path, a
     good = new_id()
     after = await get(host.port, ads.redirect(link_of(good)))
     came = dict((await appsflyer.next_click()).params)["clickid"]
-    is_empty = await until(lambda: pending(tmp_path, dead=None) == 0, 10)
+    is_empty = await until(lambda: pending(tmp_path, dead=None) == 0, WAIT)
 
     assert (late, play(good), good, True) == (answer.location, after.location, came, is_empty)
-    assert waited < 2
+    assert PATIENCE <= waited < STALL - PATIENCE

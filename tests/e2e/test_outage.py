@@ -9,16 +9,21 @@ import pytest
 import pytest_asyncio
 from e2e.certificates import Authority, server_context
 from e2e.faulty import FaultyAppsFlyer
-from e2e.load import Clicks, Load, pending, report, to_appsflyer, until
-from e2e.processes import start_sidecar
+from e2e.load import Clicks, Lag, Load, pending, report, to_appsflyer, until
+from e2e.processes import free_port, start_sidecar
+from e2e.standins import WAIT
 
 OUTAGE = 10.0
 """Seconds."""
+TIMEOUT = 3.0
+"""Seconds that a call may take: whoever waited for an AppsFlyer that hangs would wait so long."""
+A_FEW = 20
+"""Clicks."""
 RECOVERY_RATE = 20
 RULES = """
 version: 1
 partner: NetworkA
-delivery: {{endpoint: "{scheme}://localhost:{port}", timeout: 1s, recovery_rate: {rate}}}
+delivery: {{endpoint: "{scheme}://localhost:{port}", timeout: {timeout:g}s, recovery_rate: {rate}}}
 rules: [{{name: games, match: {{app: "com.example.*"}}}}]
 """
 
@@ -31,11 +36,14 @@ class Day:
     passed_before: int
     passed_during: int
     passed_after: int
+    direct_during: int
     appsflyer: FaultyAppsFlyer
     late: list[float]
     """When each call that had failed at first was accepted, in order."""
     left: int
     log: str
+    lag: float = 0.0
+    """Seconds by which whatever came was seen too late, at the most."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -44,8 +52,13 @@ async def days(tmp_path_factory, ads, authority):
     ads.routes["*"] = to_appsflyer
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(authority.ca))
+        lag = Lag()
+        watching = asyncio.create_task(lag.watch())
         stories = [_live(fault, tmp_path_factory.mktemp(fault), ads, authority) for fault in FaultyAppsFlyer.FAULTS]
         days = dict(zip(FaultyAppsFlyer.FAULTS, await asyncio.gather(*stories), strict=True))
+        watching.cancel()
+    for day in days.values():
+        day.lag = lag.longest
     for fault, day in days.items():
         report(
             f"AppsFlyer {fault} for {OUTAGE:g} s",
@@ -65,35 +78,37 @@ async def _live(fault, folder, ads, authority) -> Day:
     appsflyer = FaultyAppsFlyer()
     is_tls = fault == "certificate"
     good = server_context(authority.sign("localhost")) if is_tls else None
-    await appsflyer.start(good)
-    rules = folder / "rules.yaml"
-    rules.write_text(RULES.format(scheme="https" if is_tls else "http", port=appsflyer.port, rate=RECOVERY_RATE))
+    await appsflyer.start(good, free_port())  # one that nobody takes while it is down
+    rules, scheme = folder / "rules.yaml", "https" if is_tls else "http"
+    rules.write_text(RULES.format(scheme=scheme, port=appsflyer.port, timeout=TIMEOUT, rate=RECOVERY_RATE))
     host = await start_sidecar(f"http://127.0.0.1:{ads.port}", rules, folder)
     load = Load(f"{fault}-")
     running = asyncio.create_task(load.run(host.port, connections=2, rate=20))
     try:
-        await asyncio.sleep(2)
-        passed_before = len(load.clicks.passed)
+        await until(lambda: load.clicks.answered >= A_FEW, WAIT)
+        passed_before, direct_before = len(load.clicks.passed), len(load.clicks.direct)
         await _begin(appsflyer, fault, authority)
         await asyncio.sleep(OUTAGE)
         passed_during = len(load.clicks.passed) - passed_before
+        direct_during = len(load.clicks.direct) - direct_before
         tried_before_the_end = set(appsflyer.seen) | (load.clicks.direct - set(appsflyer.accepted))
         late_ids = tried_before_the_end - set(appsflyer.accepted)
         await _end(appsflyer, good)
-        await until(lambda: set(appsflyer.accepted) >= late_ids and pending(folder) == 0, 30)
-        passed_then = len(load.clicks.passed)
-        await asyncio.sleep(1)
+        await until(lambda: set(appsflyer.accepted) >= late_ids, WAIT)
+        passed_then, answered_then = len(load.clicks.passed), load.clicks.answered
+        await until(lambda: load.clicks.answered >= answered_then + A_FEW, WAIT)
         passed_after = len(load.clicks.passed) - passed_then
     finally:
         load.stop()
         await running
-    await until(lambda: pending(folder) == 0, 10)
+    await until(lambda: pending(folder) == 0, WAIT)
     await host.process.stop()
     await appsflyer.stop()
     late = sorted(appsflyer.when[click_id] for click_id in late_ids if click_id in appsflyer.when)
     left = pending(folder, dead=None)
     (folder / "log.txt").write_text(host.log.text)
-    return Day(load.clicks, passed_before, passed_during, passed_after, appsflyer, late, left, host.log.text)
+    passed = (passed_before, passed_during, passed_after)
+    return Day(load.clicks, *passed, direct_during, appsflyer, late, left, host.log.text)
 
 
 async def _begin(appsflyer: FaultyAppsFlyer, fault: str, authority: Authority) -> None:
@@ -126,13 +141,13 @@ def test_users_never_see_an_error(day):
 
 
 def test_users_never_wait(day):
-    """No answer takes a second, however AppsFlyer fails."""
-    assert day.clicks.slowest < 1.0
+    """No answer takes as long as a call, however AppsFlyer fails."""
+    assert day.clicks.slowest < TIMEOUT
 
 
 def test_clicks_pass_while_it_is_down(day):
     """The breaker opens, and most clicks of the outage take the old way."""
-    assert day.passed_during > 100
+    assert day.passed_during > day.direct_during
 
 
 def test_clicks_go_direct_before_and_after(day):
@@ -166,8 +181,11 @@ def test_something_had_to_be_recovered(day):
 def test_recovery_is_paced(day):
     """In no second more stored calls are sent again than the cap allows, with one tick's worth on top."""
     busiest = max(sum(1 for at in day.late if begin <= at < begin + 1) for begin in day.late)
+    seconds = (
+        1 + 3 * day.lag
+    )  # nobody looked when a connection was asked for, when it was made, when the call was there
 
-    assert busiest <= RECOVERY_RATE * 1.1 + 1
+    assert busiest <= RECOVERY_RATE * seconds * 1.1 + 1
 
 
 def test_nothing_is_left(day):

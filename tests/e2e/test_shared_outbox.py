@@ -9,12 +9,13 @@ import pytest_asyncio
 from e2e.faulty import FaultyAppsFlyer
 from e2e.load import Clicks, Load, pending, report, to_appsflyer, until
 from e2e.processes import start_sidecar
+from e2e.standins import WAIT
 
 CLICKS = 10_000
 RULES = """
 version: 1
 partner: NetworkA
-delivery: {{endpoint: "http://127.0.0.1:{port}", timeout: 2s}}
+delivery: {{endpoint: "http://127.0.0.1:{port}", timeout: 60s}}
 rules: [{{name: games, match: {{app: "com.example.*"}}}}]
 """
 
@@ -40,7 +41,7 @@ async def story(tmp_path_factory, ads) -> Story:
     loads = [Load(f"{number}-") for number in range(2)]
     browsing = (load.run(host.port, connections=8, most=CLICKS // 2) for load, host in zip(loads, hosts, strict=True))
     await asyncio.gather(*browsing)
-    await until(lambda: len(appsflyer.accepted) >= CLICKS and pending(folder) == 0, 30)
+    await until(lambda: len(appsflyer.accepted) >= CLICKS and pending(folder) == 0, 2 * WAIT)
     for host in hosts:
         await host.process.stop()
     await appsflyer.stop()
