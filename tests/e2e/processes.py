@@ -100,9 +100,10 @@ class Process:
     terminal: int | None = None
 
     @classmethod
-    async def start(cls, *command: str | Path, terminal: bool = False) -> Process:
-        """Starts a process; with `terminal` it gets one of its own."""
-        environment = os.environ | {"PYTHONPATH": str(ADDON), "PYTHONUNBUFFERED": "1", "TERM": "xterm-256color"}
+    async def start(cls, *command: str | Path, terminal: bool = False, modules: Path | None = None) -> Process:
+        """Starts a process; with `terminal` it gets one of its own, with `modules` a folder of more Python modules."""
+        folders = os.pathsep.join(map(str, filter(None, (modules, ADDON))))
+        environment = os.environ | {"PYTHONPATH": folders, "PYTHONUNBUFFERED": "1", "TERM": "xterm-256color"}
         ours, theirs = _terminal() if terminal else (None, None)
         process = await asyncio.create_subprocess_exec(
             *map(str, command),

@@ -7,12 +7,15 @@ import signal
 import socket
 
 import pytest_asyncio
+from e2e.processes import free_port
 
 from storehop.host import supervisor as module
 from storehop.host.supervisor import Supervisor, hold_port
 from storehop.observe.admin import AdminServer
 from storehop.observe.metrics import Metrics
 
+SOON = 60.0
+"""Seconds in which whatever a test waits for has happened."""
 HANGS = ("sh", "-c", "exec sleep 100")
 
 
@@ -29,7 +32,7 @@ async def hung(monkeypatch, tmp_path):
 
 async def _begun(place, after=None):
     """The next process in this place."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SOON):
         while place.process is after:
             await asyncio.sleep(0.01)
     return place.process
@@ -50,7 +53,7 @@ async def test_a_worker_that_hangs_later_is_replaced(hung, monkeypatch):
     monkeypatch.setattr(module, "CALM", 0.01)
     first = await _begun(hung)
     admin = AdminServer(hung.socket, list, Metrics().registry)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SOON):
         while not hung.is_ready:
             await asyncio.sleep(0.01)
     admin.close()
@@ -71,7 +74,7 @@ async def test_a_command_that_cannot_run_is_tried_again(tmp_path, caplog):
     """A fault of the machine while a worker is started ends nothing."""
     supervisor = Supervisor([str(tmp_path / "none")], 1, tmp_path, tmp_path / "outbox.db")
     running = asyncio.create_task(supervisor.run("off"))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SOON):
         while caplog.text.count("could not be started") < 2:
             await asyncio.sleep(0.01)
     supervisor._end(signal.SIGTERM)
@@ -81,12 +84,12 @@ async def test_a_command_that_cannot_run_is_tried_again(tmp_path, caplog):
 
 def test_connections_of_a_run_before_do_not_hold_the_port():
     """A port is free though the kernel still remembers connections that a process without workers closed."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        with socket.create_connection(("127.0.0.1", port)) as client:
-            accepted, _ = server.accept()
-            accepted.close()  # who closes first has to wait
-            client.recv(1)
+    port = free_port()  # one that no connection of others can take in between
+    address = ("127.0.0.1", port)
+    with socket.create_server(address) as server, socket.create_connection(address) as client:
+        accepted, _ = server.accept()
+        accepted.close()  # who closes first has to wait
+        client.recv(1)
     (held,) = hold_port("127.0.0.1", port)
     with held:
-        assert ("127.0.0.1", port) == held.getsockname()
+        assert address == held.getsockname()
