@@ -16,6 +16,8 @@ from playwright.async_api import async_playwright
 
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 """No connection of Chromium's own."""
+PATIENCE = 120_000
+"""Milliseconds that Chromium may take for each step, on a machine that does other things too."""
 SCREENSHOT = os.environ.get("STOREHOP_SCREENSHOT")
 """Where to put a picture of the page: `make picture` sets it."""
 
@@ -24,7 +26,7 @@ SCREENSHOT = os.environ.get("STOREHOP_SCREENSHOT")
 async def chromium():
     program = need("chromium")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=program, args=list(QUIET))
+        browser = await playwright.chromium.launch(executable_path=program, args=list(QUIET), timeout=PATIENCE)
         yield browser
         await browser.close()
 
@@ -50,6 +52,7 @@ async def page(chromium, inspected, ads, appsflyer):
     await appsflyer.next_click()
     await get(port, ads.redirect(link_of(new_id(), "&is_retargeting=true")))
     page = await chromium.new_page(viewport={"width": 1360, "height": 760})
+    page.set_default_timeout(PATIENCE)
     await page.goto(url)
     yield page
     await page.close()
@@ -90,6 +93,7 @@ async def test_a_click_never_meets_appsflyer(chromium, inspected, ads, appsflyer
     path = ads.redirect(link_of(click_id))
     landing = ads.serve(response("200 OK", "Content-Type: text/html", body=f'<a href="{path}">ad</a>'.encode()))
     context = await chromium.new_context(user_agent=ANDROID, extra_http_headers={"X-Forwarded-For": PUBLIC})
+    context.set_default_timeout(PATIENCE)
     asked: list[str] = []
 
     async def at_the_store(route, request):

@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+import pytest_asyncio
 from e2e.clients import connection, get, read_answer, request
 from e2e.load import until
 from e2e.phones import FIRST, HINTS, REDUCED, RETRY, cookies
-from e2e.processes import start_sidecar
-from e2e.scenes import RULES, link_of, new_id, path_of, play
+from e2e.processes import STARTERS, start_sidecar
+from e2e.scenes import RULES, World, link_of, new_id, path_of, play, write_rules
 from e2e.standins import WAIT, response
 
-CRITICAL = "client_hints: critical\nhints_wait: 400ms\n" + RULES.lstrip()
-PATIENT = CRITICAL.replace("400ms", "2s")
+CRITICAL = "client_hints: critical\nhints_wait: 100ms\n" + RULES.lstrip()
+PATIENT = CRITICAL.replace("100ms", "2s")
+"""So long a retry may take on its way through a busy machine; more is not to be had."""
 
 
 @pytest.fixture(scope="module")
 def rules_text():
     return CRITICAL + "  - {{name: quiet, match: {{app: org.example.quiet}}, client_hints: off}}\n"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def patient_worlds(tmp_path_factory, ads, appsflyer):
+    """Both hosts, which wait for retries as long as may be."""
+    rules = write_rules(tmp_path_factory.mktemp("patient"), PATIENT, appsflyer)
+    upstream = f"http://127.0.0.1:{ads.port}"
+    starting = (start(upstream, rules, tmp_path_factory.mktemp(kind)) for kind, start in STARTERS.items())
+    hosts = await asyncio.gather(*starting)
+    yield {kind: World(host, ads, appsflyer) for kind, host in zip(STARTERS, hosts, strict=True)}
+    await asyncio.gather(*(host.process.stop() for host in hosts))
+
+
+@pytest.fixture(params=STARTERS)
+def patient(request, patient_worlds) -> World:
+    """Each of both hosts in turn, where a retry is to come in time."""
+    return patient_worlds[request.param]
 
 
 async def test_a_secure_answer_asks_for_hints(world):
@@ -93,30 +114,30 @@ async def click_twice(world, path, back="", **changes):
         return first, await read_answer(reader)
 
 
-async def test_the_retry_enriches_the_first_click(world):
+async def test_the_retry_enriches_the_first_click(patient):
     """One S2S click goes out, with what the retry said."""
-    await click_twice(world, world.ads.redirect(link_of(click_id := new_id())))
-    call = dict((await world.appsflyer.next_click()).params)
+    await click_twice(patient, patient.ads.redirect(link_of(click_id := new_id())))
+    call = dict((await patient.appsflyer.next_click()).params)
 
     assert (click_id, "SM-S918B", "15") == (call["clickid"], call["af_model"], call["af_os_version"])
-    assert 0 == world.appsflyer.clicks_waiting()
+    assert 0 == patient.appsflyer.clicks_waiting()
 
 
-async def test_the_retry_of_a_click_addressed_to_appsflyer_enriches_it(world):
+async def test_the_retry_of_a_click_addressed_to_appsflyer_enriches_it(patient):
     """The same holds where we answer ourselves."""
-    await click_twice(world, path_of(click_id := new_id()), host="app.appsflyer.com")
-    call = dict((await world.appsflyer.next_click()).params)
+    await click_twice(patient, path_of(click_id := new_id()), host="app.appsflyer.com")
+    call = dict((await patient.appsflyer.next_click()).params)
 
-    assert (click_id, "SM-S918B", 0) == (call["clickid"], call["af_model"], world.appsflyer.clicks_waiting())
+    assert (click_id, "SM-S918B", 0) == (call["clickid"], call["af_model"], patient.appsflyer.clicks_waiting())
 
 
-async def test_the_retry_gets_the_first_answer(world):
+async def test_the_retry_gets_the_first_answer(patient):
     """Store and cookies are the first answer's, and nothing is critical any more."""
-    path = world.ads.redirect(
+    path = patient.ads.redirect(
         link_of(click_id := new_id()), "Set-Cookie: a=1", "Set-Cookie: b=2", body=b"<h1>moved</h1>"
     )
-    first, again = await click_twice(world, path)
-    await world.appsflyer.next_click()
+    first, again = await click_twice(patient, path)
+    await patient.appsflyer.next_click()
 
     assert first.raw.count(b"<h1>") == 1
     assert (302, play(click_id), ["a=1", "b=2"], [], b"") == (
@@ -128,15 +149,15 @@ async def test_the_retry_gets_the_first_answer(world):
     )
 
 
-async def test_the_ad_stack_sees_a_repeated_click_once(world):
+async def test_the_ad_stack_sees_a_repeated_click_once(patient):
     """The retry is not forwarded."""
-    path = world.ads.redirect(link_of(new_id()))
-    world.ads.forget()
-    await click_twice(world, path)
-    await world.appsflyer.next_click()
-    await world.ads.next_request()
+    path = patient.ads.redirect(link_of(new_id()))
+    patient.ads.forget()
+    await click_twice(patient, path)
+    await patient.appsflyer.next_click()
+    await patient.ads.next_request()
 
-    assert world.ads.requests.empty()
+    assert patient.ads.requests.empty()
 
 
 async def test_without_a_retry_the_click_goes_as_it_is(world):
@@ -159,15 +180,15 @@ async def test_a_late_retry_sends_nothing_more(world):
     assert (play(click_id), True, 0) == (late.location, world.ads.requests.empty(), world.appsflyer.clicks_waiting())
 
 
-async def test_a_click_with_hints_after_the_retry_is_one_of_its_own(world):
+async def test_a_click_with_hints_after_the_retry_is_one_of_its_own(patient):
     """Only one request is the retry: what comes then is a click again."""
-    path = world.ads.redirect(link_of(new_id()))
-    await click_twice(world, path)
-    await world.appsflyer.next_click()
-    world.ads.routes[path] = response("302 Found", f"Location: {link_of(another := new_id())}")
-    await get(world.port, path, **RETRY)
+    path = patient.ads.redirect(link_of(new_id()))
+    await click_twice(patient, path)
+    await patient.appsflyer.next_click()
+    patient.ads.routes[path] = response("302 Found", f"Location: {link_of(another := new_id())}")
+    await get(patient.port, path, **RETRY)
 
-    assert another == dict((await world.appsflyer.next_click()).params)["clickid"]
+    assert another == dict((await patient.appsflyer.next_click()).params)["clickid"]
 
 
 async def test_somebody_else_s_click_is_no_retry(world):
@@ -181,16 +202,16 @@ async def test_somebody_else_s_click_is_no_retry(world):
     assert (play(another), ["session=B"], True) == (other.location, other.all("Set-Cookie"), another in ids)
 
 
-async def test_a_retry_by_way_of_another_host_is_the_same_click(world):
+async def test_a_retry_by_way_of_another_host_is_the_same_click(patient):
     """Browsers repeat a navigation from its first URL, so that another redirect may lead here with a new link."""
-    path, back = world.ads.redirect(link_of(click_id := new_id())), world.ads.redirect(link_of(new_id()))
-    world.ads.forget()
-    _, again = await click_twice(world, path, back)
-    call = dict((await world.appsflyer.next_click()).params)
-    await world.ads.next_request()
+    path, back = patient.ads.redirect(link_of(click_id := new_id())), patient.ads.redirect(link_of(new_id()))
+    patient.ads.forget()
+    _, again = await click_twice(patient, path, back)
+    call = dict((await patient.appsflyer.next_click()).params)
+    await patient.ads.next_request()
 
     assert (play(click_id), click_id, "SM-S918B") == (again.location, call["clickid"], call["af_model"])
-    assert (True, 0) == (world.ads.requests.empty(), world.appsflyer.clicks_waiting())
+    assert (True, 0) == (patient.ads.requests.empty(), patient.appsflyer.clicks_waiting())
 
 
 async def test_another_ad_of_another_page_is_a_click_of_its_own(world):
@@ -205,15 +226,15 @@ async def test_another_ad_of_another_page_is_a_click_of_its_own(world):
 
 
 @pytest.mark.parametrize("method", ["HEAD", "POST"])
-async def test_only_a_navigation_is_a_retry(world, method):
+async def test_only_a_navigation_is_a_retry(patient, method):
     """Other methods go to the ad stack, and the click waits for its retry."""
-    path = world.ads.redirect(link_of(click_id := new_id()))
-    first = await get(world.port, path, **FIRST)
-    world.ads.forget()
-    await get(world.port, path, method, **(RETRY | cookies(first)))
-    asked = await world.ads.next_request()
-    again = await get(world.port, path, **(RETRY | cookies(first)))
-    await world.appsflyer.next_click()
+    path = patient.ads.redirect(link_of(click_id := new_id()))
+    first = await get(patient.port, path, **FIRST)
+    patient.ads.forget()
+    await get(patient.port, path, method, **(RETRY | cookies(first)))
+    asked = await patient.ads.next_request()
+    again = await get(patient.port, path, **(RETRY | cookies(first)))
+    await patient.appsflyer.next_click()
 
     assert (method.encode(), play(click_id)) == (asked.line.split()[0], again.location)
 

@@ -30,6 +30,10 @@ PHONE = {
 }
 """What the phone says of itself, to whom it tells."""
 ADS = "ads.network.example"
+PATIENT = "2s"
+"""So long a retry may take on a busy machine; more is not to be had."""
+PATIENCE = 120_000
+"""Milliseconds that Chromium may take for each step."""
 STAYS_HOME = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 
 
@@ -76,6 +80,7 @@ class Phone:
         """A tab of a browser that has met nobody yet."""
         screen = {"width": 400, "height": 800}
         context = await self.browser.new_context(user_agent=REDUCED, is_mobile=True, viewport=screen)
+        context.set_default_timeout(PATIENCE)
 
         async def at_the_store(route):
             await route.fulfill(status=200, content_type="text/html", body="<title>the store</title>")
@@ -107,7 +112,7 @@ async def phone(request, certificate, ads, appsflyer):
     trusts = f"--ignore-certificate-errors-spki-list={public_key_hash(certificate.read_bytes())}"
     flags = [*STAYS_HOME, trusts, f"--host-resolver-rules=MAP {ADS} 127.0.0.1", *getattr(request, "param", [])]
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=need("chromium"), args=flags)
+        browser = await playwright.chromium.launch(executable_path=need("chromium"), args=flags, timeout=PATIENCE)
         yield Phone(browser, ads, appsflyer)
         await browser.close()
 
@@ -123,7 +128,7 @@ async def sidecar(tmp_path_factory, certificate, ads, appsflyer):
     async def origin(mode: str, *, tls: bool, name: str = ADS) -> str:
         if (mode, tls) not in running:
             folder = tmp_path_factory.mktemp("sidecar")
-            rules = write_rules(folder, f"client_hints: {mode}\n{RULES.lstrip()}", appsflyer)
+            rules = write_rules(folder, f"client_hints: {mode}\nhints_wait: {PATIENT}\n{RULES.lstrip()}", appsflyer)
             secure = ("--tls-cert", certificate) if tls else ()
             running[mode, tls] = await start_sidecar(f"http://127.0.0.1:{ads.port}", rules, folder, *secure)
         return f"{'https' if tls else 'http'}://{name}:{running[mode, tls].port}"
