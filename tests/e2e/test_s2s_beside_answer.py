@@ -11,14 +11,16 @@ from e2e.clients import get
 from e2e.scenes import RULES, link_of, new_id, path_of, play
 from e2e.standins import response
 
-AT_ONCE = 1.0
-"""Seconds: far above what an answer takes, far below the call's timeout."""
+TIMEOUT = 60.0
+"""Seconds that a call may take."""
+AT_ONCE = TIMEOUT / 4
+"""Seconds: far above what an answer takes on a busy machine, far below the call's timeout."""
 CONCURRENCY = 4
 
 
 @pytest.fixture(scope="module")
 def rules_text():
-    return RULES.replace('{appsflyer}"', f'{{appsflyer}}", timeout: 30s, concurrency: {CONCURRENCY}')
+    return RULES.replace('{appsflyer}"', f'{{appsflyer}}", timeout: {TIMEOUT:g}s, concurrency: {CONCURRENCY}')
 
 
 @contextmanager
@@ -83,7 +85,7 @@ async def test_calls_are_bounded(world):
 
 
 async def test_the_call_leaves_at_once(world):
-    """The call arrives in the same second as the answer."""
+    """The call arrives in the same moment as the answer, and does not wait for anybody to find it in the outbox."""
     await get(world.port, world.ads.redirect(link_of(new_id())))
     answered = time.monotonic()
 
@@ -96,11 +98,12 @@ async def test_the_answer_comes_first_or_beside(world):
     """The answer waits for nothing that the call does: it is there though the call was not even accepted."""
     with silent(world.appsflyer):
         await clicks(world, CONCURRENCY)
+        await arrived(world.appsflyer, CONCURRENCY)
         answer, _ = await timed(world, world.ads.redirect(link_of(new_id())))
 
         assert CONCURRENCY == world.appsflyer.open
     assert 302 == answer.status
-    await arrived(world.appsflyer, CONCURRENCY + 1)
+    await arrived(world.appsflyer, 1)
 
 
 async def test_a_redirect_of_appsflyer_is_not_followed(world):

@@ -138,7 +138,7 @@ async def test_ctrl_c_ends_it(start, arguments):
 @pytest.mark.parametrize("kind", STARTERS)
 async def test_the_end_waits_for_calls_under_way(kind, launch):
     """A call that is open when SIGTERM comes still gets its answer before the process ends."""
-    world, click_id = await launch(kind, RULES), new_id()
+    world, click_id = await launch(kind, RULES.replace('{appsflyer}"', '{appsflyer}", timeout: 60s')), new_id()
     world.appsflyer.hold()
     answer = await get(world.port, world.ads.redirect(link_of(click_id)))
     await world.appsflyer.next_click()
