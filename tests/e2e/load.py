@@ -123,13 +123,18 @@ async def to_appsflyer(received, _reader, writer) -> AsyncIterator[None]:
     writer.write(f"HTTP/1.1 302 Found\r\n{location}\r\nContent-Length: 0\r\n\r\n".encode())
 
 
-def pending(folder: Path, *, dead: bool | None = False) -> int:
-    """How many calls the outbox of a host holds: pending, dead, or (None) both."""
+def stored(folder: Path, *, dead: bool | None = False) -> list[str]:
+    """The URLs of the calls that the outbox of a host holds: pending, dead, or (None) both."""
     outbox = Outbox.open(folder / "outbox.db", SystemClock())
     try:
-        return len(list(outbox.rows(dead=dead)))
+        return [row.url for row in outbox.rows(dead=dead)]
     finally:
         outbox.close()
+
+
+def pending(folder: Path, *, dead: bool | None = False) -> int:
+    """How many they are."""
+    return len(stored(folder, dead=dead))
 
 
 def report(what: str, **figures: object) -> None:
