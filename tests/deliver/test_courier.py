@@ -17,9 +17,9 @@ from storehop.deliver.sender import Sender
 from storehop.deliver.writer import Writer
 from storehop.model import Dead, DeadReason, Delivered, Delivery, OutboxCounts, Reason, RetryAt, S2SCall
 
-SOON = 5.0
+SOON = 60.0
 """Seconds in which whatever a test waits for has happened."""
-LONG = 60.0
+LONG = 600.0
 """Seconds that no test waits for."""
 
 
@@ -106,11 +106,12 @@ class Process:
 
 
 @pytest.fixture
-async def start(path, eager):
-    """Starts one more process on the same outbox."""
+async def start(path, eager, monkeypatch):
+    """Starts one more process on the same outbox; neither the disk nor a server is too slow for it."""
+    monkeypatch.setattr(module, "PATIENCE", SOON)
     started = []
 
-    def make(delivery=Delivery()):  # noqa: B008  it is frozen
+    def make(delivery=Delivery(timeout=SOON)):  # noqa: B008  it is frozen
         watcher = Watcher()
         writer = Writer(path, SystemClock(), delivery)
         courier = Courier(Sender.with_pool(), writer, SystemClock(), delivery, watcher)

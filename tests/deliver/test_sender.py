@@ -11,9 +11,13 @@ from storehop.deliver.sender import Sender, UnsendableError
 from storehop.model import Failure, Fault, Reply, S2SCall
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+SOON = 60.0
+"""Seconds in which whatever a test waits for has happened."""
+SHORT = 2.0
+"""Seconds that a call waits in vain; half of them would do to connect."""
 
 
-async def attempt(answer, timeout=2.0, path="/com.x.y?a={b}&c=%7e%2F(x)&d='q'&e&f=&redirect=false"):
+async def attempt(answer, timeout=SOON, path="/com.x.y?a={b}&c=%7e%2F(x)&d='q'&e&f=&redirect=false"):
     """What an attempt says of a server that answers so; and the request line that it got."""
     lines = []
     serving = set()
@@ -75,31 +79,31 @@ async def test_a_2xx_with_a_cut_body_is_delivered():
 
 async def test_a_2xx_with_a_slow_body_is_delivered():
     """The body says nothing that would matter, however long it takes."""
-    outcome, _ = await attempt(says(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", wait=5.0))
+    outcome, _ = await attempt(says(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc", wait=SOON))
 
     assert Reply(200) == outcome
 
 
 async def test_an_endless_body_is_cut():
     """More than MAX_BODY is not read."""
-    outcome, _ = await attempt(says(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1_000_000, wait=5.0))
+    outcome, _ = await attempt(says(b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 1_000_000, wait=SOON))
 
     assert Reply(200) == outcome
 
 
 @pytest.mark.parametrize(
-    ("answer", "failure"),
+    ("answer", "timeout", "failure"),
     [
-        (says(b"", wait=5.0), Failure(Fault.READ_TIMEOUT, maybe_sent=True)),
-        (says(b""), Failure(Fault.RESET, maybe_sent=True)),
-        (says(b"\x00\xff garbage\r\n\r\n"), Failure(Fault.PROTOCOL, maybe_sent=True)),
-        (resets, Failure(Fault.RESET, maybe_sent=True)),
+        (says(b"", wait=SOON), SHORT, Failure(Fault.READ_TIMEOUT, maybe_sent=True)),
+        (says(b""), SOON, Failure(Fault.RESET, maybe_sent=True)),
+        (says(b"\x00\xff garbage\r\n\r\n"), SOON, Failure(Fault.PROTOCOL, maybe_sent=True)),
+        (resets, SOON, Failure(Fault.RESET, maybe_sent=True)),
     ],
     ids=["silence", "a closed connection", "garbage", "a reset"],
 )
-async def test_a_failure_after_sending_may_have_been_sent(answer, failure):
+async def test_a_failure_after_sending_may_have_been_sent(answer, timeout, failure):
     """Once the request is out, nobody knows what AppsFlyer counted."""
-    outcome, _ = await attempt(answer, timeout=0.5)
+    outcome, _ = await attempt(answer, timeout)
 
     assert failure == outcome
 
@@ -113,12 +117,11 @@ async def test_a_broken_connection_is_not_tried_again_on_its_own():
 
 async def test_a_refused_connection_was_surely_not_sent():
     """Nothing left this machine."""
-    server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    server.close()
-    await server.wait_closed()
     sender = Sender.with_pool()
-    outcome = await sender.send(S2SCall("c1", f"http://127.0.0.1:{port}/x", ()), 2.0)
+    with socket.socket() as taken:  # and not listened on
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        outcome = await sender.send(S2SCall("c1", f"http://127.0.0.1:{port}/x", ()), SOON)
     await sender.close()
 
     assert Failure(Fault.CONNECT, maybe_sent=False) == outcome
@@ -153,7 +156,7 @@ async def test_lookups_that_hang_leave_the_loop_s_threads_alone(hanging_lookup):
     calls = [S2SCall(f"c{n}", "http://af.test/x", ()) for n in range(100)]
     sending = [asyncio.create_task(sender.send(call, 60.0)) for call in calls]
     await asyncio.sleep(0)
-    is_free = await asyncio.wait_for(asyncio.to_thread(lambda: True), 5.0)
+    is_free = await asyncio.wait_for(asyncio.to_thread(lambda: True), SOON)
     for task in sending:
         task.cancel()
     await asyncio.gather(*sending, return_exceptions=True)
@@ -184,7 +187,7 @@ async def test_what_makes_no_request_is_never_sent(path, headers):
     port = server.sockets[0].getsockname()[1]
     sender = Sender.with_pool()
     with pytest.raises(UnsendableError):
-        await sender.send(S2SCall("c1", f"http://127.0.0.1:{port}{path}", headers), 2.0)
+        await sender.send(S2SCall("c1", f"http://127.0.0.1:{port}{path}", headers), SOON)
     await sender.close()
     server.close()
 

@@ -13,7 +13,7 @@ from storehop.deliver.outbox_file import OutboxError
 from storehop.deliver.writer import TooSlowError, Writer
 from storehop.model import Delivery
 
-SOON = 5.0
+SOON = 60.0
 """Seconds in which whatever a test waits for has happened."""
 
 

@@ -88,7 +88,7 @@ async def test_the_lines_of_a_moment_are_one_write(handler, logger, stream):
     """A busy host pays for one system call."""
     logger.info("one")
     logger.info("two")
-    await asyncio.wait_for(stream.written.wait(), 5)
+    await asyncio.wait_for(stream.written.wait(), 60)
 
     assert ["INFO one\nINFO two\n"] == said(stream)
 
@@ -106,10 +106,10 @@ async def test_lines_of_clicks_and_others_are_one_write(handler, logger, stream)
 async def test_the_lines_of_the_next_moment_are_another_write(handler, logger, stream):
     """Waiting begins anew after each write."""
     logger.info("one")
-    await asyncio.wait_for(stream.written.wait(), 5)
+    await asyncio.wait_for(stream.written.wait(), 60)
     stream.written.clear()
     logger.info("two")
-    await asyncio.wait_for(stream.written.wait(), 5)
+    await asyncio.wait_for(stream.written.wait(), 60)
 
     assert ["INFO one\n", "INFO two\n"] == said(stream)
 
