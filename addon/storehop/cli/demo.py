@@ -6,6 +6,7 @@ The ad stack and AppsFlyer are stand-ins; the sidecar between them is the real `
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -31,10 +32,12 @@ from storehop.decide.decision import decide
 from storehop.model import Click, Direct, Pass
 from storehop.rulefile import load
 
-START = 20.0
+START = 60.0
 """Seconds that the sidecar may take to start."""
-WAIT = 5.0
-"""Seconds to wait for an S2S click."""
+WAIT = 30.0
+"""Seconds to wait for an answer or an S2S click."""
+PORTS = range(20_000, 32_000)
+"""Below those that Linux gives to outgoing connections: one of them could take a port, or meet itself there."""
 AD_STACK = "ads.network.example"
 APPSFLYER = "app.appsflyer.com"
 CLIENT_IP = "81.2.69.142"
@@ -160,9 +163,16 @@ def _sidecar(ads: int, rules: Path) -> Iterator[int]:
 
 
 def _free_port() -> int:
+    return next(port for port in random.sample(PORTS, 100) if _is_free(port))
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -1,0 +1,25 @@
+"""`storehop demo`: where its sidecar listens."""
+
+import socket
+
+from e2e.processes import free_port
+
+from storehop.cli import demo
+
+FIRST_OUTGOING = 32_768
+"""Of the ports that Linux gives to outgoing connections, unless it is told otherwise."""
+
+
+def test_no_connection_can_take_the_sidecars_port():
+    """Waiting for the sidecar is connecting: to a port for outgoing connections, one could meet itself."""
+    assert demo._free_port() < FIRST_OUTGOING
+
+
+def test_a_port_in_use_is_not_the_sidecars(monkeypatch):
+    """Of two ports it gets the one that nobody has."""
+    used, free = free_port(), free_port()
+    monkeypatch.setattr(demo.random, "sample", lambda _ports, _number: [used, free])
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", used))
+
+        assert free == demo._free_port()
