@@ -22,7 +22,7 @@ from bench.traffic import ADS_HOST, RULES
 from e2e.processes import ADDON, free_port
 
 HERE = Path(__file__).parent
-START = 30.0
+START = 120.0
 """Seconds that a proxy may take to answer."""
 NGINX = """
 daemon off;
@@ -67,7 +67,7 @@ class Neighbours:
         self.process.stdin.write(f"{command}\n".encode())
         return json.loads(await self.process.stdout.readline())
 
-    async def all_arrived(self, clicks: int, patience: float = 3.0) -> dict[str, float]:
+    async def all_arrived(self, clicks: int, patience: float = 20.0) -> dict[str, float]:
         """The counts when this many clicks have come, or when nothing new came for `patience` seconds."""
         counts = await self.ask("counts")
         seen, since, loop = counts["calls"], asyncio.get_running_loop().time(), asyncio.get_running_loop()
