@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
-from e2e.clients import PUBLIC
+from e2e.clients import PUBLIC, get
 from e2e.processes import Host
 from e2e.standins import AdStack, AppsFlyer
 
@@ -39,6 +39,13 @@ class World:
     @property
     def port(self) -> int:
         return self.host.port
+
+    async def logged(self) -> int:
+        """How long the log is when it has all that happened so far: lines are written a moment later, in order."""
+        app = f"com.example.{new_id().lower()}"
+        await get(self.port, self.ads.redirect(link_of(new_id(), "&is_retargeting=true", app)))
+        await self.host.log.saw(f"app={app} ")
+        return len(self.host.log.text)
 
 
 def write_rules(folder: Path, text: str, appsflyer: AppsFlyer) -> Path:

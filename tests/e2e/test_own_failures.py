@@ -84,7 +84,7 @@ async def test_a_click_of_our_own_goes_to_the_upstream(world):
 
 async def test_the_log_names_the_failure(world):
     """The log says that a click failed, with the error and where it was raised, and counts it as error."""
-    before = len(world.host.log.text)
+    before = await world.logged()
 
     await get(world.port, world.ads.redirect(link_of(new_id(), BREAK_ME)))
 

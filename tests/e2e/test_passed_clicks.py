@@ -114,7 +114,7 @@ async def test_a_redirect_that_passes_is_as_the_ad_stack_sent_it(world, case):
 @pytest.mark.parametrize("case", [*SHARED, *ONLY_REDIRECTED[4:]], ids=str)
 async def test_the_log_says_why_it_passed(world, case):
     """One log line names the reason of a click that passed."""
-    path, before = world.ads.redirect(case.link.replace("{id}", new_id())), len(world.host.log.text)
+    path, before = world.ads.redirect(case.link.replace("{id}", new_id())), await world.logged()
 
     await get(world.port, path, **usual(case))
 
@@ -154,7 +154,7 @@ async def test_two_locations_are_no_click(world):
 
 async def test_what_is_no_click_is_not_logged(world):
     """A redirect to somewhere else has no log line: the next line is the next click's."""
-    before = len(world.host.log.text)
+    before = await world.logged()
 
     await get(world.port, world.ads.redirect("https://brand.example/landing"))
     await get(world.port, world.ads.redirect(link_of(new_id(), "&af_dp=x")))

@@ -109,7 +109,7 @@ async def test_the_answer_comes_first_or_beside(world):
 async def test_a_redirect_of_appsflyer_is_not_followed(world):
     """When AppsFlyer redirects the call, nobody goes there: the next request is the next click."""
     world.appsflyer.answer = response("302 Found", f"Location: http://127.0.0.1:{world.appsflyer.port}/followed")
-    before = len(world.host.log.text)
+    before = await world.logged()
     try:
         await get(world.port, world.ads.redirect(link_of(new_id())))
         await world.appsflyer.next_click()
@@ -146,7 +146,7 @@ async def test_cookies_of_appsflyer_are_not_kept(world):
 )
 async def test_what_appsflyer_answers_is_nothing_to_the_user(world, status, said):
     """Whatever AppsFlyer answers, the user goes to the store; the log says what became of the call."""
-    click_id, before = new_id(), len(world.host.log.text)
+    click_id, before = new_id(), await world.logged()
     world.appsflyer.answer = response(status)
     try:
         answer = await get(world.port, world.ads.redirect(link_of(click_id)))
