@@ -116,6 +116,7 @@ async def test_an_answer_under_way_is_finished(start, upstream, ads, rules, tmp_
 
 async def test_a_call_under_way_is_finished(start, upstream, ads, rules, tmp_path, appsflyer):
     """The process waits for AppsFlyer's answer to the last click, and leaves nothing behind."""
+    be_patient(rules)
     host = await start(start_sidecar, upstream, rules, tmp_path)
     appsflyer.hold()
     await get(host.port, ads.redirect(link_of(new_id())))
@@ -137,8 +138,7 @@ async def test_it_ends_with_0(start, upstream, rules, tmp_path):
 
 async def test_a_second_process_on_the_same_outbox_waits_for_nothing(start, upstream, ads, rules, tmp_path, appsflyer):
     """While the first one drains with a call under way, the second one serves, and sends only its own clicks."""
-    patient = rules.read_text().replace("delivery: {", "delivery: {timeout: 60s, ")  # the second one starts meanwhile
-    rules.write_text(patient)
+    be_patient(rules)  # the second one starts meanwhile
     first = await start(start_sidecar, upstream, rules, tmp_path)
     appsflyer.hold()
     mine, other = new_id(), new_id()
@@ -184,6 +184,11 @@ async def crashed(start, upstream, ads, tmp_path, appsflyer, dead_port):
     old, new = (f"http://127.0.0.1:{port}" for port in (dead_port, appsflyer.port))
     _change(tmp_path, "UPDATE calls SET host = ?, url = replace(url, ?, ?)", new, old, new)
     return rules, click_id
+
+
+def be_patient(rules):
+    """A call may take a minute: none is made again while a test holds it up."""
+    rules.write_text(rules.read_text().replace("delivery: {", "delivery: {timeout: 60s, "))
 
 
 def _change(folder, query, *values):

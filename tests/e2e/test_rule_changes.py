@@ -171,7 +171,7 @@ async def test_a_new_endpoint_counts(sidecar):
 async def test_a_new_concurrency_counts(sidecar):
     """No more calls are open at the same time than the changed rules allow."""
     appsflyer = sidecar.world.appsflyer
-    await sidecar.write(RULES.replace('{appsflyer}"', '{appsflyer}", concurrency: 2'))
+    await sidecar.write(RULES.replace('{appsflyer}"', '{appsflyer}", timeout: 60s, concurrency: 2'))
     appsflyer.hold()
 
     for _ in range(4):
