@@ -207,7 +207,9 @@ async def test_an_upstream_that_is_down(kind, launch, dead_port):
 
     statuses = [(await get(world.port, "/", method)).status for method in ("GET", "POST", "GET")]
 
-    warnings = world.host.log.text.count(f"upstream http://127.0.0.1:{dead_port} is unreachable")
+    warning = f"upstream http://127.0.0.1:{dead_port} is unreachable"
+    await world.host.log.saw(warning)
+    warnings = world.host.log.text.count(warning)
     assert ([502, 502, 502], 1) == (statuses, warnings)
 
 
