@@ -97,15 +97,14 @@ class Lag:
     """How long this process has been kept from its work, by others on this machine or by itself."""
 
     longest: float = 0.0
-    """Seconds between two turns of the event loop."""
+    """Seconds by which the event loop was late, at the most."""
 
     async def watch(self) -> None:
         """Until it is cancelled."""
         while True:
-            begin = time.monotonic()
-            await asyncio.sleep(0)
-            self.longest = max(self.longest, time.monotonic() - begin)
+            due = time.monotonic() + 0.005
             await asyncio.sleep(0.005)
+            self.longest = max(self.longest, time.monotonic() - due)
 
 
 async def until(holds: Callable[[], bool], seconds: float) -> bool:
