@@ -101,4 +101,4 @@ async def test_a_reload_is_the_same_click_when_its_process_was_killed(start, rul
     await first.process.ended()
     after = await get(second.port, path)
 
-    assert (before.location, 0) == (after.location, len(await calls_before_another(World(second, ads, appsflyer))))
+    assert (before.location, 0) == (after.location, len(await calls_before_another(World(second, ads, appsflyer), 0)))
