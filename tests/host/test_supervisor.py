@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 
+import pytest
 import pytest_asyncio
 from e2e.processes import free_port
 
@@ -80,6 +81,24 @@ async def test_a_command_that_cannot_run_is_tried_again(tmp_path, caplog):
     supervisor._end(signal.SIGTERM)
 
     assert 0 == await running
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+async def test_a_worker_that_does_not_end_is_killed(tmp_path, monkeypatch, caplog, signals):
+    """Whatever it is told: an end that waits for it would be none."""
+    monkeypatch.setattr(module, "END", 0.2)
+    sign = tmp_path / "deaf"
+    deaf = f"trap '' TERM INT; echo > {sign}; exec sleep 100"
+    supervisor = Supervisor(("sh", "-c", deaf), 1, tmp_path, tmp_path / "outbox.db")
+    running = asyncio.create_task(supervisor.run("off"))
+    async with asyncio.timeout(SOON):
+        while not sign.exists():
+            await asyncio.sleep(0.01)
+        for _ in range(signals):
+            supervisor._end(signal.SIGTERM)
+        await running
+
+    assert "worker 1 does not end: it is killed" in caplog.text
 
 
 def test_connections_of_a_run_before_do_not_hold_the_port():

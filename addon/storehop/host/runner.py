@@ -137,7 +137,8 @@ async def _supervise(config: HostConfig) -> int:
         # Not in the state folder: a path of a Unix socket has 107 bytes at the most.
         with TemporaryDirectory(prefix="storehop-") as sockets:
             command, outbox = command_of_worker(sys.argv[1:]), config.outbox.expanduser()
-            return await Supervisor(command, config.workers, Path(sockets), outbox).run(config.admin)
+            workers = Supervisor(command, config.workers, Path(sockets), outbox, drain=config.drain)
+            return await workers.run(config.admin)
     finally:
         for one in held:
             one.close()

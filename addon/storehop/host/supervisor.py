@@ -35,6 +35,8 @@ LOOK, CALM = 0.1, 2.0
 """Seconds between two questions to a worker that is not ready yet, and to one that is."""
 START, SILENCE = 60.0, 15.0
 """Seconds without an answer after which a new worker, or one that was ready, is taken for hung and killed."""
+END = 35.0
+"""Seconds that a worker may take to end when it has drained: it waits 30 for answers, S2S calls and a disk at most."""
 
 
 @dataclass(slots=True)
@@ -56,9 +58,11 @@ class Supervisor:
     is gone. Must be made on a running event loop.
     """
 
-    def __init__(self, command: Sequence[str], number: int, sockets: Path, outbox: Path) -> None:
+    def __init__(self, command: Sequence[str], number: int, sockets: Path, outbox: Path, *, drain: float = 0.0) -> None:
+        """`drain` is how many seconds workers take to begin their end."""
         self._command = command
         self._outbox = outbox
+        self._drain = drain
         self._folder = sockets
         self._is_ending = False
         self._failed: int | None = None
@@ -100,14 +104,27 @@ class Supervisor:
         return sorted({line for _, body in answers for line in body.decode().splitlines()}) or ["no worker answers"]
 
     def _end(self, number: signal.Signals) -> None:
-        """The first signal drains; to workers that drain, SIGINT is the one that ends them at once."""
+        """The first signal drains; to workers that drain, SIGINT is the one that ends them at once.
+
+        A worker that hangs can do neither: what is left after the time that an end may take is killed.
+        """
+        patience = END
         if self._is_ending:
             number = signal.SIGINT
+        elif number == signal.SIGTERM:
+            patience += self._drain
+        asyncio.get_running_loop().call_later(patience, self._kill)
         self._is_ending = True
         self._over.set()
         for place in self._places:
             # One that is still starting knows no signal yet, and has nothing to drain.
             _tell(place, number if place.is_ready else signal.SIGTERM)
+
+    def _kill(self) -> None:
+        for place in self._places:
+            if place.process and place.process.returncode is None:
+                logger.error("worker %d does not end: it is killed", place.number)
+                _tell(place, signal.SIGKILL)
 
     def _reload(self) -> None:
         for place in self._places:
