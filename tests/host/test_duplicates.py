@@ -39,7 +39,7 @@ class Act:
         self.may.set()
         self._answers = list(answers)
 
-    async def __call__(self, decision):
+    async def __call__(self, decision, _key):
         self.taken.append(decision)
         await self.may.wait()
         answer = self._answers.pop(0) if self._answers else decision

@@ -19,7 +19,7 @@ from storehop.deliver.courier import Courier, NotAcceptedError
 from storehop.deliver.notes import Notes
 from storehop.deliver.outbox import Note
 from storehop.deliver.outbox_file import OutboxError
-from storehop.host.duplicates import WINDOW, Duplicates, key_of
+from storehop.host.duplicates import WINDOW, Duplicates
 from storehop.host.hints import FirstAnswer, lacks_hints, without_hints
 from storehop.host.inspector import Inspector
 from storehop.model import Claim, Click, ClientHints, Decision, Direct, Pass, Reason, Settled
@@ -101,23 +101,18 @@ class Desk:
             return decision
         asks = may_retry and decision.client_hints is ClientHints.CRITICAL and lacks_hints(decision)
         hold = rules.hints.wait if asks else 0.0
-        return await self._duplicates.once(click, decision, lambda direct: self._accept(click, direct, hold))
+        return await self._duplicates.once(click, decision, lambda direct, key: self._accept(direct, key, hold))
 
-    async def _accept(self, click: Click, direct: Direct, hold: float) -> Decision:
-        note = Note(key_of(click, direct.client_ip), direct.location, WINDOW)
-        refused = Reason.OUTBOX_DOWN
-        if self.courier:
-            try:
-                known = await self.courier.accept(direct.call, hold, note)
-            except NotAcceptedError as error:
-                refused = error.reason
-                known = await self._tell(note._replace(text=refused))
-            else:
-                if known is None:
-                    return direct
-            if known:
-                return _answered_before(direct, known)
-        return _passed(direct, refused)
+    async def _accept(self, direct: Direct, key: bytes, hold: float) -> Decision:
+        if self.courier is None:
+            return _passed(direct, Reason.OUTBOX_DOWN)
+        note = Note(key, direct.location, WINDOW)
+        try:
+            known = await self.courier.accept(direct.call, hold, note)
+        except NotAcceptedError as error:
+            known = await self._tell(note._replace(text=error.reason))
+            return _answered_before(direct, known) if known else _passed(direct, error.reason)
+        return _answered_before(direct, known) if known else direct
 
     async def _tell(self, note: Note) -> str | None:
         """Notes that a click passes; what it was answered already, by another process or before a restart."""

@@ -24,13 +24,13 @@ class Duplicates:
         self._answered: TTLCache[bytes, str | Pass] = TTLCache(MOST, WINDOW, timer=clock)
         self._under_way: dict[bytes, asyncio.Future[Decision]] = {}
 
-    async def once(self, click: Click, direct: Direct, act: Callable[[Direct], Awaitable[Decision]]) -> Decision:
-        """`act(direct)` for the first of equal clicks; the others get its answer.
+    async def once(self, click: Click, direct: Direct, act: Callable[[Direct, bytes], Awaitable[Decision]]) -> Decision:
+        """`act(direct, key)` for the first of equal clicks; the others get its answer. `key` is what they share.
 
         That holds for a click that had to pass, too: AppsFlyer has counted it by the old redirect. A failure of
         `act` is such a pass; it is raised for the first click.
         """
-        key = key_of(click, direct.client_ip)
+        key = _key_of(click, direct.client_ip)
         if known := self._answered.get(key):
             return known if isinstance(known, Pass) else replace(direct, location=known)
         if first := self._under_way.get(key):
@@ -38,14 +38,14 @@ class Duplicates:
         self._under_way[key] = asyncio.get_running_loop().create_future()
         decision: Decision = Pass(Reason.ERROR)  # stands where `act` fails or is cancelled
         try:
-            decision = await act(direct)
+            decision = await act(direct, key)
         finally:
             self._answered[key] = decision.location if isinstance(decision, Direct) else decision
             self._under_way.pop(key).set_result(decision)
         return decision
 
 
-def key_of(click: Click, client_ip: str) -> bytes:
+def _key_of(click: Click, client_ip: str) -> bytes:
     """What makes two clicks the same, without the personal data in it."""
     who = f"{click.link}\n{client_ip}\n{click.headers.get('user-agent', '')}"
     return hashlib.blake2b(who.encode(errors="surrogateescape"), digest_size=16).digest()
