@@ -19,6 +19,10 @@ from tempfile import NamedTemporaryFile
 from bench.traffic import ATTRIBUTION, STORE, Kind, requests, templates
 
 CONNECTIONS = 16
+STALL = 30.0
+"""Seconds that a first answer may take on a machine that does other things: of nothing there is no rate."""
+FEWEST = 2
+"""Answers of which there are percentiles."""
 SCRIPT = Path(__file__).with_name("click.lua")
 LENGTH = b"content-length:"
 LOCATION = b"location:"
@@ -37,6 +41,10 @@ class Answers:
     """200."""
     failed: int = 0
     """Anything else, and connections that broke."""
+
+    @property
+    def number(self) -> int:
+        return self.direct + self.passed + self.plain + self.failed
 
     def count(self, answer: bytes) -> None:
         """Counts a response, given by its head."""
@@ -98,6 +106,7 @@ async def by_hand(port: int, kind: Kind, prefix: str, seconds: float) -> Answers
         for connection in connections:
             connection.ask(next(asked)[1])
         await asyncio.sleep(seconds)
+        await _until(lambda: answers.number > 0, STALL)
         answers.seconds = loop.time() - begin
     finally:
         answers.failed += sum(connection.is_lost for connection in connections)
@@ -137,7 +146,7 @@ async def at_rate(port: int, kind: Kind, prefix: str, rate: float, seconds: floa
     connections = [await _connect(port, answered) for _ in range(CONNECTIONS)]
     free.extend(connections)
     moment = begin = time.monotonic()
-    while moment < begin + seconds:
+    while moment < begin + seconds or len(timed.asked) < FEWEST:
         moment += chance.expovariate(rate)
         if (wait := moment - time.monotonic()) > 0:
             await asyncio.sleep(wait)
@@ -148,7 +157,7 @@ async def at_rate(port: int, kind: Kind, prefix: str, rate: float, seconds: floa
         under_way[connection], request = next(asked)
         timed.asked[under_way[connection]] = time.monotonic()
         connection.ask(request)
-    await _until(lambda: not under_way, 5)
+    await _until(lambda: not under_way, STALL)
     for connection in connections:
         connection.close()
     return timed
@@ -200,12 +209,12 @@ async def _connect(port: int, answered: Callable[[_Connection, bytes], None]) ->
 def one_by_one(port: int, kind: Kind, prefix: str, seconds: float) -> list[float]:
     """Light load: one connection, one request at a time, by plain blocking calls. Returns seconds an answer."""
     taken: list[float] = []
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=STALL) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         end = time.perf_counter() + seconds
         for _, request in requests(kind, prefix):
             begin = time.perf_counter()
-            if begin >= end:
+            if begin >= end and len(taken) >= FEWEST:
                 break
             connection.sendall(request)
             _read_answer(connection)
