@@ -510,6 +510,25 @@ def test_an_upgrade_keeps_the_calls(first_schema, clock):
     assert [call()] == found
 
 
+def test_a_folder_is_left_alone(path, clock):
+    """Whoever names a folder by mistake gets in again."""
+    path.mkdir(parents=True, mode=0o755)
+
+    with pytest.raises(OutboxError, match="no file"):
+        Outbox.open(path, clock)
+    assert 0o755 == stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_link_may_lead_to_it(path, clock, tmp_path):
+    """Also while there is nothing yet where it leads."""
+    elsewhere = tmp_path / "elsewhere.db"
+    path.parent.mkdir()
+    path.symlink_to(elsewhere)
+    Outbox.open(path, clock).close()
+
+    assert (True, 0o600) == (path.is_symlink(), stat.S_IMODE(elsewhere.stat().st_mode))
+
+
 def test_an_outbox_of_a_newer_storehop_is_left_alone(outbox, path, clock):
     """A schema that we do not know is no place for our clicks."""
     outbox._db.execute("PRAGMA user_version = 99")

@@ -1,6 +1,7 @@
 """The thread that writes the outbox: who hears what, and when."""
 
 import asyncio
+import fcntl
 import logging
 import threading
 
@@ -266,6 +267,51 @@ async def test_the_thread_ends(writer):
     await writer.close()
 
     assert writer._thread.is_alive() is False
+
+
+async def store_too_late(writer, undo, late=ignore):
+    """Has an item committed that nobody waits for any more."""
+    given_up = threading.Event()
+
+    def store(_outbox, items):
+        given_up.wait(SOON)
+        return items
+
+    with pytest.raises(TooSlowError):
+        await writer.submit_item(store, "item", 0.01, late, undo)
+    given_up.set()
+    await after_all(writer)
+
+
+async def test_what_was_committed_too_late_is_undone_before_another_process_sees_it(writer):
+    """The turn to write has not gone on by then."""
+    undone = []
+
+    def undo(_outbox, item):
+        with writer.path.with_name("outbox.db-turn").open() as turn, pytest.raises(BlockingIOError):
+            fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        undone.append(item)
+
+    await store_too_late(writer, undo)
+
+    assert ["item"] == undone
+
+
+@pytest.mark.parametrize("undo", [break_down, fail])
+async def test_who_comes_too_late_hears_of_it_where_undoing_fails(writer, undo):
+    """It is committed, and must be taken back another way."""
+    came_late = []
+    await store_too_late(writer, lambda outbox, _item: undo(outbox), came_late.append)
+
+    assert ["item"] == came_late
+
+
+async def test_what_somebody_waits_for_is_not_undone(writer):
+    """It came in time."""
+    undone = []
+    soon = writer.submit_item(lambda _outbox, items: items, "item", SOON, ignore, lambda *item: undone.append(item))
+
+    assert ("item", []) == (await soon, undone)
 
 
 async def test_no_step_overtakes_what_was_posted_before(writer, disk, monkeypatch):

@@ -29,6 +29,7 @@ from storehop.model import (
     Claim,
     Dead,
     DeadReason,
+    Delivered,
     Delivery,
     Failure,
     Fault,
@@ -196,7 +197,8 @@ class Courier:
         new = NewCall(call, host, self._holder, self._delivery.timeout + LEASE_MARGIN, note)
         self._storing += 1
         try:
-            return await self._writer.submit_item(Outbox.take_all, new, PATIENCE, partial(self._take_back, note))
+            late, undo = partial(self._take_back, note), partial(self._undo, note)
+            return await self._writer.submit_item(Outbox.take_all, new, PATIENCE, late, undo)
         except TooSlowError:
             self._writer.hold_back(f"a commit took longer than {PATIENCE:g} s")
             raise NotAcceptedError(Reason.OUTBOX_DOWN) from None
@@ -205,15 +207,20 @@ class Courier:
         finally:
             self._storing -= 1
 
-    def _take_back(self, note: Note | None, claim: Claim | str) -> None:
+    def _undo(self, note: Note | None, outbox: Outbox, claim: Claim | str) -> None:
         """Its click passed while it was being stored: it must never be sent, and the same click passes as well."""
-        if isinstance(claim, str):
-            return  # nothing was stored
-        if note:
+        if isinstance(claim, Claim):
+            outbox.settle(claim, self._holder, Delivered(), None)
+            if note:
+                outbox.change_note(note.key, Reason.OUTBOX_DOWN)
+
+    def _take_back(self, note: Note | None, claim: Claim | str) -> None:
+        """As `_undo`, where that failed, or where the click passed in the very moment of the commit."""
+        if isinstance(claim, Claim):
             with suppress(OutboxError):
-                self._writer.post(lambda outbox: outbox.change_note(note.key, Reason.OUTBOX_DOWN), _ignore)
-        self._ledger.take_back(claim)
-        self._wake.set()
+                self._writer.post(lambda outbox: self._undo(note, outbox, claim), _ignore)
+            self._ledger.take_back(claim)
+            self._wake.set()
 
     def _expected_wait(self) -> float:
         """Seconds until a new call would be sent, as calls went of late and as the oldest one goes that is under way.

@@ -22,7 +22,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -99,6 +99,12 @@ class Outbox:
             outbox.close()
             raise
         return outbox
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """No other process writes or claims meanwhile. Raises OutboxError."""
+        with translated(), self._turn:
+            yield
 
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing, and on the disk when it ends. Raises OutboxError."""

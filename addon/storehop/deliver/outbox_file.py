@@ -90,12 +90,17 @@ class Turn:
     def __init__(self, path: Path) -> None:
         # Not the file itself: closing it would drop the locks that SQLite has on it (POSIX, fcntl).
         self._file = open(f"{path}-turn", "ab", opener=_private)  # noqa: SIM115  Path.open takes no opener
+        self._depth = 0
 
     def __enter__(self) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        if self._depth == 0:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._depth += 1
 
     def __exit__(self, *_: object) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_UN)
+        self._depth -= 1
+        if self._depth == 0:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
 
     def close(self) -> None:
         """May be called more than once."""
@@ -126,10 +131,13 @@ def connect(path: Path, turn: Turn, *, power_safe: bool, max_bytes: int | None) 
     Raises CorruptOutboxError for a file that is none (see `set_aside`), OutboxError for anything else.
     """
     with translated():
+        path = path.resolve()  # where a link leads to no file yet, O_EXCL would make none
         # A file that is there is never opened here: closing it would drop the locks that another connection of this
         # process has on it (POSIX, fcntl), and whoever closes the outbox next would delete its WAL.
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        if not path.is_file():
+            raise OutboxError("it is no file")
         path.chmod(0o600)  # before SQLite makes its side files: they take the mode over
         inode = path.stat().st_ino
         # Autocommit, so that transactions are ours; used by the writer's thread, made and closed in others.

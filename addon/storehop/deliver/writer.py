@@ -45,6 +45,7 @@ class _Job:
     future: asyncio.Future[Any] | None = None
     done: Callable[[Any, BaseException | None], None] | None = None
     late: Callable[[Any], None] | None = None
+    undo: Callable[[Outbox, Any], None] | None = None
     patience: asyncio.TimerHandle | None = None
     result: Any = None
     error: BaseException | None = None
@@ -123,9 +124,13 @@ class Writer:
         item: I,
         seconds: float,
         late: Callable[[R], None] | None = None,
+        undo: Callable[[Outbox, R], None] | None = None,
     ) -> asyncio.Future[R]:
-        """As `submit_soon`, in one go with the other items of this step."""
-        return self._soon(_Job(many=many, item=item, late=late), seconds)
+        """As `submit_soon`, in one go with the other items of this step.
+
+        `undo` comes before `late`: it runs on the outbox before another process sees what was committed too late.
+        """
+        return self._soon(_Job(many=many, item=item, late=late, undo=undo), seconds)
 
     def _soon(self, job: _Job, seconds: float) -> asyncio.Future[Any]:
         job.future = future = self._loop.create_future()
@@ -198,8 +203,10 @@ class Writer:
         """All jobs in one transaction; where one of them is at fault, each in its own: it harms no other."""
         try:
             outbox = self._usable()
-            with outbox.transaction():
-                _run(jobs, outbox)
+            with outbox.turn():
+                with outbox.transaction():
+                    _run(jobs, outbox)
+                _undo([job for job in jobs if job.undo and job.future and job.future.done()], outbox)
         except OutboxError as error:
             for job in jobs:
                 job.error = error
@@ -263,6 +270,21 @@ def _run(jobs: list[_Job], outbox: Outbox) -> None:
             results = job.many(outbox, [one.item for one in group])
             for one, result in zip(group, results, strict=True):
                 one.result = result
+
+
+def _undo(jobs: list[_Job], outbox: Outbox) -> None:
+    """Takes back what nobody waited for. Where that fails, `late` is what is left."""
+    if not jobs:
+        return
+    try:
+        with outbox.transaction():
+            for job in jobs:
+                if job.undo:
+                    job.undo(outbox, job.result)
+    except OutboxError as error:
+        logger.debug("what was stored too late is taken back later: %s", error)
+    except Exception:  # it is committed: nothing may look as if it were not
+        logger.exception("taking back what was stored too late failed in our own code")
 
 
 def _nothing(_outbox: Outbox) -> None:
