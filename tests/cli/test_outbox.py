@@ -100,6 +100,14 @@ def test_a_missing_outbox_is_a_clear_error(tmp_path):
     assert (1, False) == (result.exit_code, (tmp_path / "none.db").exists())
 
 
+def test_a_path_that_can_not_be_looked_at_is_a_clear_error(tmp_path):
+    """What the operating system says, in a sentence."""
+    path = tmp_path / ("x" * 300)
+    result = run("list", "--outbox", path)
+
+    assert (1, f"storehop: {path}: File name too long\n") == (result.exit_code, result.stderr)
+
+
 def test_a_file_that_is_no_outbox_is_a_clear_error(tmp_path):
     """A wrong file is named, without a traceback."""
     (tmp_path / "junk.db").write_text("junk" * 1000)

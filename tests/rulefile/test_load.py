@@ -373,6 +373,35 @@ def test_a_folder_is_read_in_the_order_of_its_names(write, tmp_path):
     assert expected == [rule.name for _, rule in load(tmp_path).rules]
 
 
+@pytest.mark.parametrize("name", [".#a.yaml", "._a.yaml", ".a.yaml"])
+def test_hidden_files_are_no_rule_files(write, tmp_path, name):
+    """Editors and operating systems put them there."""
+    write(rule_text("a"), "a.yaml")
+    write("\0", name)
+
+    assert ["a"] == [rule.name for _, rule in load(tmp_path).rules]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_an_app_file_may_begin_with_a_byte_order_mark(tmp_path, write, encoding):
+    """Spreadsheets write one."""
+    (tmp_path / "apps.txt").write_text("com.a.b\n", encoding)
+    rules = load(write(f"{HEAD}rules: [{{name: games, match: {{app_file: apps.txt}}}}]"))
+
+    assert {"com.a.b"} == set(rules.by_app)
+
+
+def test_a_fault_of_what_a_merge_brought_has_a_place(write):
+    """It stands where the mapping does that merges it, when nothing nearer is known."""
+    rules = "- &a {name: a, match: {app: com.a.b}}\n- {<<: *a}\n- {<<: *a, name: c, percent: 101}\n"
+    file = write(f"{HEAD}rules:\n{rules}")
+
+    assert [
+        f"{file}:5:3: rule 'a': a rule of that name stands in {file} already",
+        f"{file}:6:30: rule 'c': percent: expected less than or equal to 100",
+    ] == [str(fault) for fault in read(file).faults]
+
+
 def test_a_partner_counts_for_its_own_file(write, tmp_path):
     """`partner` at the top counts for the rules of its own file."""
     write(rule_text("a"), "a.yaml")
@@ -626,6 +655,11 @@ FAULTS = [
     (in_when("gpc: §1"), "rule 'games': consent.when.gpc: expected true"),
     (in_when("gpc:§ "), "rule 'games': consent.when.gpc: has no value: say what it waits for, or leave the key out"),
     (in_when("param: {npa: §1}"), f"rule 'games': consent.when.param.npa: {NO_TEXT}"),
+    # keys without a value
+    *(
+        (in_match(f"{key}:§ "), f"rule 'games': match.{key}: has no value: say what it matches, or leave the key out")
+        for key in ("app", "app_file", "pid", "host", "platform")
+    ),
     # keys that need each other
     (in_rule("store: §custom"), "rule 'games': store: store: custom needs a store_url"),
     (in_rule("store_url: §'https://s.example/'"), "rule 'games': store_url: only means something with store: custom"),

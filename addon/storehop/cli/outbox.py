@@ -97,7 +97,11 @@ def purge(
 def _opened(path: Path | None) -> Iterator[Outbox]:
     """The outbox at this path or in the state folder; a sentence and exit 1 where there is none, or it fails."""
     where = path or outbox_path()
-    if not where.is_file():
+    try:
+        is_there = where.is_file()
+    except OSError as error:
+        fail(f"{where}: {error.strerror}")
+    if not is_there:
         fail(f"there is no outbox at {where}: name it with --outbox")
     try:
         with closing(Outbox.open(where, SystemClock())) as outbox:

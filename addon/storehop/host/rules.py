@@ -9,7 +9,7 @@ from pathlib import Path
 
 from storehop.decide.rules import RuleSet
 from storehop.rulefile import RuleFileError, read, summary
-from storehop.rulefile.stamp import Stamp, is_current
+from storehop.rulefile.stamp import Stamp, is_current, stamp_of
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,13 @@ class LiveRules:
 
     async def _reload(self, done: Callable[[RuleSet | None], None]) -> None:
         """Reads in a thread, swaps on the loop. A faulty file is reported, and the last good rules stay."""
-        loaded = await asyncio.to_thread(read, self.path)
+        try:
+            loaded = await asyncio.to_thread(read, self.path)
+        except Exception:  # whatever it is: it counts as a fault, and is read again when something changes
+            self._seen = await asyncio.to_thread(_stamp_again, self._seen)
+            done(None)
+            logger.exception("reading the changed rules failed in our own code, the last good ones stay")
+            return
         self._seen = loaded.seen
         if loaded.rules is None:
             faults = "\n".join(map(str, loaded.faults))
@@ -73,3 +79,7 @@ class LiveRules:
             self.current = loaded.rules
             done(loaded.rules)
             logger.info("rules reloaded: %s", self.summary())
+
+
+def _stamp_again(seen: Stamp) -> Stamp:
+    return tuple(stamp_of(stamp[0]) for stamp in seen)

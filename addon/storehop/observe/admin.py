@@ -30,7 +30,12 @@ def parse_address(text: str) -> tuple[str, int]:
     found = _ADDRESS.fullmatch(text)
     if found is None or int(found[3]) > _LAST_PORT:
         raise ValueError("expected HOST:PORT such as 127.0.0.1:9321 or [::1]:9321")
-    return found[1] or found[2], int(found[3])
+    host = found[1] or found[2]
+    try:
+        host.encode("idna")  # as looking it up does
+    except UnicodeError:
+        raise ValueError("expected a host name whose parts have 1 to 63 characters") from None
+    return host, int(found[3])
 
 
 class AdminServer:

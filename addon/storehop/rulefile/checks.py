@@ -98,6 +98,9 @@ def _rule(rule: dict[str, Any], *, has_partner: bool) -> Iterator[Finding]:
         yield (), "no partner: expected partner here or at the top of the file"
     match = rule.get("match")
     if isinstance(match, dict):
+        for key, value in match.items():
+            if value is None:  # a template's variable that was not set must not match everything
+                yield ("match", key), "has no value: say what it matches, or leave the key out"
         for where, message in _apps_of_store(match, store):
             yield ("match", *where), message
 

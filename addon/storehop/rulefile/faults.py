@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -102,7 +103,8 @@ def position_of(raw: Any, path: KeyPath, *, at_key: bool = False) -> tuple[int, 
     for depth, key in enumerate(path):
         if isinstance(node, CommentedMap) and key in node:
             is_last = depth == len(path) - 1
-            position = node.lc.key(key) if at_key and is_last else node.lc.value(key)
+            with suppress(KeyError):  # what a YAML merge (<<) brought stands elsewhere
+                position = (node.lc.key(key) if at_key and is_last else node.lc.value(key)) or position
         elif isinstance(node, CommentedSeq):
             position = node.lc.item(key)
         else:

@@ -44,7 +44,7 @@ class _Reading:
         try:
             content = file.read_bytes()
             self.digest.update(content)
-            return content.decode()
+            return content.decode("utf-8-sig")
         except OSError as error:
             self.fault(file, (1, 1), f"cannot be read: {error.strerror}")
         except UnicodeDecodeError as error:
@@ -85,13 +85,18 @@ def _rule_files(path: Path, reading: _Reading) -> list[Path]:
     try:
         if not path.is_dir():
             return [path]
-        files = sorted(file for file in path.iterdir() if file.suffix in {".yaml", ".yml"})
+        files = sorted(filter(_is_rule_file, path.iterdir()))
     except (OSError, ValueError) as error:  # a folder that may not be read, a name that no file can have
         reading.fault(path, (1, 1), f"cannot be read: {getattr(error, 'strerror', None) or error}")
         return []
     if not files:
         reading.fault(path, (1, 1), "is a folder without rule files: expected *.yaml")
     return files
+
+
+def _is_rule_file(file: Path) -> bool:
+    """Hidden files are editors' and operating systems' own."""
+    return file.suffix in {".yaml", ".yml"} and not file.name.startswith(".")
 
 
 def _parse(file: Path, reading: _Reading) -> CommentedMap | None:
@@ -176,7 +181,7 @@ def _app_files(file: Path, raw: CommentedMap, reading: _Reading) -> dict[int, li
     for _, _, place, rule in _rules([(file, raw)]):
         match = rule.get("match")
         names = match.get("app_file") if isinstance(match, dict) else None
-        for name in [names] if isinstance(names, str) else names or ():
+        for name in names if isinstance(names, list) else [names]:
             if isinstance(name, str):
                 store = rule.get("store", "auto")
                 apps.setdefault(place, []).extend(_read_app_file(file.parent / name, store, reading))
