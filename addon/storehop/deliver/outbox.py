@@ -203,10 +203,19 @@ class Outbox:
             return []
         now = self._clock.uptime()
         values = [value for key, text, seconds in notes for value in (key, now + seconds, text)]
+        insert = f"INSERT INTO answers (key, until, answer) VALUES {', '.join(['(?, ?, ?)'] * len(notes))}"  # noqa: S608  marks
+        try:
+            self._db.execute(insert, values)
+        except sqlite3.IntegrityError:  # nothing of it happened: one of them is there, or was
+            return self._leave_new(notes, insert, values, now)
+        return [None] * len(notes)
+
+    def _leave_new(
+        self, notes: Sequence[Note], insert: str, values: list[bytes | float | str], now: float
+    ) -> list[str | None]:
         left = self._db.execute(
-            f"INSERT INTO answers (key, until, answer) VALUES {', '.join(['(?, ?, ?)'] * len(notes))}"  # noqa: S608  marks
-            " ON CONFLICT (key) DO UPDATE SET until = excluded.until, answer = excluded.answer WHERE until <= ?"
-            " RETURNING key",
+            f"{insert} ON CONFLICT (key) DO UPDATE SET until = excluded.until, answer = excluded.answer"
+            " WHERE until <= ? RETURNING key",
             [*values, now],
         )
         new = {key for (key,) in left}
@@ -231,7 +240,7 @@ class Outbox:
         self._db.execute("DELETE FROM answers WHERE key = ?", (key,))
 
     def forget_notes(self) -> None:
-        """Takes the notes away that do not count any more."""
+        """Takes the notes away that do not count any more: of a few seconds' clicks, which takes no index."""
         self._db.execute("DELETE FROM answers WHERE until <= ?", (self._clock.uptime(),))
 
     # a call's way on

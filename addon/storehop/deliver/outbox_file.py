@@ -49,7 +49,6 @@ _MIGRATIONS = (
         until  REAL NOT NULL,                                 -- uptime
         answer TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
-    CREATE INDEX answers_until ON answers (until);
     """,
 )
 
