@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from storehop.deliver.clock import SystemClock
-from storehop.deliver.outbox import Outbox
+from storehop.deliver.outbox import NewCall, Outbox
 from storehop.model import Delivered, S2SCall
 
 SECONDS = 3.0
@@ -32,7 +32,7 @@ def work(file: Path, name: str, batch: int, begin: float, done: multiprocessing.
             for place in range(batch)
         ]
         with outbox.transaction():
-            claims = [outbox.add(call, HOST, name, 6.0) for call in calls]
+            claims = outbox.add_all([NewCall(call, HOST, name, 6.0) for call in calls])
         with outbox.transaction():
             for claim in claims:
                 outbox.settle(claim, name, Delivered(), "200")

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from storehop.cli.app import app
 from storehop.cli.outbox import age
 from storehop.deliver.clock import SystemClock
-from storehop.deliver.outbox import Outbox
+from storehop.deliver.outbox import NewCall, Outbox
 from storehop.model import Dead, DeadReason, RetryAt, S2SCall
 
 HOST = "https://app.appsflyer.com"
@@ -25,7 +25,7 @@ def store(path, *names, verdict):
     for name in names:
         call = S2SCall(name, f"{HOST}/com.example.game?{SECRET}&clickid={name}", (("User-Agent", "ua"),), "games")
         with outbox.transaction():
-            claim = outbox.add(call, HOST, "test", 60)
+            (claim,) = outbox.add_all([NewCall(call, HOST, "test", 60)])
             outbox.settle(claim, "test", verdict, "404")
     outbox.close()
 

@@ -415,7 +415,7 @@ async def test_a_note_changes_no_answer(one, other, appsflyer):
 async def test_a_note_is_taken_once(one, other):
     """Among all processes."""
     await Notes(one.writer).leave(noted("text"))
-    taken = [await Notes(process.writer).take(b"click", lambda _text: True) for process in (other, one)]
+    taken = [await Notes(process.writer).take(b"click", lambda text: text) for process in (other, one)]
 
     assert ["text", None] == taken
 
@@ -423,12 +423,15 @@ async def test_a_note_is_taken_once(one, other):
 async def test_a_note_that_does_not_fit_stays(one, other):
     """Somebody else may come for it."""
     await Notes(one.writer).leave(noted("text"))
-    taken = [await Notes(other.writer).take(b"click", lambda text, fits=fits: fits == text) for fits in ("no", "text")]
+    taken = [
+        await Notes(other.writer).take(b"click", lambda text, fits=fits: text if fits == text else None)
+        for fits in ("no", "text")
+    ]
 
     assert [None, "text"] == taken
 
 
-@pytest.mark.parametrize("use", [lambda notes: notes.leave(noted()), lambda notes: notes.take(b"click", bool)])
+@pytest.mark.parametrize("use", [lambda notes: notes.leave(noted()), lambda notes: notes.take(b"click", str)])
 async def test_notes_do_not_wait_for_a_broken_disk(one, use):
     """Nothing queues up before a disk that hangs."""
     one.writer.hold_back("it hangs")

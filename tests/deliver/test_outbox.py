@@ -45,7 +45,7 @@ def step(outbox, do):
 
 
 def add(outbox, name="c1", holder="me"):
-    return step(outbox, lambda o: o.add(call(name), HOST, holder, LEASE))
+    return step(outbox, lambda o: o.add_all([NewCall(call(name), HOST, holder, LEASE)])[0])
 
 
 def claim(outbox, holder="me", limit=10, **hosts):
@@ -57,7 +57,7 @@ def settle(outbox, claimed, verdict, holder="me", last="500"):
 
 
 def answer(outbox, said="https://play", key=b"click", seconds=10.0):
-    return step(outbox, lambda o: o.leave(Note(key, said, seconds)))
+    return step(outbox, lambda o: o.leave_all([Note(key, said, seconds)])[0])
 
 
 def ids(claims):
@@ -463,7 +463,7 @@ def test_a_failed_step_leaves_no_trace(outbox):
     """A transaction is all or nothing."""
 
     def fail(outbox):
-        outbox.add(call(), HOST, "me", LEASE)
+        outbox.add_all([NewCall(call(), HOST, "me", LEASE)])
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

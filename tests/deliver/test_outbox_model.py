@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
-from storehop.deliver.outbox import Outbox
+from storehop.deliver.outbox import NewCall, Outbox
 from storehop.model import Dead, DeadReason, Delivered, RetryAt, S2SCall
 
 HOST = "https://app.appsflyer.com"
@@ -43,7 +43,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def add(self, holder):
         name = f"c{len(self.calls) + len(self.delivered)}"
         call = S2SCall(name, f"{HOST}/x?c={name}", (("User-Agent", "ua"),), "r")
-        claim = self.step(lambda o: o.add(call, HOST, holder, LEASE))
+        claim = self.step(lambda o: o.add_all([NewCall(call, HOST, holder, LEASE)])[0])
         self.calls[name] = {"state": "leased", "holder": holder, "until": claim.lease_until, "attempts": 0}
         self.calls[name]["born"] = self.clock.up
         return holder, claim

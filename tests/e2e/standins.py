@@ -67,6 +67,18 @@ def response(status: str, *headers: str, body: bytes = b"") -> bytes:
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
+def in_two_parts(more: asyncio.Event) -> Route:
+    """An answer `first-last` whose second part waits for `more`."""
+
+    async def respond(_request, _reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")
+        await writer.drain()
+        await more.wait()
+        writer.write(b"-last")
+
+    return respond
+
+
 class _Server:
     """An HTTP/1.1 server with keep-alive: `respond` answers one request whose head was read."""
 

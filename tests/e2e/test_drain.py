@@ -13,7 +13,7 @@ from e2e.clients import Answer, connection, get, read_answer, request
 from e2e.load import pending, until
 from e2e.processes import free_port, start_sidecar
 from e2e.scenes import RULES, link_of, new_id, play, write_rules
-from e2e.standins import WAIT, echo, response
+from e2e.standins import WAIT, echo, in_two_parts, response
 
 
 @pytest.fixture
@@ -96,15 +96,9 @@ async def test_an_answer_under_way_is_finished(start, upstream, ads, rules, tmp_
     """A response that the ad stack is still giving reaches the user whole."""
     more = asyncio.Event()
 
-    async def slow(_request, _reader, writer):
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")
-        await writer.drain()
-        await more.wait()
-        writer.write(b"-last")
-
     host = await start(start_sidecar, upstream, rules, tmp_path)
     async with connection(host.port) as (reader, writer):
-        writer.write(request(ads.serve(slow)))
+        writer.write(request(ads.serve(in_two_parts(more))))
         await reader.readuntil(b"first")
         host.process.send(signal.SIGTERM)
         await host.log.saw("stopped")

@@ -19,7 +19,7 @@ from e2e.load import Load, pending, report, to_appsflyer, until
 from e2e.phones import FIRST, RETRY, cookies
 from e2e.processes import START, Host, Process, free_port, sidecar_command
 from e2e.scenes import RULES, new_id, path_of, play, write_rules
-from e2e.standins import WAIT, AppsFlyer
+from e2e.standins import WAIT, AppsFlyer, in_two_parts
 
 from storehop.observe import merge
 from storehop.observe.merge import ask
@@ -378,15 +378,9 @@ async def ending(tmp_path_factory, module_rules, upstream, ads, appsflyer) -> En
     await pair.complete()
     more = asyncio.Event()
 
-    async def slow(_request, _reader, writer):
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfirst")
-        await writer.drain()
-        await more.wait()
-        writer.write(b"-last")
-
     appsflyer.hold()
     async with connection(pair.host.port) as (reader, writer):
-        writer.write(request(ads.serve(slow)))
+        writer.write(request(ads.serve(in_two_parts(more))))
         await reader.readuntil(b"first")
         await get(pair.host.port, path_of(new_id()))
         await appsflyer.next_click()

@@ -23,14 +23,14 @@ class Notes:
         self._check()
         return await self._writer.submit_item(Outbox.leave_all, note, PATIENCE)
 
-    async def take(self, key: bytes, fits: Callable[[str], bool]) -> str | None:
-        """The text of a note that fits. It is gone then: no other process gets it."""
+    async def take[T](self, key: bytes, read: Callable[[str], T | None]) -> T | None:
+        """What `read` makes of the note; unless that is None it is gone then, and no other process gets it."""
 
-        def step(outbox: Outbox) -> str | None:
-            found = outbox.note(key)
-            if found is None or not fits(found):
-                return None
-            outbox.take_note(key)
+        def step(outbox: Outbox) -> T | None:
+            text = outbox.note(key)
+            found = None if text is None else read(text)
+            if found is not None:
+                outbox.take_note(key)
             return found
 
         self._check()

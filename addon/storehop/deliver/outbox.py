@@ -116,10 +116,6 @@ class Outbox:
 
     # a call's way
 
-    def add(self, call: S2SCall, host: str, holder: str, lease: float) -> Claim:
-        """Stores a new call, leased to its holder for `lease` seconds."""
-        return self.add_all([NewCall(call, host, holder, lease)])[0]
-
     def take_all(self, new: Sequence[NewCall]) -> list[Claim | str]:
         """Adds the calls whose clicks nobody has answered yet; of the others, the answer that they had."""
         notes = [one.note for one in new if one.note]
@@ -129,7 +125,10 @@ class Outbox:
         return [next(claims) if answer is None else answer for answer in answers]
 
     def add_all(self, new: Sequence[NewCall]) -> list[Claim]:
-        """As `add`, in one statement: each one lets go of the interpreter, and has to wait for its turn again."""
+        """Stores new calls, leased to their holders.
+
+        In one statement: each one lets go of the interpreter, and has to wait for its turn again.
+        """
         if not new:
             return []
         now, wall = self._clock.uptime(), self._clock.wall()
@@ -193,12 +192,11 @@ class Outbox:
 
     # what clicks were answered
 
-    def leave(self, note: Note) -> str | None:
-        """Leaves a note, or returns the text of the one with this key that counts already."""
-        return self.leave_all([note])[0]
-
     def leave_all(self, notes: Sequence[Note]) -> list[str | None]:
-        """As `leave`, in one statement; of two with the same key the first counts."""
+        """Leaves notes; for each, the text of the one with its key that counts already, if any.
+
+        Of two with the same key the first counts.
+        """
         if not notes:
             return []
         now = self._clock.uptime()

@@ -24,6 +24,7 @@ from storehop.decide.rules import RuleSet
 from storehop.deliver.notes import Notes
 from storehop.deliver.outbox import Note
 from storehop.deliver.outbox_file import OutboxError
+from storehop.host.duplicates import WINDOW
 from storehop.host.flows import Seen
 from storehop.model import Click, Direct, HintSettings
 
@@ -36,14 +37,12 @@ _FEATURES = ("ch-ua-model", "ch-ua-platform-version")
 """The same as policy-controlled features, to be delegated to frames of other origins (Permissions Policy)."""
 _WANTED = frozenset({"af_model", "af_os_version"})
 
-WINDOW = 10.0
-"""Seconds in which a repeated request counts as the browser's retry, as for any click that comes twice."""
 HOSTS = 1_000
 """Hosts of ad stacks that are remembered."""
 MOMENT = 2.0
 """Seconds, beyond the wait, in which a browser is back with another link: nobody taps two ads so fast."""
 COOKIE = "__Host-storehop"
-"""Which first answer a browser had; it lasts for WINDOW."""
+"""Which first answer a browser had; it lasts for WINDOW: a retry is a click that comes twice."""
 _COOKIE_RULES = "Path=/; Secure; HttpOnly; SameSite=Lax"
 _TOKEN = "storehop_retry"  # noqa: S105  a key of a flow's metadata
 _SAME = ("user-agent", "accept-language", "referer", "sec-ch-ua", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest")
@@ -192,13 +191,17 @@ class Retries:
 
     async def take(self, flow: http.HTTPFlow, seen: Seen) -> FirstAnswer | None:
         """The first answer to this request, where it is what it looks like: a browser's retry."""
-        now, key = self._clock(), _key(flow.metadata[_TOKEN])
+        now = self._clock()
+
+        def read(text: str) -> FirstAnswer | None:
+            first = _read(text)
+            return first if first.fits(flow, seen, now) else None
+
         try:
-            text = await self._notes.take(key, lambda text: _read(text).fits(flow, seen, now))
+            return await self._notes.take(_key(flow.metadata[_TOKEN]), read)
         except OutboxError as error:
             logger.debug("a browser's retry is a click of its own: %s", error)
             return None
-        return _read(text) if text else None
 
 
 def looks_like_retry(flow: http.HTTPFlow, seen: Seen) -> bool:
