@@ -27,6 +27,7 @@ class Reason(StrEnum):
     NO_STORE = "no_store"
     NOT_GET = "not_get"
     PREFETCH = "prefetch"
+    NOT_NAVIGATION = "not_navigation"
     NO_USER_AGENT = "no_user_agent"
     BOT = "bot"
     WRONG_PLATFORM = "wrong_platform"
@@ -129,6 +130,10 @@ class Click:
     """The user's request headers by lower-case name; several lines of one name joined with ", "."""
     peer: str
     """Address of the TCP peer, without port."""
+    at_answer: bool = False
+    """The request is addressed to an attribution host; else the link is the ad stack's redirect (design §2)."""
+    is_believed: bool = True
+    """False where the link is a stranger's own word: what it says of the device does not win over what we know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +180,8 @@ class Rule:
     enrich: frozenset[Enrich] = frozenset(Enrich)
     deep_links_to_store: bool = False
     client_hints: ClientHints = ClientHints.ACCEPT
+    answers: bool = True
+    """Whether requests that are addressed to an attribution host itself are met."""
     consent: tuple[Consent, ...] = ()
     """All cases that hold count together."""
     enrich_names: frozenset[str] = field(init=False, compare=False, repr=False)
@@ -248,6 +255,15 @@ class S2SCall:
     """Name of the rule that it came from, for people."""
 
 
+class Likeness(NamedTuple):
+    """What makes two clicks one (design §3, Duplicate), without the personal data in it."""
+
+    key: bytes | None
+    """Equal for the same click; None where nothing says that two clicks are one person's."""
+    hints: str
+    """Tells two clicks of the same key apart where both have one and they differ; "" is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Direct:
     """The user goes to the store, and the call is delivered."""
@@ -260,10 +276,13 @@ class Direct:
     location: str
     call: S2SCall
     params: tuple[Param, ...]
-    client_ip: str
-    """The client's address as far as it is known, public or not."""
+    likeness: Likeness
     client_hints: ClientHints = ClientHints.OFF
     """What the answer asks the browser for."""
+    unfilled: tuple[str, ...] = ()
+    """Parameters that we replaced or dropped since nobody had filled them in; a click id's is `click_id`."""
+    repeats: str = ""
+    """The id of the click that this one repeats: it is the same answer's, and no call of its own is delivered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from decide.clicks import (
     DESKTOP,
     FIRE,
     IOS_LINK,
+    IPAD,
     IPHONE,
     ONELINK,
     PEER,
@@ -45,6 +46,7 @@ from storehop.model import (
 )
 
 GAME = "https://app.appsflyer.com/com.example.game"
+UNENCODED = "it holds a space, a control character or a character outside ASCII: percent-encode it"
 CHANNEL_LINK = "https://app.appsflyer.com/com.example.game-xyz_store?pid=x"
 
 
@@ -194,6 +196,19 @@ ALWAYS = (Consent(frozenset({Limit.PASS})),)
         pytest.param("too_long", click(link(f"c={'x' * LONGEST_LINK}&redirect=f")), None, id="too_long, not even read"),
         pytest.param("too_long", click(link(f"af_ref={'x' * 501}")), HUAWEI, id="too_long, referrer of AppGallery"),
         pytest.param("consent", click(), rules(consent=ALWAYS), id="consent"),
+        pytest.param("not_navigation", click(headers={"Sec-Fetch-Mode": "no-cors"}), None, id="a pixel"),
+        pytest.param("not_navigation", click(headers={"Sec-Fetch-Mode": "cors"}), None, id="a script's fetch"),
+        pytest.param("not_navigation", click(headers={"Sec-Fetch-Dest": "image"}), None, id="an image"),
+        pytest.param("not_navigation", click(headers={"Sec-Fetch-Dest": "empty"}), None, id="a beacon"),
+        pytest.param(
+            "not_navigation",
+            click(headers={"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"}),
+            None,
+            id="a hidden frame",
+        ),
+        pytest.param("not_navigation", click(headers={"Sec-Fetch-Mode": "navigate, cors"}), None, id="two modes"),
+        pytest.param("not_navigation", click(headers={"Sec-Fetch-Mode": ""}), None, id="an empty mode"),
+        pytest.param("rule_off", replace(click(), at_answer=True), rules(answers=False), id="rule_off, answer"),
         pytest.param("not_sampled", click(), rules(percent=0), id="not_sampled"),
         pytest.param("observed", click(), rules(mode=Mode.OBSERVE), id="observed"),
     ],
@@ -256,6 +271,20 @@ ORDER = [
     ),
     pytest.param("bot", "wrong_platform", click(user_agent="Googlebot/2.1"), None, id="bot, platform"),
     pytest.param(
+        "prefetch",
+        "not_navigation",
+        click(headers={"Purpose": "prefetch", "Sec-Fetch-Dest": "image"}),
+        None,
+        id="prefetch, pixel",
+    ),
+    pytest.param(
+        "not_navigation",
+        "no_user_agent",
+        click(headers={"Sec-Fetch-Dest": "image"}, user_agent=None),
+        None,
+        id="pixel, User-Agent",
+    ),
+    pytest.param(
         "wrong_platform", "signed", click(link("signature=x"), user_agent=DESKTOP), None, id="platform, signed"
     ),
     pytest.param("signed", "other_target", click(link("af_r=x&signature=x")), None, id="signed, other target"),
@@ -295,8 +324,8 @@ def test_the_reasons_are_a_closed_list():
     """The reasons are those of the design, in its order: dashboards depend on them."""
     expected = (
         "not_a_click impression already_s2s invalid_link short_link unknown_onelink no_rule rule_off no_store not_get "
-        "prefetch no_user_agent bot wrong_platform signed other_target deep_link retargeting consent too_long "
-        "not_sampled observed s2s_down outbox_down error"
+        "prefetch not_navigation no_user_agent bot wrong_platform signed other_target deep_link retargeting consent "
+        "too_long not_sampled observed s2s_down outbox_down error"
     )
 
     assert expected.split() == list(Reason)
@@ -311,6 +340,18 @@ def test_the_reasons_are_a_closed_list():
             None,
             Pass(Reason.INVALID_LINK, platform=Platform.ANDROID),
             id="invalid link",
+        ),
+        pytest.param(
+            click(link("c=a b")),
+            None,
+            Pass(Reason.INVALID_LINK, platform=Platform.ANDROID, why=UNENCODED),
+            id="a raw space",
+        ),
+        pytest.param(
+            click(link("c=\u00e9")),
+            None,
+            Pass(Reason.INVALID_LINK, platform=Platform.ANDROID, why=UNENCODED),
+            id="not ASCII",
         ),
         pytest.param(
             click(), RuleSet(), Pass(Reason.NO_RULE, app="com.example.game", platform=Platform.ANDROID), id="no rule"
@@ -335,11 +376,11 @@ def test_a_pass_says_what_was_known(found_click, found_rules, expected):
 
 
 def test_a_direct_decision_says_everything():
-    """A direct decision carries rule, app, platform, store, referrer, location and the client's address."""
+    """A direct decision carries rule, app, platform, store, referrer and location."""
     decision = decide(click(), rules())
 
-    expected = ("games", "com.example.game", "android", "google_play", "NetworkA_K1", PEER)
-    found = (decision.rule, decision.app, decision.platform, decision.store, decision.referrer, decision.client_ip)
+    expected = ("games", "com.example.game", "android", "google_play", "NetworkA_K1")
+    found = (decision.rule, decision.app, decision.platform, decision.store, decision.referrer)
     assert expected == found
     assert decision.location.endswith("details?id=com.example.game&referrer=NetworkA_K1")
 
@@ -375,6 +416,31 @@ def test_percent_is_a_share_of_clicks(percent):
 
     tolerance = 0 if percent in {0, 100} else 3.5
     assert percent == pytest.approx(share, abs=tolerance)
+
+
+def test_percent_sends_the_same_people_to_the_same_side_for_ever():
+    """A hundred clicks fall as they always fell: whoever changes the hash moves people between the arms of a test."""
+    proxies = Proxies((ip_network("10.0.0.0/8"),))
+    found = [decide(one, replace(rules(percent=50), proxies=proxies)) for one in map(_golden_click, range(100))]
+    sides = "".join("d" if isinstance(decision, Direct) else "." for decision in found)
+
+    expected = ".....dd.d.d...d.ddd..d..dd.ddd.d.dd.ddd.ddddddd..dd...d...ddd.d..d....dddd..d.d.d.d.d.ddd.d..d...d.."
+    assert expected == sides
+
+
+def _golden_click(number):
+    user_agent = (PIXEL, IPHONE, REDUCED, IPAD, f"{PIXEL} \u00e9\U0001f600")[number % 5]
+    peer = (PEER, "2606:2800:220:1::1", "10.0.0.1", "::ffff:93.184.216.35", "")[number // 5 % 5]
+    said = (None, "81.2.69.142", "81.2.69.142, unix:", "10.0.0.9")[number % 4]
+    base = IOS_LINK if user_agent in {IPHONE, IPAD} else ANDROID_LINK
+    return click(f"{base}&c={number // 5}", {"X-Forwarded-For": said}, peer=peer, user_agent=user_agent)
+
+
+def test_requests_that_are_no_navigation_say_so_in_every_browser_that_says_anything():
+    """A person's navigation goes direct, and so does one of a browser that says nothing of its kind."""
+    told = {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-User": "?1"}
+
+    assert all(isinstance(decide(click(headers=headers), rules()), Direct) for headers in (told, {}))
 
 
 def test_percent_is_stable_per_click():
@@ -521,8 +587,10 @@ def huge(filler):
 
 
 def kept(found_click, ours):
-    """The link's segments that nobody may touch: neither ours, nor `redirect`, nor a device id."""
+    """The link's segments, as a browser sends them, that nobody may touch: no name of ours, no device id."""
     query = found_click.link.partition("?")[2].partition("#")[0]
+    for mark in '"<>':
+        query = query.replace(mark, quote(mark))
     names = {*ours, *IDS, "redirect"}
     return [segment for segment in query.split("&") if query and decoded(segment.partition("=")[0]) not in names]
 
@@ -546,12 +614,12 @@ def check_headers(decision):
 
 def check_parameters(found_click, decision):
     found = segments(decision)
-    ours = [name for name in OURS if name != "af_ref" or decision.referrer]
+    ours = [name for name in OURS if name != "af_ref" or name in {param.name for param in decision.params}]
     names = [decoded(segment.partition("=")[0]) for segment in found]
     untouched = kept(found_click, ours)
 
     assert found[-1] == "redirect=false"
-    assert all(names.count(name) <= 1 for name in (*ours, "redirect"))
+    assert all(names.count(name) <= 1 for name in (*ours, "redirect") if name != "af_ref" or decision.referrer)
     assert untouched == [segment for segment in found[:-1] if decoded(segment.partition("=")[0]) not in {*ours, *IDS}]
     assert all(
         not is_absent(decoded(part.partition("=")[2])) for part, name in zip(found, names, strict=True) if name in IDS

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from dataclasses import replace
 from ipaddress import ip_network
 from urllib.parse import quote, unquote
 
@@ -231,7 +232,8 @@ def test_the_user_agent_equals_af_ua(query, rules):
         pytest.param("af_ip=8.8.8.8", rule_set(), ["8.8.8.8"], id="the link's"),
         pytest.param("af_ip=2606%3A4700%3A%3A1", rule_set(), ["2606:4700::1"], id="the link's IPv6"),
         pytest.param("af_ip={ip}", rule_set(), [PEER], id="a macro"),
-        pytest.param("af_ip=nowhere", rule_set(), [], id="the link's, no address"),
+        pytest.param("af_ip=nowhere", rule_set(), [PEER], id="the link's, no address"),
+        pytest.param("af_ip=nowhere", SILENT, [], id="the link's, no address, enrich: []"),
         pytest.param("", SILENT, [], id="enrich: []"),
         pytest.param("af_ip=8.8.8.8", SILENT, ["8.8.8.8"], id="the link's, enrich: []"),
     ],
@@ -345,15 +347,139 @@ def test_a_parameter_and_where_it_came_from(name, headers, more, value, source):
 
 @pytest.mark.parametrize("name", ["af_ua", "af_ip", "af_lang", "af_os_version", "af_model"])
 def test_the_links_own_word_comes_first(name):
-    """A parameter that the link has itself says so, whatever headers and hints hold."""
+    """A real value of the link's says so, whatever headers and hints hold."""
     hints = {"Accept-Language": "de", "Sec-CH-UA-Model": '"A1"', "Sec-CH-UA-Platform-Version": '"15.0.0"'}
 
     assert Param(name, "8.8.8.8", Source.LINK) == shown(direct(f"{name}=8.8.8.8", hints))[name]
 
 
-def test_a_private_address_of_the_link_is_the_links():
-    """What the link says itself is kept as it is, an `af_ip` that we would not send included."""
-    assert params(direct("af_ip=10.0.0.1"))["af_ip"] == "10.0.0.1"
+@pytest.mark.parametrize(
+    ("query", "kept"),
+    [
+        pytest.param("a=1&af_ref=Other_%39&b=2", "a=1&af_ref=Other_%39&b=2", id="real"),
+        pytest.param("af_ref=%0d%0a&b=2", "af_ref=%0d%0a&b=2", id="no text"),
+        pytest.param("af_ref=&b=2", "af_ref=&b=2", id="empty"),
+        pytest.param("af_ref={ref}&b=2", "b=2", id="never filled in"),
+        pytest.param("af_ref=&af_ref=Other_9&b=2", "af_ref=Other_9&b=2", id="twice"),
+    ],
+)
+def test_a_referrer_that_no_store_takes_stays_unless_nobody_filled_it_in(query, kept):
+    """On iOS there is no referrer of ours: the link's stays byte for byte, a macro is dropped."""
+    decision = direct(query, base=IOS, user_agent=IPHONE, rules=SILENT)
+
+    assert f"{IOS}?{kept}&redirect=false" == decision.call.url
+
+
+NO_ADDRESS = {
+    "private": "10.0.0.1",
+    "loopback": "127.0.0.1",
+    "CGNAT": "100.64.1.2",
+    "a list": "81.2.69.142%2C%2010.0.0.7",
+    "with a port": "177.139.0.7%3A17085",
+    "IPv6 with a port": "%5B2606%3A4700%3A%3A1%5D%3A443",
+    "with a zone": "2606%3A4700%3A%3A1%25eth0",
+    "unknown": "unknown",
+    "a name": "phone.example",
+    "a number": "1361199502",
+    "spaces around": "+81.2.69.142",
+}
+
+
+@pytest.mark.parametrize("value", NO_ADDRESS.values(), ids=NO_ADDRESS)
+def test_an_address_of_the_link_that_is_no_single_public_one_is_ours(value):
+    """What is no address of a person's is no real value: ours goes out."""
+    found = shown(direct(f"af_ip={value}"))["af_ip"]
+
+    why = "client address; the link's own is no single public address"
+    assert Param("af_ip", PEER, Source.ADDRESS, why) == found
+
+
+@pytest.mark.parametrize("value", NO_ADDRESS.values(), ids=NO_ADDRESS)
+def test_such_an_address_is_dropped_where_we_say_none(value):
+    """Where the rule adds none it is not sent either, neither in the URL nor as a header."""
+    decision = direct(f"af_ip={value}", rules=SILENT)
+
+    assert ("af_ip" in params(decision), header(decision, "X-Forwarded-For")) == (False, [])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("Mozilla%252F5.0%2B%2528iPhone%253B%2BCPU%2529", id="twice, spaces as +"),
+        pytest.param("Mozilla%252F5.0%2520%2528iPhone%253B%2520CPU%2529", id="twice, spaces as %20"),
+        pytest.param("Mozilla/5.0%2520(iPhone;%2520CPU)", id="twice, by encodeURI"),
+        pytest.param("Mozilla%25252F5.0%252520%252528iPhone", id="three times"),
+        pytest.param("okhttp%252F4.9.3", id="twice, a single product"),
+    ],
+)
+def test_a_user_agent_that_is_encoded_twice_is_ours(value):
+    """What reads like a User-Agent only once it is decoded again is none: ours goes out, as parameter and header."""
+    decision = direct(f"af_ua={value}")
+
+    assert (quote(PIXEL, safe=""), [PIXEL]) == (params(decision)["af_ua"], header(decision, "User-Agent"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param("Mozilla%2F5.0%20(Linux%3B%20Android%2011%3B%20A1)", id="encoded once"),
+        pytest.param("My%2520App/7%20CFNetwork/1410%20Darwin/22", id="an app's name with a space"),
+        pytest.param("Mozilla/5.0(Linux;Android11;A1)", id="lost spaces"),
+        pytest.param("okhttp/4.9.3", id="a single product"),
+        pytest.param("100%25+Pure/1.0", id="a per cent sign"),
+        pytest.param("Browser", id="a name"),
+    ],
+)
+def test_a_user_agent_that_is_encoded_once_is_the_links(value):
+    """A User-Agent is not taken for one that is encoded twice, whatever it holds."""
+    assert value == params(direct(f"af_ua={value}"))["af_ua"]
+
+
+@pytest.mark.parametrize(
+    ("query", "sent"),
+    [
+        pytest.param('c="spring"&d=<x>', "c=%22spring%22&d=%3Cx%3E", id="quotes and angle brackets"),
+        pytest.param('a"b=1', "a%22b=1", id="in a name"),
+        pytest.param("c='{}|\\^`", "c='{}|\\^`", id="what browsers leave"),
+        pytest.param("c=%3c%22", "c=%3c%22", id="encoded already"),
+        pytest.param("c=%zz%", "c=%zz%", id="broken percent-codes"),
+    ],
+)
+def test_what_a_browser_would_encode_is_encoded(query, sent):
+    """A raw `"`, `<` or `>` is encoded in the call, and nothing else is changed."""
+    assert f"{BASE}?{sent}&af_ref=" in direct(query).call.url
+
+
+STRANGERS = {"is_believed": False, "at_answer": True}
+
+
+def strangers(query, headers=None, rules=None):
+    """The direct decision about a click on a link that anybody may have written."""
+    decision = decide(replace(click(f"{BASE}?{query}", headers), **STRANGERS), rules or rule_set())
+    assert isinstance(decision, Direct), decision
+    return decision
+
+
+@pytest.mark.parametrize("rules", [rule_set(), SILENT], ids=["enriched", "enrich: []"])
+def test_a_strangers_link_chooses_neither_address_nor_user_agent(rules):
+    """What leaves from our servers as a header is what we know, or the browser's own."""
+    decision = strangers("af_ip=8.8.8.8&af_ua=Other%2F1.0", rules=rules)
+
+    assert [PIXEL] == header(decision, "User-Agent")
+    assert "8.8.8.8" not in decision.call.url + str(decision.call.headers)
+    assert "Other" not in decision.call.url
+
+
+@pytest.mark.parametrize(("name", "ours"), [("af_lang", "de"), ("af_os_version", "12"), ("af_model", "Pixel%205")])
+def test_a_strangers_link_does_not_win_over_what_we_know(name, ours):
+    """Language, version and model are ours where we know them."""
+    assert ours == params(strangers(f"{name}=other", {"Accept-Language": "de"}))[name]
+
+
+@pytest.mark.parametrize("name", ["clickid", "advertising_id", "c", "af_lang"])
+def test_the_rest_of_a_strangers_link_stays(name):
+    """Ids, what is not ours to say, and what we do not know stay as they are."""
+    assert "x1" == params(strangers(f"{name}=x1"))[name]
 
 
 def test_a_trusted_proxy_says_who_clicked():
@@ -395,8 +521,8 @@ def test_saying_nothing_is_supported():
 
 
 def test_saying_nothing_leaves_what_the_link_says():
-    """With `enrich: []` the link's own parameters about the device stay, macros included."""
-    assert segments(direct("af_ua=x&af_ip={ip}&af_lang=", rules=SILENT))[:3] == ["af_ua=x", "af_ip={ip}", "af_lang="]
+    """With `enrich: []` the link's own parameters about the device stay, but for macros."""
+    assert segments(direct("af_ua=x&af_ip={ip}&af_lang=", rules=SILENT))[:2] == ["af_ua=x", "af_lang="]
 
 
 # Device ids
@@ -493,7 +619,7 @@ def test_an_id_takes_the_place_of_the_one_it_replaces():
 @pytest.mark.parametrize(
     ("query", "name", "why"),
     [
-        (f"advertising_id={ZERO_ID}", "advertising_id", "empty, zeroed or an unexpanded macro"),
+        (f"advertising_id={ZERO_ID}", "advertising_id", "empty or zeroed"),
         (f"android_id=x&advertising_id={GAID}", "android_id", "the link has an advertising id"),
         (f"android_id=x&sha1_android_id={SHA1_OF_ANDROID_ID}", "android_id", "the link has its SHA-1"),
     ],

@@ -85,7 +85,6 @@ async def test_a_first_click_is_asked_to_come_again(world):
     [
         pytest.param({"sec_ch_ua": None}, id="no Chromium"),
         pytest.param({"x_forwarded_proto": "http"}, id="in the clear"),
-        pytest.param({"sec_fetch_dest": "iframe"}, id="a frame"),
         pytest.param({"sec_ch_ua_model": '""'}, id="it knows no more"),
         pytest.param({"user_agent": REDUCED.replace("10; K", "12; Pixel 5")}, id="nothing is missing"),
     ],
@@ -98,11 +97,26 @@ async def test_others_are_not_asked_to_come_again(world, changes):
     assert [] == answer.all("Critical-CH")
 
 
-async def test_a_click_that_passes_is_not_asked_to_come_again(world):
-    """Nothing is held for it."""
-    answer = await get(world.port, world.ads.redirect(link_of(new_id(), "&is_retargeting=true")), **FIRST)
+@pytest.mark.parametrize(
+    ("link", "changes"),
+    [
+        pytest.param(link_of("K1", "&is_retargeting=true"), {}, id="retargeting"),
+        pytest.param(link_of("K1"), {"sec_fetch_dest": "iframe"}, id="a frame"),
+        pytest.param("https://impression.appsflyer.com/com.example.game?pid=x", {}, id="an impression"),
+    ],
+)
+async def test_a_click_that_passes_is_asked_for_nothing(world, link, changes):
+    """A passing answer is the ad stack's own: neither Accept-CH nor Critical-CH is added."""
+    answer = await get(world.port, world.ads.redirect(link), **(FIRST | changes))
 
-    assert [] == answer.all("Critical-CH")
+    assert ([], []) == (answer.all("Accept-CH"), answer.all("Critical-CH"))
+
+
+async def test_a_redirect_to_somewhere_else_asks_for_hints(world):
+    """What is no click may ask, a redirect too."""
+    answer = await get(world.port, world.ads.redirect("https://network.example/next"), **FIRST)
+
+    assert [HINTS] == answer.all("Accept-CH")
 
 
 async def click_twice(world, path, back="", **changes):
@@ -133,13 +147,10 @@ async def test_the_retry_of_a_click_addressed_to_appsflyer_enriches_it(patient):
 
 async def test_the_retry_gets_the_first_answer(patient):
     """Store and cookies are the first answer's, and nothing is critical any more."""
-    path = patient.ads.redirect(
-        link_of(click_id := new_id()), "Set-Cookie: a=1", "Set-Cookie: b=2", body=b"<h1>moved</h1>"
-    )
-    first, again = await click_twice(patient, path)
+    path = patient.ads.redirect(link_of(click_id := new_id()), "Set-Cookie: a=1", "Set-Cookie: b=2")
+    _, again = await click_twice(patient, path)
     await patient.appsflyer.next_click()
 
-    assert first.raw.count(b"<h1>") == 1
     assert (302, play(click_id), ["a=1", "b=2"], [], b"") == (
         again.status,
         again.location,

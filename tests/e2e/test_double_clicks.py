@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 from e2e.clients import ANDROID, connection, get, request
@@ -81,6 +82,70 @@ async def test_another_device_is_another_click(world, other):
     first, second = await get(world.port, path), await get(world.port, path, **other)
 
     assert (False, 2) == (first.location == second.location, len(await calls_before_another(world, 2)))
+
+
+HINTED = {"sec_ch_ua_model": '"SM-S918B"', "sec_ch_ua_platform_version": '"15.0.0"'}
+OTHER = {"sec_ch_ua_model": '"SM-A115M"', "sec_ch_ua_platform_version": '"12.0.0"'}
+
+
+@pytest.mark.parametrize("hints", [({}, HINTED), (HINTED, {}), (HINTED, HINTED)], ids=["then", "before", "both"])
+async def test_hints_that_one_click_brings_make_no_second_click(world, hints):
+    """The first answer itself asks for hints: the second tap that brings them is the same click."""
+    path = world.ads.redirect(fresh_link())
+
+    first, second = [await get(world.port, path, **more) for more in hints]
+
+    assert (first.location, 1) == (second.location, len(await calls_before_another(world)))
+
+
+async def test_hints_tell_two_devices_behind_one_address_apart(world):
+    """Two phones with one address and one User-Agent, whose hints differ, are two clicks."""
+    path = world.ads.redirect(fresh_link())
+
+    first, second = [await get(world.port, path, **more) for more in (HINTED, OTHER)]
+
+    assert (False, 2) == (first.location == second.location, len(await calls_before_another(world, 2)))
+
+
+async def test_a_real_click_id_is_one_click_whatever_hints_say(world):
+    """A link with a click id is one person's."""
+    path = world.ads.redirect(link_of(new_id()))
+
+    first, second = [await get(world.port, path, **more) for more in (HINTED, OTHER)]
+
+    assert (first.location, 1) == (second.location, len(await calls_before_another(world)))
+
+
+async def test_clicks_of_unknown_people_are_not_one(world):
+    """Where only a private address is known two equal clicks may be two people's: both count."""
+    path = world.ads.redirect(fresh_link())
+
+    first, second = [await get(world.port, path, x_forwarded_for="10.1.2.3") for _ in range(2)]
+
+    assert (False, 2) == (first.location == second.location, len(await calls_before_another(world, 2)))
+
+
+async def test_a_real_click_id_makes_clicks_of_unknown_people_one(world):
+    """Only the same real click id says that they are one."""
+    path = world.ads.redirect(link_of(new_id()))
+
+    first, second = [await get(world.port, path, x_forwarded_for="10.1.2.3") for _ in range(2)]
+
+    assert (first.location, 1) == (second.location, len(await calls_before_another(world)))
+
+
+async def test_a_duplicate_is_logged_with_the_first_clicks_id(world):
+    """The log says `duplicate`, and which click it repeats."""
+    app = f"com.example.{new_id().lower()}"
+    path, since = world.ads.redirect(link_of(new_id(), app=app)), len(world.host.log.text)
+    for _ in range(2):
+        await get(world.port, path)
+    await world.appsflyer.next_click()
+    direct = await world.host.log.saw(" direct click=", since)
+    duplicate = await world.host.log.saw(" duplicate click=", since)
+
+    first = re.search(r"direct click=(\S+)", direct)[1]
+    assert f" first={first} " in duplicate
 
 
 async def test_another_link_is_another_click(world):

@@ -21,6 +21,18 @@ USER_AGENT = "Mozilla/5.0 (Linux; Android 12; Pixel 5) AppleWebKit/537.36 Chrome
 STORE = "https://play.google.com/store/apps/details?id=com.example.game&referrer=elsewhere"
 
 
+class Elsewhere:
+    """Stores calls, but for a click that another process answered: it knows that one by its note's key."""
+
+    def __init__(self, hints):
+        self.hints = hints
+        self.keys = []
+
+    async def accept(self, _call, _hold, note):
+        self.keys.append(note.key)
+        return f"first {self.hints} {STORE}" if len(self.keys) == 1 else None
+
+
 class Courier:
     """Takes nothing."""
 
@@ -57,9 +69,9 @@ async def met(notes, rules):
 
 async def test_a_click_that_went_direct_elsewhere_does_not_pass(rules):
     """It was delivered by the other process: the old redirect would count it twice."""
-    decision = await met(Notes(STORE), rules)
+    decision = await met(Notes(f"first - {STORE}"), rules)
 
-    assert (Direct, STORE) == (type(decision), decision.location)
+    assert (Direct, STORE, "first") == (type(decision), decision.location, decision.repeats)
 
 
 async def test_a_click_that_is_new_passes(rules):
@@ -67,7 +79,7 @@ async def test_a_click_that_is_new_passes(rules):
     notes = Notes(None)
     decision = await met(notes, rules)
 
-    assert (Pass, Reason.S2S_DOWN, "s2s_down") == (type(decision), decision.reason, notes.told)
+    assert (Pass, Reason.S2S_DOWN, "id - s2s_down") == (type(decision), decision.reason, notes.told)
 
 
 async def test_a_click_whose_pass_can_not_be_told_passes(rules):
@@ -75,3 +87,25 @@ async def test_a_click_whose_pass_can_not_be_told_passes(rules):
     decision = await met(Notes(OutboxError("disk I/O error")), rules)
 
     assert (Pass, Reason.S2S_DOWN) == (type(decision), decision.reason)
+
+
+HINTED = {"sec-ch-ua-model": '"A1"'}
+NO_ID = "https://app.appsflyer.com/com.example.game?pid=networka_int"
+
+
+@pytest.mark.parametrize(
+    ("hints", "headers", "repeats", "stored"),
+    [
+        pytest.param("-", HINTED, "first", 1, id="the first had none"),
+        pytest.param("0f", {}, "first", 1, id="the second has none"),
+        pytest.param("0f", HINTED, "", 2, id="two devices"),
+    ],
+)
+async def test_hints_tell_a_click_from_another_process_apart(rules, hints, headers, repeats, stored):
+    """What the other process answered counts, unless both clicks carried hints and they differ: then it is stored."""
+    desk = Desk(Duplicates(lambda: 0.0), Metrics(), ClickLog(), Notes(None))
+    desk.courier = courier = Elsewhere(hints)
+    click = Click("id", "GET", NO_ID, {"user-agent": USER_AGENT, **headers}, "93.184.216.34")
+    decision = await desk.meet(click, rules, SimpleNamespace())
+
+    assert (repeats, stored) == (decision.repeats, len(set(courier.keys)))

@@ -4,23 +4,22 @@ import asyncio
 
 import pytest
 
-from storehop.host.duplicates import WINDOW, Duplicates
-from storehop.model import Click, Direct, Pass, Platform, Reason, S2SCall, Store
+from storehop.host.duplicates import WINDOW, Answer, Duplicates
+from storehop.model import Direct, Likeness, Pass, Platform, Reason, S2SCall, Store
 
 LINK = "https://app.appsflyer.com/com.example.game?pid=x"
 
 
-def click(link=LINK, user_agent="Pixel", number=0):
-    return Click(f"id-{number}", "GET", link, {"user-agent": user_agent}, "10.0.0.1")
-
-
-def direct(client_ip="93.184.216.34", number=0):
+def direct(key=b"key", hints="", number=0):
     """A direct decision; those with other numbers have other ids and tokens, as new clicks do."""
     call = S2SCall(f"id-{number}", f"{LINK}&af_ref=N_{number}", ())
     location = f"https://play.google.com/store/apps/details?id=com.example.game&referrer=N_{number}"
-    return Direct(
-        "games", "com.example.game", Platform.ANDROID, Store.GOOGLE_PLAY, f"N_{number}", location, call, (), client_ip
-    )
+    store, same = Store.GOOGLE_PLAY, Likeness(key, hints)
+    return Direct("games", "com.example.game", Platform.ANDROID, store, f"N_{number}", location, call, (), same)
+
+
+def passed(reason):
+    return Pass(reason, "games", "com.example.game", Platform.ANDROID, Store.GOOGLE_PLAY)
 
 
 class Clock:
@@ -42,10 +41,10 @@ class Act:
     async def __call__(self, decision, _key):
         self.taken.append(decision)
         await self.may.wait()
-        answer = self._answers.pop(0) if self._answers else decision
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        text = self._answers.pop(0) if self._answers else decision.location
+        if isinstance(text, Exception):
+            raise text
+        return Answer(decision.call.id, decision.likeness.hints, text)
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ async def test_a_first_click_is_acted_on(duplicates):
     """A click that is new is acted on, and its own decision is the answer."""
     act = Act()
 
-    assert direct() == await duplicates.once(click(), direct(), act)
+    assert direct() == await duplicates.once(direct(), act)
     assert [direct()] == act.taken
 
 
@@ -70,9 +69,9 @@ async def test_a_first_click_is_acted_on(duplicates):
 async def test_the_same_click_again_gets_the_same_answer(duplicates, clock, later):
     """The same link, address and User-Agent within 10 s get the first answer's location, and nothing is sent."""
     act = Act()
-    first = await duplicates.once(click(), direct(), act)
+    first = await duplicates.once(direct(), act)
     clock.now += later
-    second = await duplicates.once(click(number=1), direct(number=1), act)
+    second = await duplicates.once(direct(number=1), act)
 
     assert first.location == second.location
     assert [direct()] == act.taken
@@ -81,9 +80,9 @@ async def test_the_same_click_again_gets_the_same_answer(duplicates, clock, late
 async def test_after_the_window_it_is_a_new_click(duplicates, clock):
     """The same click later than 10 s is a new one: a person tapped again."""
     act = Act()
-    await duplicates.once(click(), direct(), act)
+    await duplicates.once(direct(), act)
     clock.now += WINDOW + 0.1
-    second = await duplicates.once(click(number=1), direct(number=1), act)
+    second = await duplicates.once(direct(number=1), act)
 
     assert direct(number=1) == second
     assert len(act.taken) == 2
@@ -93,7 +92,7 @@ async def test_a_repetition_does_not_lengthen_the_window(duplicates, clock):
     """The 10 s count from the first click, however often it is repeated."""
     act = Act()
     for _ in range(4):
-        await duplicates.once(click(), direct(), act)
+        await duplicates.once(direct(), act)
         clock.now += 4
 
     assert len(act.taken) == 2
@@ -106,37 +105,107 @@ def test_the_window_is_ten_seconds():
     assert seconds == WINDOW
 
 
+async def test_a_duplicate_names_the_click_that_it_repeats(duplicates):
+    """The second decision has the first click's id; the first and the next other one have none."""
+    keys = (b"key", b"key", b"other")
+    found = [await duplicates.once(direct(key, number=n), Act()) for n, key in enumerate(keys)]
+
+    assert ["", "id-0", ""] == [decision.repeats for decision in found]
+
+
+async def test_the_third_click_repeats_the_first(duplicates):
+    """However often a click is repeated, its first one is named."""
+    found = [await duplicates.once(direct(number=n), Act()) for n in range(3)]
+
+    assert ["", "id-0", "id-0"] == [decision.repeats for decision in found]
+
+
+async def test_a_click_that_another_process_answered_is_a_duplicate(duplicates):
+    """Where the outbox knows the click, the decision has the location and the id that it was answered with."""
+
+    async def act(_decision, _key):
+        return Answer("elsewhere", "", "https://play.google.com/elsewhere")
+
+    found = await duplicates.once(direct(), act)
+
+    assert ("elsewhere", "https://play.google.com/elsewhere") == (found.repeats, found.location)
+
+
+async def test_a_click_of_another_key_is_acted_on(duplicates):
+    """Clicks whose keys differ are two."""
+    act = Act()
+    await duplicates.once(direct(), act)
+    await duplicates.once(direct(b"other"), act)
+
+    assert len(act.taken) == 2
+
+
+async def test_clicks_without_a_key_are_all_acted_on(duplicates):
+    """Where nothing says that two clicks are one person's, each is acted on."""
+    act = Act()
+    await duplicates.once(direct(None), act)
+    await duplicates.once(direct(None), act)
+
+    assert len(act.taken) == 2
+
+
 @pytest.mark.parametrize(
-    ("other", "decision"),
+    ("hints", "calls"),
     [
-        pytest.param(click(f"{LINK}&clickid=K2"), direct(), id="link"),
-        pytest.param(click(user_agent="iPhone"), direct(), id="User-Agent"),
-        pytest.param(click(), direct(client_ip="8.8.8.8"), id="client address"),
+        pytest.param(["", ""], 1, id="none"),
+        pytest.param(["", "a"], 1, id="the first answer asked for them"),
+        pytest.param(["a", ""], 1, id="the second has none"),
+        pytest.param(["a", "a"], 1, id="equal"),
+        pytest.param(["a", "b"], 2, id="two devices"),
+        pytest.param(["a", "b", "a", "b"], 2, id="two devices twice"),
+        pytest.param(["a", "b", ""], 2, id="two devices and one that says nothing"),
+        pytest.param(["a", "b", "c", "b"], 3, id="three devices"),
+        pytest.param(["", "a", "b"], 1, id="the first said nothing, so nothing tells them apart"),
     ],
 )
-async def test_another_click_is_acted_on(duplicates, other, decision):
-    """A click that differs in link, address or User-Agent is another one."""
+async def test_hints_tell_clicks_apart_where_both_carry_them(duplicates, hints, calls):
+    """Two clicks of one key are two only where both carried hints, and other ones."""
     act = Act()
-    await duplicates.once(click(), direct(), act)
-    await duplicates.once(other, decision, act)
+    for number, said in enumerate(hints):
+        await duplicates.once(direct(hints=said, number=number), act)
+
+    assert calls == len(act.taken)
+
+
+async def test_hints_tell_clicks_apart_while_the_first_is_under_way(duplicates):
+    """At the same moment, too, another device with the same address and User-Agent is another click."""
+    act = Act()
+    act.may.clear()
+    waiting = [asyncio.create_task(duplicates.once(direct(hints=said), act)) for said in "aab"]
+    await asyncio.sleep(0)
+    act.may.set()
+    await asyncio.gather(*waiting)
 
     assert len(act.taken) == 2
 
 
-async def test_fields_do_not_run_into_each_other(duplicates):
-    """A User-Agent that ends like an address does not make two clicks one."""
-    act = Act()
-    await duplicates.once(click(user_agent="1"), direct(client_ip="8.8.8.81"), act)
-    await duplicates.once(click(user_agent="11"), direct(client_ip="8.8.8.8"), act)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(Answer("id-1", "", "https://play.google.com/x?a=b c"), id="direct"),
+        pytest.param(Answer("id-1", "0f", "s2s_down"), id="pass, with hints"),
+    ],
+)
+def test_an_answer_is_read_as_it_was_written(answer):
+    """What lies in the outbox says the same again."""
+    assert answer == Answer.read(answer.written())
 
-    assert len(act.taken) == 2
+
+def test_an_answer_of_an_unknown_click_is_read():
+    """A text alone, as a commit that came too late leaves it, is an answer all the same."""
+    assert Answer("", "", "outbox_down") == Answer.read("outbox_down")
 
 
 async def test_clicks_at_the_same_moment_are_one(duplicates):
     """Clicks that come while the first is under way wait for its answer and get it."""
     act = Act()
     act.may.clear()
-    waiting = [asyncio.create_task(duplicates.once(click(number=n), direct(number=n), act)) for n in range(5)]
+    waiting = [asyncio.create_task(duplicates.once(direct(number=n), act)) for n in range(5)]
     await asyncio.sleep(0)
     act.may.set()
     answers = await asyncio.gather(*waiting)
@@ -147,71 +216,71 @@ async def test_clicks_at_the_same_moment_are_one(duplicates):
 
 async def test_a_pass_is_remembered(duplicates):
     """A click that had to pass passes again: AppsFlyer has counted it by the old redirect."""
-    act = Act(Pass(Reason.OUTBOX_DOWN))
-    answers = [await duplicates.once(click(), direct(), act) for _ in range(2)]
+    act = Act(Reason.OUTBOX_DOWN)
+    answers = [await duplicates.once(direct(), act) for _ in range(2)]
 
-    assert [Pass(Reason.OUTBOX_DOWN)] * 2 == answers
+    assert [passed(Reason.OUTBOX_DOWN)] * 2 == answers
     assert 1 == len(act.taken)
 
 
 async def test_a_pass_is_forgotten_after_the_window(duplicates, clock):
     """Later the same link is another click."""
-    act = Act(Pass(Reason.S2S_DOWN))
-    await duplicates.once(click(), direct(), act)
+    act = Act(Reason.S2S_DOWN)
+    await duplicates.once(direct(), act)
     clock.now += WINDOW
 
-    assert direct() == await duplicates.once(click(), direct(), act)
+    assert direct() == await duplicates.once(direct(), act)
 
 
 async def test_a_pass_is_the_answer_of_everyone_who_waits(duplicates):
     """A click that waits for one that passes passes too: the two never get different answers."""
-    act = Act(Pass(Reason.OUTBOX_DOWN))
+    act = Act(Reason.OUTBOX_DOWN)
     act.may.clear()
-    waiting = [asyncio.create_task(duplicates.once(click(), direct(), act)) for _ in range(2)]
+    waiting = [asyncio.create_task(duplicates.once(direct(), act)) for _ in range(2)]
     await asyncio.sleep(0)
     act.may.set()
 
-    assert [Pass(Reason.OUTBOX_DOWN)] * 2 == await asyncio.gather(*waiting)
+    assert [passed(Reason.OUTBOX_DOWN)] * 2 == await asyncio.gather(*waiting)
 
 
 async def test_a_failure_is_a_pass_that_is_remembered(duplicates):
     """A click whose taking failed raises, which lets it pass; the next one passes too."""
     act = Act(OSError("disk full"))
     with pytest.raises(OSError, match="disk full"):
-        await duplicates.once(click(), direct(), act)
+        await duplicates.once(direct(), act)
 
-    assert Pass(Reason.ERROR) == await duplicates.once(click(), direct(), act)
+    assert passed(Reason.ERROR) == await duplicates.once(direct(), act)
 
 
 async def test_whoever_waits_for_a_failure_passes(duplicates):
     """A click that waits for one that fails passes, and is never left waiting."""
     act = Act(OSError("disk full"))
     act.may.clear()
-    waiting = [asyncio.create_task(duplicates.once(click(), direct(), act)) for _ in range(2)]
+    waiting = [asyncio.create_task(duplicates.once(direct(), act)) for _ in range(2)]
     await asyncio.sleep(0)
     act.may.set()
-    failed, passed = await asyncio.gather(*waiting, return_exceptions=True)
+    failed, waited = await asyncio.gather(*waiting, return_exceptions=True)
 
     assert OSError is type(failed)
-    assert Pass(Reason.ERROR) == passed
+    assert passed(Reason.ERROR) == waited
 
 
 async def test_whoever_waits_for_a_cancelled_click_passes(duplicates):
     """The end of the first click's connection is not the end of the second one's."""
     act = Act()
     act.may.clear()
-    first, second = (asyncio.create_task(duplicates.once(click(), direct(), act)) for _ in range(2))
+    first, second = (asyncio.create_task(duplicates.once(direct(), act)) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
 
-    assert Pass(Reason.ERROR) == await second
+    assert passed(Reason.ERROR) == await second
 
 
 async def test_a_waiting_click_that_goes_away_does_not_end_the_first(duplicates):
     """A repetition that is cancelled while it waits leaves the first click to be answered."""
     act = Act()
     act.may.clear()
-    first, second = (asyncio.create_task(duplicates.once(click(), direct(), act)) for _ in range(2))
+    first, second = (asyncio.create_task(duplicates.once(direct(), act)) for _ in range(2))
     await asyncio.sleep(0)
     second.cancel()
     await asyncio.sleep(0)
@@ -219,11 +288,3 @@ async def test_a_waiting_click_that_goes_away_does_not_end_the_first(duplicates)
 
     assert direct() == await first
     assert second.cancelled()
-
-
-async def test_no_personal_data_is_kept(duplicates):
-    """Nothing of link, address and User-Agent is kept but a hash."""
-    await duplicates.once(click(user_agent="Pixel 5 of somebody"), direct(), Act())
-    kept = repr(vars(duplicates))
-
-    assert not [text for text in ("Pixel 5", "93.184.216.34", "pid=x") if text in kept]

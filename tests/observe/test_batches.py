@@ -15,6 +15,7 @@ from storehop.model import (
     DeadReason,
     Delivered,
     Direct,
+    Likeness,
     Pass,
     Platform,
     Reason,
@@ -28,7 +29,9 @@ from storehop.observe.log import BatchHandler, ClickLog
 
 CALL = S2SCall("c1", "https://app.appsflyer.com/com.x.y?af_ip=81.2.69.142", (), "games")
 CLICK = Click("c1", "GET", "https://app.appsflyer.com/com.x.y?é", {"user-agent": "Pixel 5"}, "81.2.69.142")
-DIRECT = Direct("games", "com.x.y", Platform.ANDROID, Store.GOOGLE_PLAY, "N_1", "https://play", CALL, (), "81.2.69.142")
+DIRECT = Direct(
+    "games", "com.x.y", Platform.ANDROID, Store.GOOGLE_PLAY, "N_1", "https://play", CALL, (), Likeness(b"key", "")
+)
 TIME = {
     False: re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ", re.MULTILINE),
     True: re.compile(r'^\{"time": "\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", ', re.MULTILINE),

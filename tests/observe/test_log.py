@@ -13,6 +13,7 @@ from storehop.model import (
     Direct,
     Failure,
     Fault,
+    Likeness,
     Pass,
     Platform,
     Reason,
@@ -29,7 +30,9 @@ CALL = S2SCall("c1", "https://app.appsflyer.com/com.x.y?advertising_id=a&af_ip=8
 CLICK = Click(
     "c1", "GET", "https://app.appsflyer.com/com.x.y?advertising_id=a", {"user-agent": "Pixel 5"}, "81.2.69.142"
 )
-DIRECT = Direct("games", "com.x.y", Platform.ANDROID, Store.GOOGLE_PLAY, "N_1", "https://play", CALL, (), "81.2.69.142")
+DIRECT = Direct(
+    "games", "com.x.y", Platform.ANDROID, Store.GOOGLE_PLAY, "N_1", "https://play", CALL, (), Likeness(b"key", "")
+)
 
 
 @pytest.fixture

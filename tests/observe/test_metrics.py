@@ -1,5 +1,7 @@
 """Metrics: names, labels and figures as design §5 says."""
 
+from dataclasses import replace
+
 import pytest
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
@@ -12,6 +14,7 @@ from storehop.model import (
     Direct,
     Failure,
     Fault,
+    Likeness,
     OutboxCounts,
     Param,
     Pass,
@@ -32,7 +35,9 @@ PARAMS = (
     Param("af_ip", "8.8.8.8", Source.ADDRESS),
     Param("af_model", None, Source.OMITTED),
 )
-DIRECT = Direct("games", "com.x.y", Platform.ANDROID, Store.GOOGLE_PLAY, "N_1", "https://play", CALL, PARAMS, "8.8.8.8")
+DIRECT = Direct(
+    "games", "com.x.y", Platform.ANDROID, Store.GOOGLE_PLAY, "N_1", "https://play", CALL, PARAMS, Likeness(b"key", "")
+)
 DESIGN = {
     "storehop_clicks_total",
     "storehop_s2s_attempts_total",
@@ -73,7 +78,7 @@ def settled(outcome, verdict, age=0.034):
 def test_every_metric_of_the_design_is_there(metrics):
     """Dashboards depend on the names."""
     metrics.answered(DIRECT)
-    metrics.decided(DIRECT, 0.00004)
+    metrics.decided(0.00004)
     metrics.settled(settled(Reply(200), Delivered()))
 
     assert set() == DESIGN - {name for name, _ in samples(metrics)}
@@ -104,16 +109,40 @@ def test_a_direct_click_counts_for_each_signal_it_has(metrics):
     assert {"referrer": 2, "device_id": 0, "ip": 2, "user_agent": 0, "os_version": 0, "model": 0} == found
 
 
-def test_only_what_was_answered_counts_as_matchable(metrics):
-    """A decision that came to nothing, as its call could not be stored, is in no share."""
-    metrics.decided(DIRECT, 0.00004)
+def test_only_what_was_accepted_counts(metrics):
+    """A click whose call could not be stored is in no share of what was enriched or matchable."""
+    metrics.decided(0.00004)
+    metrics.answered(Pass(Reason.OUTBOX_DOWN, "games"))
+    found = samples(metrics)
 
-    assert 0.0 == samples(metrics)["storehop_matchable_total", (("signal", "ip"),)]
+    assert 0.0 == found["storehop_matchable_total", (("signal", "ip"),)]
+    assert not [name for name, _ in found if name in {"storehop_enriched_total", "storehop_never_filled_in_total"}]
+
+
+def test_a_duplicate_counts_as_one_and_as_nothing_else(metrics):
+    """Direct clicks and the ends of their calls add up: a repetition is in neither, nor in what was enriched."""
+    metrics.answered(DIRECT)
+    before = samples(metrics)
+    metrics.answered(replace(DIRECT, repeats="c0"))
+    after = samples(metrics)
+
+    name = "storehop_clicks_total", (("decision", "duplicate"), ("reason", ""), ("rule", "games"))
+    changed = {key for key, value in after.items() if before.get(key) != value and not key[0].endswith("_created")}
+    assert ({name}, 1.0) == (changed, after[name])
+
+
+def test_what_nobody_filled_in_is_counted_by_parameter(metrics):
+    """Each parameter of ours that a direct click's link had as a macro counts once."""
+    metrics.answered(replace(DIRECT, unfilled=("click_id", "af_ip")))
+    metrics.answered(replace(DIRECT, unfilled=("click_id",)))
+    found = {labels: v for (name, labels), v in samples(metrics).items() if name == "storehop_never_filled_in_total"}
+
+    assert {(("parameter", "click_id"),): 2.0, (("parameter", "af_ip"),): 1.0} == found
 
 
 def test_parameters_are_counted_by_source(metrics):
     """The coverage of what AppsFlyer can match on, omissions included."""
-    metrics.decided(DIRECT, 0.00004)
+    metrics.answered(DIRECT)
     found = {labels: value for (name, labels), value in samples(metrics).items() if name == "storehop_enriched_total"}
 
     assert {

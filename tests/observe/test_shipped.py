@@ -28,7 +28,7 @@ def exposition():
     """Every sample that a storehop in use has."""
     metrics = Metrics()
     metrics.observe(lambda: OutboxCounts(1, 1, 1.0), lambda: 1, lambda: "abc")
-    metrics.decided(DIRECT, 0.00004)
+    metrics.decided(0.00004)
     metrics.answered(DIRECT)
     metrics.settled(Settled(CALL, Reply(200), Delivered(), 1, 0.1))
     return generate_latest(metrics.registry).decode()

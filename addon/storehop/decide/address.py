@@ -98,6 +98,15 @@ def _forwarded_for(element: str) -> str:
     return values[0] if len(values) == 1 else ""
 
 
+def sayable(text: str) -> Address | None:
+    """The single public address that this text is, without port, brackets or zone; else None (design §3.2)."""
+    try:
+        found = ip_address(text)
+    except ValueError:
+        return None
+    return found if is_public(found) else None
+
+
 @lru_cache(maxsize=8192)
 def is_public(address: Address) -> bool:
     """False for private, loopback, link-local, CGNAT, multicast and reserved addresses: no place on a map."""

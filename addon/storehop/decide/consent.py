@@ -14,8 +14,9 @@ from ipaddress import ip_network
 from urllib.parse import quote
 
 from storehop.decide import address
-from storehop.decide.link import Link, is_absent
+from storehop.decide.link import Link
 from storehop.decide.s2s import DEVICE_IDS, Subject
+from storehop.decide.unfilled import is_absent
 from storehop.model import Click, Consent, Enrich, Gdpr, Limit, Param, Source
 
 USER_AGENT = "storehop"

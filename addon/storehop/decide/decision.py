@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import NamedTuple
 
-from storehop.decide import address, consent, device, link, s2s, store
+from storehop.decide import address, consent, device, duplicate, link, s2s, store
 from storehop.decide.device import Device
 from storehop.decide.link import Link
 from storehop.decide.rules import IMPRESSION_HOSTS, Facts, RuleSet
+from storehop.decide.unfilled import is_unfilled
 from storehop.model import (
     Click,
     Decision,
@@ -29,6 +30,8 @@ _ASKING = frozenset({*_OTHER_TARGETS, "signature", "af_dp", "af_force_deeplink",
 """Parameters by which a link can ask for more than the store."""
 _PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-moz", "x-purpose")
 _PREFETCH = ("prefetch", "prerender", "preview")
+_NAVIGATION = (("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"))
+"""What browsers say of a person's navigation in a window or tab (W3C Fetch Metadata); older ones say nothing."""
 
 
 def decide(click: Click, rules: RuleSet) -> Decision:
@@ -54,7 +57,7 @@ def find_target(url: Link, platform: Platform, rules: RuleSet) -> Facts | Pass:
     if url.is_s2s:
         return Pass(Reason.ALREADY_S2S, platform=platform)
     if url.invalid:
-        return Pass(Reason.INVALID_LINK, platform=platform)
+        return Pass(Reason.INVALID_LINK, platform=platform, why=url.invalid)
     app = _app_of_onelink(url, platform, rules) if rules.is_onelink_host(url.host) else link.app_id(url.path)
     if isinstance(app, Reason):
         return Pass(app, platform=platform)
@@ -83,7 +86,7 @@ def _by_rule(click: Click, facts: Facts, reader: Device, rules: RuleSet) -> Deci
         return Pass(Reason.NO_RULE, app=facts.app, platform=facts.platform)
     shop = store.resolve(rule, facts.app)
     reason = (
-        _rule_gate(rule, shop)
+        _rule_gate(rule, shop, at_answer=click.at_answer)
         or _person_gate(click, reader)
         or _platform_gate(facts, reader, shop)
         or _link_gate(facts.link, rule)
@@ -93,8 +96,8 @@ def _by_rule(click: Click, facts: Facts, reader: Device, rules: RuleSet) -> Deci
     return _direct(click, _Way(facts, rule, shop), reader, rules)
 
 
-def _rule_gate(rule: Rule, shop: Store | None) -> Reason | None:
-    if rule.mode is Mode.OFF:
+def _rule_gate(rule: Rule, shop: Store | None, *, at_answer: bool) -> Reason | None:
+    if rule.mode is Mode.OFF or (at_answer and not rule.answers):
         return Reason.RULE_OFF
     return Reason.NO_STORE if shop is None else None
 
@@ -106,6 +109,8 @@ def _person_gate(click: Click, reader: Device) -> Reason | None:
     for name in _PREFETCH_HEADERS:
         if (value := click.headers.get(name)) and value.strip().lower().startswith(_PREFETCH):
             return Reason.PREFETCH
+    if any(click.headers.get(name, wanted).strip() != wanted for name, wanted in _NAVIGATION):
+        return Reason.NOT_NAVIGATION
     user_agent = click.headers.get("user-agent", "").strip()
     if not user_agent or not link.is_clean(user_agent):
         return Reason.NO_USER_AGENT  # one that is no text could not be repeated in our call
@@ -171,13 +176,20 @@ def _direct(click: Click, way: _Way, reader: Device, rules: RuleSet) -> Decision
         return passes(Reason.NOT_SAMPLED)
     if rule.mode is Mode.OBSERVE:
         return passes(Reason.OBSERVED)
-    call, params = built
-    if limited:
-        params = limited.told(params)
     token = referrer.value if referrer else None
-    location = store.url(shop, rule, facts.app, page, token)
-    who = str(client_ip) if client_ip else click.peer
-    return Direct(rule.name, facts.app, facts.platform, shop, token, location, call, params, who, rule.client_hints)
+    return Direct(
+        rule.name,
+        facts.app,
+        facts.platform,
+        shop,
+        token,
+        store.url(shop, rule, facts.app, page, token, is_web_view=reader.is_web_view),
+        built.call,
+        limited.told(built.params) if limited else built.params,
+        duplicate.likeness(click, facts.link, rule, _told_ip(client_ip, rules.proxies)),
+        rule.client_hints,
+        (*_unfilled_click_id(subject.link, rule), *built.unfilled),
+    )
 
 
 def _told_ip(client_ip: address.Address | None, proxies: address.Proxies) -> address.Address | None:
@@ -189,8 +201,7 @@ def _told_ip(client_ip: address.Address | None, proxies: address.Proxies) -> add
 
 def _referrer(click: Click, url: Link, rule: Rule) -> Param:
     """`af_ref`, the token that the store hands to the app: PARTNER_TRANSACTION (design §3.1)."""
-    own = url.real("af_ref")
-    if own is not None and link.is_clean(own):
+    if own := s2s.real_value(url, "af_ref"):
         return Param("af_ref", own, Source.LINK)
     for name in rule.click_id:
         transaction = url.real(name)
@@ -199,11 +210,24 @@ def _referrer(click: Click, url: Link, rule: Rule) -> Param:
             if store.TOKEN.fullmatch(token):
                 return Param("af_ref", token, Source.GENERATED, f"partner and {name}")
             break
-    return Param("af_ref", f"{rule.partner}_{click.id}", Source.GENERATED, "partner and a new id")
+    why = "; ".join(("partner and a new id", *(f"{name} was never filled in" for name in _unfilled_names(url, rule))))
+    return Param("af_ref", f"{rule.partner}_{click.id}", Source.GENERATED, why)
+
+
+def _unfilled_names(url: Link, rule: Rule) -> list[str]:
+    """The link's click ids that nobody filled in."""
+    return [name for name in rule.click_id if url.real(name) is None and is_unfilled(url.values.get(name, ""))]
+
+
+def _unfilled_click_id(url: Link, rule: Rule) -> tuple[str, ...]:
+    return ("click_id",) if _unfilled_names(url, rule) else ()
 
 
 def _is_sampled(click: Click, client_ip: address.Address | None, percent: float) -> bool:
-    """Stable per click: the same link from the same device falls on the same side every time."""
-    who = f"{click.link}\n{client_ip}\n{click.headers.get('user-agent', '')}"
+    """Stable per click: the same link from the same device falls on the same side every time.
+
+    A hash of its own, which no change may change: it would move people between the arms of a test.
+    """
+    who = f"{click.link}\n{client_ip or address.parse(click.peer)}\n{click.headers.get('user-agent', '')}"
     digest = hashlib.blake2b(who.encode(errors="surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest) < percent / 100 * 2**64

@@ -68,6 +68,8 @@ class Device:
     is_bot: bool
     has_google_play: bool
     """False for Amazon's Fire devices, which call themselves Android and have no Google Play."""
+    is_web_view: bool = False
+    is_fetched_by_maker: bool = False
 
 
 _UNKNOWN = Device(Platform.OTHER, None, None, is_bot=False, has_google_play=False)

@@ -6,11 +6,12 @@ again. Names are decoded to be compared, values only where somebody asks.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from urllib.parse import quote, unquote_plus
+
+from storehop.decide.unfilled import is_absent, is_percent_macro
 
 DEFAULT_PORTS = {"http": "80", "https": "443"}
 LONGEST_LINK = 8192
@@ -21,24 +22,12 @@ _AUTHORITY = re.compile(r"([a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-
 _UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*")
 _VISIBLE = re.compile(r"[\x21-\x7e]*")
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\ufffd\ud800-\udfff]")
-_MACRO = re.compile(r"\$?\{.*\}|\[.*\]|#.*#", re.DOTALL)
 
 APP_STORE_ID = re.compile(r"id\d{6,12}")
 PACKAGE = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)+", re.ASCII)
 LONGEST_PACKAGE = 255
 _CHANNEL = re.compile(r"[\w.-]{1,100}", re.ASCII)
 _TEMPLATE = re.compile(r"[A-Za-z0-9]{4,10}")
-
-_ZERO_ID = b"00000000-0000-0000-0000-000000000000"
-_NOTHING = {
-    "null",
-    *(
-        hash_(text, usedforsecurity=False).hexdigest()
-        for hash_ in (hashlib.sha1, hashlib.md5)
-        for text in (b"", _ZERO_ID)
-    ),
-}
-_ZEROS = re.compile(r"[0-]+")
 
 
 @dataclass(frozen=True)
@@ -78,8 +67,16 @@ class Link:
 
     def real(self, name: str) -> str | None:
         """The decoded value of `name`, or None where it is missing or counts as absent (design §3.2)."""
-        value = self.values.get(name)
-        return None if value is None or is_absent(value) else value
+        known = self._real
+        if name not in known:
+            value = self.values.get(name)
+            known[name] = None if value is None or is_absent(value) else value
+        return known[name]
+
+    @cached_property
+    def _real(self) -> dict[str, str | None]:
+        """What `real` found: click ids are asked for several times."""
+        return {}
 
 
 def _param(segment: str) -> tuple[str, str, str]:
@@ -90,30 +87,30 @@ def _param(segment: str) -> tuple[str, str, str]:
 
 
 def decoded(raw: str) -> str:
-    """The value as a server reads it: percent-decoded once as UTF-8, `+` is a space; bad UTF-8 is U+FFFD."""
-    return unquote_plus(raw) if "%" in raw or "+" in raw else raw
+    """The value as a server reads it: percent-decoded once as UTF-8, `+` is a space; bad UTF-8 is U+FFFD.
+
+    A macro between percent signs stays as it is written.
+    """
+    if "%" not in raw and "+" not in raw:
+        return raw
+    return raw if is_percent_macro(raw) else unquote_plus(raw)
 
 
 def encoded(value: str) -> str:
     """The value as it stands in a URL: percent-encoded once as UTF-8, a space is `%20` (RFC 3986 §2.3)."""
-    return value if _UNRESERVED.fullmatch(value) else _encoded(value)
+    if _UNRESERVED.fullmatch(value):
+        return value
+    return _encoded(value) if len(value) <= _LONGEST_KEPT and value.isascii() else quote(value, safe="")
+
+
+_LONGEST_KEPT = 512
+"""Characters. A stranger chooses what is encoded, and must not choose how much memory that takes."""
 
 
 @lru_cache(maxsize=8192)
 def _encoded(value: str) -> str:
     """Cached: a few thousand User-Agents are most of what needs encoding."""
     return quote(value, safe="")
-
-
-def is_absent(value: str) -> bool:
-    """Empty, `null`, a zeroed id or its hash, or a macro that nobody expanded (design §3.2)."""
-    text = value.strip()
-    return (
-        not text
-        or text.lower() in _NOTHING
-        or (len(text) >= 8 and _ZEROS.fullmatch(text) is not None)  # noqa: PLR2004  shorter could be a sub id
-        or _MACRO.fullmatch(text) is not None
-    )
 
 
 def is_clean(value: str) -> bool:
@@ -142,11 +139,11 @@ def split(text: str) -> Link | None:
 
 def _fault(text: str, scheme: str | None, port: str | None, *, has_userinfo: bool) -> str:
     if not _VISIBLE.fullmatch(text):
-        return "holds a space, a control character or a character outside ASCII that is not percent-encoded"
+        return "it holds a space, a control character or a character outside ASCII: percent-encode it"
     if has_userinfo:
-        return "holds a user name"
+        return "it holds a user name"
     if port and port != DEFAULT_PORTS[(scheme or "https").lower()]:
-        return f"names port {port}"
+        return f"it names port {port}"
     return ""
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Container
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
 from storehop.decide import address, device
 from storehop.decide.device import Device, Fact
-from storehop.decide.link import Link, encoded, is_absent, is_clean
+from storehop.decide.link import Link, decoded, encoded, is_clean
+from storehop.decide.unfilled import is_absent, is_unfilled, is_unfilled_referrer
 from storehop.model import Click, Enrich, Param, Rule, S2SCall, Source
 
 MAX_URL = 2000
@@ -30,10 +31,23 @@ DEVICE_IDS = _ANDROID_IDS | {
     for hash_ in ("", "sha1_", "md5_")
     for name in ("advertising_id", "idfa", "idfv", "oaid", "imei", "fire_advertising_id")
 }
-_NOTABLE = DEVICE_IDS | {name.value for name in Enrich} | {"af_ref", "redirect"}
+OURS = frozenset({"af_ref", *(name.value for name in Enrich)})
+"""What we add to a link that does not say it."""
+_NOTABLE = DEVICE_IDS | OURS | {"redirect"}
 """Parameters of a link that may not stay as they are."""
+_NEVER_A_STRANGERS = frozenset({"af_ip", "af_ua"})
+"""What leaves from our servers as a header: no stranger's link chooses it (design §2)."""
+NEVER_FILLED_IN = "never filled in"
+_EMPTY = "empty or zeroed"
+_NO_TEXT = "no text"
+_HARMLESS = frozenset({_EMPTY, _NO_TEXT})
+"""What stays in the link byte for byte where the rule does not let us say it better."""
 _REDIRECT = Param("redirect", "false", Source.GENERATED, "marks a server-to-server click")
 _HEADERS = (("Accept", "*/*"), ("Content-Type", "application/json"))
+_BROWSER_ENCODES = str.maketrans({'"': "%22", "<": "%3C", ">": "%3E"})
+"""What browsers encode in a query (WHATWG URL, query percent-encode set) and links hold as it is."""
+_DEPTH = 4
+"""How many times over a User-Agent may be encoded and is still seen to be one."""
 
 
 class Subject(NamedTuple):
@@ -46,16 +60,18 @@ class Subject(NamedTuple):
     client_ip: address.Address | None
 
 
-def build(
-    subject: Subject,
-    referrer: Param | None,
-    endpoint: str | None,
-) -> tuple[S2SCall, tuple[Param, ...]] | None:
-    """The call and every parameter's source; None where it stays longer than 2,000 characters.
+class Built(NamedTuple):
+    """The call, every parameter's value and source, and the names of those that nobody had filled in."""
 
-    `referrer` is `af_ref`, where the store takes one.
-    """
-    ours = _ours(subject, referrer)
+    call: S2SCall
+    params: tuple[Param, ...]
+    unfilled: tuple[str, ...]
+
+
+def build(subject: Subject, referrer: Param | None, endpoint: str | None) -> Built | None:
+    """The call; None where it stays longer than 2,000 characters. `referrer` is `af_ref`, where the store takes one."""
+    said = _said(subject)
+    ours = _ours(subject, referrer, said)
     kept, shown = _kept(subject.link, ours)
     base = f"{endpoint or 'https://' + subject.link.host}{subject.link.path}?"
     shed: list[str] = []
@@ -68,7 +84,8 @@ def build(
         shed.append(name)
     ours.update((name, Param(name, None, Source.OMITTED, "no room in 2,000 characters")) for name in shed)
     params = (*shown, *ours.values(), _REDIRECT)
-    return S2SCall(subject.click.id, url, _headers(subject, ours), subject.rule.name), params
+    call = S2SCall(subject.click.id, url, _headers(subject, ours), subject.rule.name)
+    return Built(call, params, _unfilled(said, shown))
 
 
 def _query(kept: list[str], added: list[Param]) -> str:
@@ -76,52 +93,122 @@ def _query(kept: list[str], added: list[Param]) -> str:
     return "&".join([*kept, *ours, "redirect=false"])
 
 
-def _ours(subject: Subject, referrer: Param | None) -> dict[str, Param]:
+# what the link says of what is ours to say
+
+
+class _Said(NamedTuple):
+    """What the link says: its value, or why it does not count."""
+
+    value: str | None
+    why: str
+
+
+def _said(subject: Subject) -> dict[str, _Said]:
+    """The link's own words by name, for those of our parameters that it has. Most links have none."""
+    link = subject.link
+    if OURS.isdisjoint(link.values):
+        return {}
+    found = {}
+    for name in OURS & link.values.keys():
+        why = _unreal(name, link.values[name])
+        if not why and not subject.click.is_believed and name in _NEVER_A_STRANGERS:
+            why = "a stranger's word"
+        found[name] = _Said(None if why else link.values[name], why)
+    return found
+
+
+def real_value(link: Link, name: str) -> str | None:
+    """The link's own value of a parameter of ours, decoded, where it counts."""
+    value = link.values.get(name)
+    return None if value is None or _unreal(name, value) else value
+
+
+def _unreal(name: str, value: str) -> str:
+    """Why this value of ours counts as if the link did not have it (design §3.2), or ""."""
+    if is_unfilled_referrer(value) if name == "af_ref" else is_unfilled(value):
+        return NEVER_FILLED_IN
+    if is_absent(value):
+        return _EMPTY
+    if not is_clean(value):
+        return _NO_TEXT
+    if name == "af_ip" and address.sayable(value) is None:
+        return "no single public address"
+    return "encoded twice" if name == "af_ua" and _is_encoded_twice(value) else ""
+
+
+def _is_encoded_twice(user_agent: str) -> bool:
+    """Whether this reads like a User-Agent only once it is decoded again: then it has spaces or a `/` at last."""
+    if " " in user_agent:
+        return False
+    text = user_agent
+    for _ in range(_DEPTH):
+        text = decoded(text)
+    return " " in text or ("/" in text and "/" not in user_agent)
+
+
+def _ours(subject: Subject, referrer: Param | None, said: Mapping[str, _Said]) -> dict[str, Param]:
     """Our parameters in the order in which they are added. One with Source.LINK stays where the link has it."""
-    enrich, link, headers = subject.rule.enrich_names, subject.link, subject.click.headers
-    user_agent = headers.get("user-agent", "")
-    ours = {"af_ref": referrer} if referrer else {}
-    if "af_ip" in enrich:
-        ours["af_ip"] = _from_link(link, "af_ip") or _about_address(subject.client_ip)
-    own_ua = _from_link(link, "af_ua")
-    is_other = own_ua is not None and own_ua.value != user_agent
-    # Where the link speaks of another browser than the one that clicked, its hints say nothing about that one.
-    hints = (None, None) if is_other else tuple(map(headers.get, device.HINT_HEADERS))
-    reader = own_ua.value if own_ua and own_ua.value else user_agent
-    for param in _about_device(enrich, user_agent, reader, headers.get("accept-language"), hints):
-        ours[param.name] = _from_link(link, param.name) or param
+    ours = {param.name: param for param in _known(subject, said.get("af_ua"))}
+    if referrer:
+        ours = {"af_ref": referrer, **ours}
+    for name, own in said.items():
+        if own.why in _HARMLESS and name not in ours:
+            continue  # we say nothing, and nothing false is said
+        ours[name] = _chosen(name, own, ours.get(name), is_believed=subject.click.is_believed)
     return ours
 
 
-@lru_cache(maxsize=8192)
-def _about_device(
-    enrich: frozenset[str],
-    user_agent: str,
-    reader: str,
-    language: str | None,
-    hints: tuple[str | None, ...],
-) -> tuple[Param, ...]:
-    """What a rule wants to say about a device, in order: the same for every click of a device.
+def _chosen(name: str, own: _Said, known: Param | None, *, is_believed: bool) -> Param:
+    """The link's real value wins over ours; a stranger's does where we know none."""
+    if own.value is not None and (is_believed or known is None or known.value is None):
+        return Param(name, own.value, Source.LINK)
+    why = f"the link's own is {own.why or "a stranger's word"}"
+    if known is None:
+        return Param(name, None, Source.OMITTED, why)
+    return known._replace(why=f"{known.why}; {why}")
 
-    `reader` is the User-Agent that version and model are read from.
-    """
+
+def _known(subject: Subject, own_ua: _Said | None) -> tuple[Param, ...]:
+    """What we know and the rule lets us say, in order."""
+    enrich, headers = subject.rule.enrich_names, subject.click.headers
+    user_agent = headers.get("user-agent", "")
+    reader = own_ua.value if own_ua and own_ua.value else user_agent
+    # Where the link speaks of another browser than the one that clicked, its hints say nothing about that one.
+    hints = tuple(_hint(headers.get(name)) for name in device.HINT_HEADERS) if reader == user_agent else _NO_HINTS
+    is_usual = (
+        len(user_agent) <= _LONGEST_KEPT and len(reader) <= _LONGEST_KEPT and user_agent.isascii() and reader.isascii()
+    )
+    about_device = _about_usual_device if is_usual else _about_device
+    about = about_device(enrich, user_agent, reader, device.language(headers), hints)
+    return (_about_address(subject.client_ip), *about) if "af_ip" in enrich else about
+
+
+_NO_HINTS = (None,) * len(device.HINT_HEADERS)
+_LONGEST_KEPT = 512
+"""Characters. A stranger chooses what is kept below, and must not choose how much memory that takes."""
+
+
+def _hint(header: str | None) -> str | None:
+    return header if header and len(header) <= device.MAX_HEADER and header.isascii() else None
+
+
+def _about_device(
+    enrich: frozenset[str], user_agent: str, reader: str, language: Fact, hints: tuple[str | None, ...]
+) -> tuple[Param, ...]:
+    """What a rule wants to say about a device, in order. `reader` is what version and model are read from."""
     known = device.read(reader)
     headers = {name: value for name, value in zip(device.HINT_HEADERS, hints, strict=True) if value is not None}
     facts = (
         ("af_ua", Fact(user_agent, Source.HEADER, "User-Agent")),
-        ("af_lang", device.language({} if language is None else {"accept-language": language})),
+        ("af_lang", language),
         ("af_os_version", device.os_version(known, headers)),
         ("af_model", device.model(known, headers)),
     )
     return tuple(Param(name, *fact) for name, fact in facts if name in enrich)
 
 
-def _from_link(link: Link, name: str) -> Param | None:
-    """The link's own real value, which wins over ours; one with control characters counts as absent."""
-    if name not in link.values:
-        return None
-    value = link.real(name)
-    return Param(name, value, Source.LINK) if value is not None and is_clean(value) else None
+_about_usual_device = lru_cache(maxsize=8192)(_about_device)
+"""It is the same for every click of a device."""
 
 
 @lru_cache(maxsize=8192)
@@ -133,19 +220,23 @@ def _about_address(client_ip: address.Address | None) -> Param:
     return Param("af_ip", str(client_ip), Source.ADDRESS, "client address")
 
 
-def _kept(link: Link, replaced: Container[str]) -> tuple[list[str], list[Param]]:
-    """The link's segments that stay, byte for byte, and all of the link's parameters for `explain`."""
+# what stays of the link
+
+
+def _kept(link: Link, ours: Mapping[str, Param]) -> tuple[list[str], list[Param]]:
+    """The parts of the link's query that stay, and all of the link's parameters for `explain`."""
     if _NOTABLE.isdisjoint(link.values):
         shown = [Param(name, value, Source.LINK) for name, value, segment in link.params if segment]
-        return [link.query] if link.query else [], shown
+        return [_as_sent(link.query)] if link.query else [], shown
     kept: list[str] = []
     shown = []
     seen: set[str] = set()
     for name, value, segment in link.params:
         if name == "redirect":
             continue
-        if name in replaced:
-            if name not in seen and link.real(name) == value and is_clean(value):
+        if name in ours:
+            own = ours[name]
+            if name not in seen and own.source is Source.LINK and own.value == value:
                 kept.append(segment)
                 seen.add(name)
         elif why := _unusable_id(link, name, value):
@@ -160,15 +251,30 @@ def _kept(link: Link, replaced: Container[str]) -> tuple[list[str], list[Param]]
             kept.append(segment)
             if segment:
                 shown.append(Param(name, value, Source.LINK))
-    return kept, shown
+    return [_as_sent("&".join(kept))] if kept else [], shown
+
+
+def _as_sent(query: str) -> str:
+    """The query as a browser sends it; nothing else is changed. A strict server answers 400 to what it encodes."""
+    if '"' in query or "<" in query or ">" in query:
+        return query.translate(_BROWSER_ENCODES)
+    return query
+
+
+def _unfilled(said: Mapping[str, _Said], shown: list[Param]) -> tuple[str, ...]:
+    ours = (name for name, own in said.items() if own.why == NEVER_FILLED_IN)
+    ids = (param.name for param in shown if param.why == NEVER_FILLED_IN)
+    return (*sorted(ours), *ids)
 
 
 def _unusable_id(link: Link, name: str, value: str) -> str:
     """Why this device id is left out (design §3.2), or "" where it stays."""
     if name not in DEVICE_IDS:
         return ""
+    if is_unfilled(value):
+        return NEVER_FILLED_IN
     if is_absent(value):
-        return "empty, zeroed or an unexpanded macro"
+        return _EMPTY
     if name in _ANDROID_IDS and _has_advertising_id(link):
         return "the link has an advertising id"
     if name == "android_id" and link.real("sha1_android_id"):
@@ -188,12 +294,11 @@ def _sha1(value: str) -> str:
     return hashlib.sha1(value.encode(), usedforsecurity=False).hexdigest()
 
 
-def _headers(subject: Subject, ours: dict[str, Param]) -> tuple[tuple[str, str], ...]:
+def _headers(subject: Subject, ours: Mapping[str, Param]) -> tuple[tuple[str, str], ...]:
     """The call's headers: `User-Agent` equals the decoded `af_ua`, `X-Forwarded-For` equals `af_ip`."""
     headers = subject.click.headers
-    result = [("User-Agent", _sent("af_ua", subject.link, ours) or headers["user-agent"]), *_HEADERS]
-    ip = _sent("af_ip", subject.link, ours)
-    if ip and address.parse(ip):
+    result = [("User-Agent", _sent(ours, "af_ua") or headers["user-agent"]), *_HEADERS]
+    if ip := _sent(ours, "af_ip"):
         result.append(("X-Forwarded-For", ip))
     language = headers.get("accept-language", "")
     if language and len(language) <= device.MAX_HEADER and is_clean(language):
@@ -201,7 +306,6 @@ def _headers(subject: Subject, ours: dict[str, Param]) -> tuple[tuple[str, str],
     return tuple(result)
 
 
-def _sent(name: str, link: Link, ours: dict[str, Param]) -> str | None:
-    """The value with which this parameter goes out, decoded: the link's own also where the rule adds none."""
-    param = ours.get(name) or _from_link(link, name)
-    return param.value if param else None
+def _sent(ours: Mapping[str, Param], name: str) -> str | None:
+    """The value with which this parameter goes out, decoded."""
+    return ours[name].value if name in ours else None

@@ -76,11 +76,18 @@ def _listing_of_play_url(text: str, wanted: str) -> str:
     return query.get("listing", [""])[0] if is_play and query.get("id") == [wanted] else ""
 
 
-def url(store: Store, rule: Rule, app: str, page: str, referrer: str | None) -> str:
-    """The Location of the store redirect. `page` is a validated custom page name or ""."""
+def url(store: Store, rule: Rule, app: str, page: str, referrer: str | None, *, is_web_view: bool = False) -> str:
+    """The Location of the store redirect. `page` is a validated custom page name or "".
+
+    Web views get Google Play's page though the rule says `link: market`: most can't open another app's link.
+    """
     match store:
         case Store.GOOGLE_PLAY:
-            base = "market://details" if rule.market_link else "https://play.google.com/store/apps/details"
+            base = (
+                "market://details"
+                if rule.market_link and not is_web_view
+                else "https://play.google.com/store/apps/details"
+            )
             return _with_query(base, ("id", package(app)), ("listing", page), ("referrer", referrer))
         case Store.APP_STORE:
             country = f"{rule.country}/" if rule.country else ""

@@ -261,9 +261,9 @@ class Storehop:
                 flow.response = flows.not_sent()
             return  # it had a body, which has gone upstream already: no click of a person's, and ours no more
         link = flows.own_link(flow, seen)
-        if direct := await self._meet(flow, link):
+        if direct := await self._meet(flow, link, at_answer=True):
             flow.response = flows.answer(direct)
-            await self._ask_for_hints(flow.response, flow, direct, link)
+            await self._ask_for_hints(flow, direct, link, at_answer=True)
         elif _is_rehearsal(flow):
             flow.response = flows.not_sent()  # going on to AppsFlyer would count the click again
 
@@ -277,14 +277,18 @@ class Storehop:
             return  # our own answer, or a click that passed already
         link = flows.redirect_link(flow)
         direct = await self._meet(flow, link) if link is not None else None
-        if self._inspector and "storehop" in flow.metadata:
-            flow.response.stream = not flows.has_small_body(flow.response)  # a view shows nothing of what streamed
-        if direct:
-            flows.rewrite(flow.response, direct)
+        if direct and link is not None:
+            flows.rewrite(flow.response, direct, link)
+        elif "storehop" in flow.metadata:
+            if self._inspector:
+                flow.response.stream = not flows.has_small_body(flow.response)  # a view shows nothing of what streamed
+            return  # a click that passes: the ad stack's own bytes
         if direct or isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode):
-            await self._ask_for_hints(flow.response, flow, direct, link or "")
+            await self._ask_for_hints(flow, direct, link or "")
 
     def response(self, flow: http.HTTPFlow) -> None:
+        if flow.metadata.get("storehop") == "direct":
+            flows.end_without_body(flow)
         self._answered(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
@@ -315,19 +319,20 @@ class Storehop:
             logger.warning("upstream %s is unreachable (%s): clients get 502", mode.data, data.server.error)
 
     async def _ask_for_hints(
-        self, response: http.Response, flow: http.HTTPFlow, direct: Direct | None, link: str
+        self, flow: http.HTTPFlow, direct: Direct | None, link: str, *, at_answer: bool = False
     ) -> None:
         """Has the browser say more about the device: with its next request, or with this one once more."""
-        if self._rules is None or self._desk is None:
+        if self._rules is None or self._desk is None or flow.response is None:
             return
         rules = self._rules.current
         wanted = direct.client_hints if direct else rules.hints.mode
         seen = self._in_flight[flow]
         if wanted is ClientHints.OFF or not hints.is_secure(flow, seen):
             return
-        self._asked.accept(response, seen.get("host", ""), rules.hints)
+        self._asked.accept(flow.response, seen.get("host", ""), rules.hints)
         if direct and self._retries and (held := self._desk.held(direct)):
-            await self._retries.expect(flow, flows.read(flow, seen, link, held.call.id), held.lease_until, rules)
+            click = flows.read(flow, seen, link, held.call.id, at_answer=at_answer)
+            await self._retries.expect(flow, click, held.lease_until, rules)
 
     async def _repeat(self, flow: http.HTTPFlow, seen: flows.Seen, rules: RuleSet) -> bool:
         """Gives a browser's retry the first answer: the ad stack does not hear of it again. False: it is no retry."""
@@ -340,12 +345,12 @@ class Storehop:
 
     # a click
 
-    async def _meet(self, flow: http.HTTPFlow, link: str) -> Direct | None:
+    async def _meet(self, flow: http.HTTPFlow, link: str, *, at_answer: bool = False) -> Direct | None:
         """Decides on a click. None: the click passes, untouched."""
         if self._desk is None or self._rules is None:
             return None  # starting: nothing can be stored yet
         seen, rules = self._in_flight[flow], self._rules.current
-        click = flows.read(flow, seen, link, new_click_id())
+        click = flows.read(flow, seen, link, new_click_id(), at_answer=at_answer)
         if _is_rehearsal(flow):
             decision = self._desk.rehearse(click, rules, flow)
         else:

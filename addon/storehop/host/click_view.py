@@ -32,7 +32,8 @@ class Story:
 
 def _decided(decision: Decision) -> str:
     if isinstance(decision, Direct):
-        return f"direct · {decision.rule} · {decision.store.replace('_', ' ')}"
+        what = f"duplicate of {decision.repeats}" if decision.repeats else "direct"
+        return f"{what} · {decision.rule} · {decision.store.replace('_', ' ')}"
     return f"pass · {decision.reason}"
 
 

@@ -14,15 +14,16 @@ from dataclasses import replace
 from mitmproxy import http
 
 from storehop.decide.decision import decide
+from storehop.decide.duplicate import are_apart, key_with_hints
 from storehop.decide.rules import RuleSet
 from storehop.deliver.courier import Courier, NotAcceptedError
 from storehop.deliver.notes import Notes
 from storehop.deliver.outbox import Note
 from storehop.deliver.outbox_file import OutboxError
-from storehop.host.duplicates import WINDOW, Duplicates
+from storehop.host.duplicates import WINDOW, Answer, Duplicates
 from storehop.host.hints import FirstAnswer, lacks_hints, without_hints
 from storehop.host.inspector import Inspector
-from storehop.model import Claim, Click, ClientHints, Decision, Direct, Pass, Reason, Settled
+from storehop.model import Claim, Click, ClientHints, Decision, Direct, Pass, Reason, S2SCall, Settled
 from storehop.observe.log import ClickLog
 from storehop.observe.metrics import Metrics
 
@@ -57,7 +58,7 @@ class Desk:
 
     def held(self, direct: Direct) -> Claim | None:
         """The call where it is held for the browser's retry: the answer has to ask for that."""
-        return self.courier.held(direct.call.id) if self.courier else None
+        return self.courier.held(direct.repeats or direct.call.id) if self.courier else None
 
     def retried(self, first: FirstAnswer, headers: Mapping[str, str], rules: RuleSet, shown: http.HTTPFlow) -> None:
         """The browser repeated a click, with hints: its S2S call goes out now, and says what they say."""
@@ -96,23 +97,33 @@ class Desk:
         decision = decide(click, rules)
         if isinstance(decision, Pass) and decision.reason is Reason.NOT_A_CLICK:
             return decision
-        self._metrics.decided(decision, time.perf_counter() - begin)
+        self._metrics.decided(time.perf_counter() - begin)
         if isinstance(decision, Pass):
             return decision
         asks = may_retry and decision.client_hints is ClientHints.CRITICAL and lacks_hints(decision)
         hold = rules.hints.wait if asks else 0.0
-        return await self._duplicates.once(click, decision, lambda direct, key: self._accept(direct, key, hold))
+        return await self._duplicates.once(decision, lambda direct, key: self._accept(direct, key, hold))
 
-    async def _accept(self, direct: Direct, key: bytes, hold: float) -> Decision:
+    async def _accept(self, direct: Direct, key: bytes | None, hold: float) -> Answer:
+        """Has the call delivered, unless another process, or one before a restart, has answered the same click."""
+        same = direct.likeness
+        answer = Answer(direct.call.id, same.hints, direct.location)
+        known = await self._store(direct.call, key, answer, hold)
+        if are_apart(known.hints, same.hints):
+            return await self._store(direct.call, key_with_hints(same), answer, hold)
+        return known
+
+    async def _store(self, call: S2SCall, key: bytes | None, answer: Answer, hold: float) -> Answer:
+        """The answer that counts: this one, an earlier one, or the reason why the click passes."""
+        note = Note(key, answer.written(), WINDOW) if key else None
         if self.courier is None:
-            return _passed(direct, Reason.OUTBOX_DOWN)
-        note = Note(key, direct.location, WINDOW)
+            return answer._replace(text=Reason.OUTBOX_DOWN)
         try:
-            known = await self.courier.accept(direct.call, hold, note)
+            known = await self.courier.accept(call, hold, note)
         except NotAcceptedError as error:
-            known = await self._tell(note._replace(text=error.reason))
-            return _answered_before(direct, known) if known else _passed(direct, error.reason)
-        return _answered_before(direct, known) if known else direct
+            answer = answer._replace(text=error.reason)
+            known = await self._tell(note._replace(text=answer.written())) if note else None
+        return Answer.read(known) if known else answer
 
     async def _tell(self, note: Note) -> str | None:
         """Notes that a click passes; what it was answered already, by another process or before a restart."""
@@ -133,12 +144,3 @@ class Desk:
         """Stored calls that got too old to be sent."""
         self._metrics.expired(len(call_ids))
         self._log.expired(call_ids)
-
-
-def _answered_before(direct: Direct, known: str) -> Decision:
-    """What the same click was answered: a store's URL, or why it passed."""
-    return _passed(direct, Reason(known)) if known in set(Reason) else replace(direct, location=known)
-
-
-def _passed(direct: Direct, reason: Reason) -> Pass:
-    return Pass(reason, direct.rule, direct.app, direct.platform, direct.store)

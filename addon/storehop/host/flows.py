@@ -19,6 +19,34 @@ SMALL_BODY = 64 * 1024
 """Bytes."""
 
 _OWN_FIELDS = ((b"Cache-Control", b"no-store"), (b"Content-Length", b"0"))
+_OF_THE_OLD_ANSWER = frozenset(
+    {
+        # where it went
+        "location",
+        "refresh",
+        "link",
+        "content-location",
+        # for how long a cache in front may keep it, and how it asks again; all that end in `cache-control`, too
+        "age",
+        "edge-control",
+        "etag",
+        "expires",
+        "last-modified",
+        "surrogate-control",
+        "x-accel-expires",
+        # its body
+        "content-digest",
+        "content-encoding",
+        "content-length",
+        "content-md5",
+        "content-range",
+        "digest",
+        "repr-digest",
+        "trailer",
+        "transfer-encoding",
+    }
+)
+"""Headers that a rewritten redirect does not have (RFC 9110, RFC 9111, RFC 9213, and those of caches' makers)."""
 _FORWARDED = {
     "x-forwarded-for": b"X-Forwarded-For",
     "x-forwarded-proto": b"X-Forwarded-Proto",
@@ -73,9 +101,10 @@ def redirect_link(flow: http.HTTPFlow) -> str | None:
     return response.headers.get("location")
 
 
-def read(flow: http.HTTPFlow, seen: Seen, link: str, click_id: str) -> Click:
-    """The click that this flow is."""
-    return Click(click_id, flow.request.method, link, seen, peer_address(flow))
+def read(flow: http.HTTPFlow, seen: Seen, link: str, click_id: str, *, at_answer: bool = False) -> Click:
+    """The click that this flow is. In reverse mode a link that is asked for is a stranger's own word (design §2)."""
+    is_believed = not at_answer or is_forward(flow)
+    return Click(click_id, flow.request.method, link, seen, peer_address(flow), at_answer, is_believed)
 
 
 def peer_address(flow: http.HTTPFlow) -> str:
@@ -108,14 +137,38 @@ def forget_decision(flow: http.HTTPFlow) -> None:
         flow.metadata.pop("storehop", None)
 
 
-def rewrite(response: http.Response, direct: Direct) -> None:
-    """Points the ad stack's redirect at the store; every other header stays."""
+def rewrite(response: http.Response, direct: Direct, link: str) -> None:
+    """Points the ad stack's redirect at the store (design §2): its headers stay, but for what `_is_kept` leaves out.
+
+    Its body goes too: a page that says where the browser goes names the old link.
+    """
     response.status_code = 302
     if not response.is_http2:
         response.reason = "Found"
     location = direct.location.encode("utf-8", "surrogateescape")
-    kept = (field for field in response.headers.fields if _lower(field[0]) not in {"location", "cache-control"})
-    response.headers.fields = ((b"Location", location), (b"Cache-Control", b"no-store"), *kept)
+    old = link.encode("utf-8", "surrogateescape")
+    kept = (field for field in response.headers.fields if _is_kept(_lower(field[0]), field[1], old))
+    response.headers.fields = ((b"Location", location), *_OWN_FIELDS, *kept)
+    response.stream = _no_body
+
+
+def _is_kept(name: str, value: bytes, old_link: bytes) -> bool:
+    """Whether a header of a redirect is as true of the one to the store."""
+    if name in _OF_THE_OLD_ANSWER or name.endswith("cache-control"):
+        return False
+    return name == "set-cookie" or old_link not in value
+
+
+def _no_body(_chunk: bytes) -> tuple[bytes, ...]:
+    return ()
+
+
+def end_without_body(flow: http.HTTPFlow) -> None:
+    """What streamed into nothing: a view shows an empty body, and no trailer follows it."""
+    if flow.response:
+        flow.response.trailers = None
+        if flow.response.raw_content is None:
+            flow.response.raw_content = b""
 
 
 def has_small_body(response: http.Response) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from storehop.model import Direct, Param, Source
+from storehop.model import Direct
 
 
 class Signal(StrEnum):
@@ -39,20 +39,13 @@ SIGNALS = {
 }
 """Parameters of the S2S call, and the signal that a value of theirs is."""
 
-_MACRO = ("{", "${", "[", "#")
-
 
 def signals(direct: Direct) -> frozenset[Signal]:
     """What this click can be matched on, whoever said it: the link or we."""
-    found = {SIGNALS[param.name] for param in direct.params if param.name in SIGNALS and _says_something(param)}
+    found = {SIGNALS[param.name] for param in direct.params if param.value and param.name in SIGNALS}
     if direct.referrer is not None:  # what only the link says, and no store hands to the app, matches nothing
         found.add(Signal.REFERRER)
     return frozenset(found)
-
-
-def _says_something(param: Param) -> bool:
-    """The link's own values go out as they are, an unexpanded macro too where the rule adds no value instead."""
-    return bool(param.value) and not (param.source is Source.LINK and (param.value or "").startswith(_MACRO))
 
 
 class Coverage:

@@ -40,6 +40,7 @@ class ClickLog:
             return
         fields: dict[str, object] = {
             "click": click.id,
+            "first": decision.repeats or None if isinstance(decision, Direct) else None,
             "reason": None if isinstance(decision, Direct) else decision.reason,
             "rule": decision.rule,
             "app": decision.app,
@@ -48,7 +49,7 @@ class ClickLog:
         }
         if self.personal_data:
             fields |= {"link": click.link, "peer": click.peer, "user_agent": click.headers.get("user-agent")}
-        self._write(logging.INFO, "direct" if isinstance(decision, Direct) else "pass", fields)
+        self._write(logging.INFO, _event(decision), fields)
 
     def settled(self, settled: Settled) -> None:
         """What came of an attempt at its S2S call."""
@@ -71,6 +72,12 @@ class ClickLog:
     def expired(self, call_ids: list[str]) -> None:
         for call_id in call_ids:
             self._write(logging.WARNING, "s2s_dead", {"click": call_id, "reason": DeadReason.TOO_OLD})
+
+
+def _event(decision: Decision) -> str:
+    if isinstance(decision, Direct):
+        return "duplicate" if decision.repeats else "direct"
+    return "pass"
 
 
 _EVENTS = {

@@ -38,7 +38,8 @@ class Metrics:
         reloads = Counter("storehop_rules_reload", "Reloads of the rules.", ("result",), registry=self.registry)
         self._coverage = Coverage()
         self._enriched: Counts[tuple[str, str]] = Counts()
-        self.registry.register(_Counted(self._coverage, self._enriched))
+        self._unfilled: Counts[str] = Counts()
+        self.registry.register(_Counted(self._coverage, self._enriched, self._unfilled))
         self._clicks = cache(clicks.labels)
         self._attempts = cache(attempts.labels)
         self._results = {result: results.labels(result) for result in ("delivered", "dead")}
@@ -64,16 +65,18 @@ class Metrics:
         """Reads these when somebody asks."""
         self.registry.register(_Live(counts, open_breakers, digest))
 
-    def decided(self, decision: Decision, seconds: float) -> None:
+    def decided(self, seconds: float) -> None:
         self._decision.observe(seconds)
-        if isinstance(decision, Direct):
-            self._enrich(decision.params)
 
     def answered(self, decision: Decision) -> None:
-        """What the user got in the end. Each direct click counts once for each of its signals."""
-        if isinstance(decision, Direct):
+        """What the user got in the end. Each click that was accepted counts once for all that its call says."""
+        if isinstance(decision, Direct) and decision.repeats:
+            self._clicks("duplicate", "", decision.rule).inc()
+        elif isinstance(decision, Direct):
             self._clicks("direct", "", decision.rule).inc()
             self._coverage.direct(signals(decision))
+            self._enrich(decision.params)
+            self._unfilled.update(decision.unfilled)
         else:
             self._coverage.passed()
             self._clicks("pass", decision.reason, decision.rule or "").inc()
@@ -141,9 +144,10 @@ def outcome_label(outcome: Outcome) -> str:
 class _Counted(Collector):
     """What is counted several times a click, in plain numbers that are read when somebody asks."""
 
-    def __init__(self, coverage: Coverage, enriched: Counts[tuple[str, str]]) -> None:
+    def __init__(self, coverage: Coverage, enriched: Counts[tuple[str, str]], unfilled: Counts[str]) -> None:
         self._coverage = coverage
         self._enriched = enriched
+        self._unfilled = unfilled
 
     def collect(self) -> Iterable[CounterMetricFamily]:
         sources = CounterMetricFamily(
@@ -152,6 +156,14 @@ class _Counted(Collector):
         for labels, count in list(self._enriched.items()):
             sources.add_metric(labels, count)
         yield sources
+        unfilled = CounterMetricFamily(
+            "storehop_never_filled_in",
+            "Direct clicks whose link had this parameter as a macro that nobody had filled in.",
+            labels=("parameter",),
+        )
+        for name, count in list(self._unfilled.items()):
+            unfilled.add_metric((name,), count)
+        yield unfilled
         family = CounterMetricFamily(
             "storehop_matchable", "Direct clicks that AppsFlyer can match on this.", labels=("signal",)
         )

@@ -1,0 +1,63 @@
+"""Values that say nothing: never filled in, empty, zeroed (design §3.2).
+
+An ad stack fills templates such as `clickid={clickid}`. What it leaves unfilled is the same text for every click:
+no id, no address and no User-Agent. The forms are those of the networks' documentation and of links seen in the
+wild; tests/decide/unfilled.yaml has them with their sources. No real value may be taken for one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+_UUID = r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+_NAME = r"[A-Za-z][A-Za-z0-9_.]*"
+
+_ANYWHERE = re.compile(
+    rf'\{{(?!{_UUID}\}})[^{{}}"]*\}}'  # {x}, and with it ${x}, {{x}} and %%{x}; no GUID, no JSON
+    r'|<[^<>"]*>'  # <x>, and with it <<x>>
+    r"|\$\([^()$]*\)"
+    r"|%%[^%]+%%"
+)
+"""Forms that no real value holds."""
+_WHOLE = re.compile(rf'\[[^"]*\]|#.*#|\$\$.+\$\$|%{_NAME}%|@{_NAME}@|__{_NAME}__|--{_NAME}--', re.DOTALL)
+"""Forms that real values may hold, and never are."""
+_OPENINGS = ("[", "#", "$$", "%", "@", "__", "--")
+"""How those of `_WHOLE` begin."""
+_WORDS = frozenset({"null", "(null)", "undefined", "none", "nil", "nan"})
+"""How programs write that there is no value, in lower case."""
+_PERCENT_MACRO = re.compile(rf"%%[^%]+%%|\A%{_NAME}%\Z")
+
+_ZEROS = re.compile(r"[0-]{8,}")  # fewer could be a sub id
+_ZERO_ID = b"00000000-0000-0000-0000-000000000000"
+_HASHES_OF_NOTHING = frozenset(
+    hash_(text, usedforsecurity=False).hexdigest() for hash_ in (hashlib.sha1, hashlib.md5) for text in (b"", _ZERO_ID)
+)
+
+
+def is_unfilled(value: str) -> bool:
+    """Whether nobody filled this value in. `value` is decoded, see `link.decoded`."""
+    text = value.strip()
+    return text.lower() in _WORDS or _WHOLE.fullmatch(text) is not None or _ANYWHERE.search(text) is not None
+
+
+def is_absent(value: str) -> bool:
+    """Whether this value counts as if it were not there: empty, a zeroed id or its hash, or never filled in."""
+    text = value.strip()
+    return not text or _ZEROS.fullmatch(text) is not None or text.lower() in _HASHES_OF_NOTHING or is_unfilled(text)
+
+
+def is_unfilled_referrer(value: str) -> bool:
+    """As `is_unfilled`, of a referrer token PARTNER_TRANSACTION: its transaction part is what must be filled in."""
+    return is_unfilled(value) or any(is_absent(part) for part in _transactions(value))
+
+
+def _transactions(referrer: str) -> list[str]:
+    """What follows the last `_`; a macro is it as a whole, also where its own name holds a `_`."""
+    starts = [referrer.rfind("_"), *(referrer.find(f"_{opening}") for opening in _OPENINGS)]
+    return [referrer[start + 1 :] for start in starts if start >= 0]
+
+
+def is_percent_macro(raw: str) -> bool:
+    """Whether a value as written holds a macro between percent signs: the `%AD` in `%%AD_ID%%` is no percent-code."""
+    return ("%%" in raw or raw.endswith("%")) and _PERCENT_MACRO.search(raw) is not None
