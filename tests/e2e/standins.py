@@ -6,6 +6,7 @@ They speak HTTP/1.1 by hand, so that a test sees the bytes that came and decides
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -161,6 +162,10 @@ async def _read_body(request: Received, reader: asyncio.StreamReader) -> int:
     return size
 
 
+UNSAFE = re.compile(rb"[\x00-\x20\x7f-\xff\"<>]")
+"""What no request target may hold (RFC 3986 §2) and browsers encode: strict front ends answer 400 to it."""
+
+
 class AppsFlyer(_Server):
     """Takes S2S clicks with 200. `hold()` makes it accept and not answer, until `release()`."""
 
@@ -182,7 +187,8 @@ class AppsFlyer(_Server):
                 await self._held.acquire()
         finally:
             self.open -= 1
-        writer.write(self.answer)
+        is_strict = UNSAFE.search(request.target.encode("latin-1")) or request.line.count(b" ") != 2
+        writer.write(response("400 Bad Request") if is_strict else self.answer)
 
     async def next_click(self) -> Received:
         """The next click, in the order in which they came."""

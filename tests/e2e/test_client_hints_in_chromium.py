@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import json
 from dataclasses import dataclass
 
 import pytest
@@ -17,7 +18,7 @@ from e2e.phones import REDUCED
 from e2e.processes import Host, start_sidecar
 from e2e.scenes import RULES, link_of, new_id, play, write_rules
 from e2e.standins import AdStack, AppsFlyer, response
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, async_playwright
 
 PHONE = {
     "brands": [{"brand": "Chromium", "version": "139"}, {"brand": "Google Chrome", "version": "139"}],
@@ -34,6 +35,7 @@ PATIENT = "2s"
 """So long a retry may take on a busy machine; more is not to be had."""
 PATIENCE = 120_000
 """Milliseconds that Chromium may take for each step."""
+SCREEN = {"user_agent": REDUCED, "is_mobile": True, "viewport": {"width": 400, "height": 800}}
 STAYS_HOME = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 
 
@@ -58,28 +60,40 @@ class Phone:
     """Chromium as a phone, in front of sidecars that its name resolution leads to."""
 
     browser: Browser
+    flags: list[str]
     ads: AdStack
     appsflyer: AppsFlyer
 
     async def click(self, page: Page, origin: str) -> Clicked:
         """Follows an ad from somebody's page to the store."""
         path = self.ads.redirect(link_of(click_id := new_id()))
-        landing = self.ads.serve(
-            response("200 OK", "Content-Type: text/html", body=f'<a href="{origin}{path}">the ad</a>'.encode()),
-        )
-        await page.goto(f"http://127.0.0.1:{self.ads.port}{landing}")
         self.ads.forget()
-        await page.get_by_text("the ad").click()
-        await page.wait_for_url("https://play.google.com/**")
+        await self.tap(page, origin, path)
         call = dict((await self.appsflyer.next_click()).params)
         hits = [await self.ads.next_request() for _ in range(self.ads.requests.qsize())]
         assert (play(click_id), click_id) == (page.url, call["clickid"])
         return Clicked(call, [hit.target for hit in hits].count(path), self.appsflyer.clicks_waiting())
 
-    async def new_page(self) -> Page:
+    async def tap(self, page: Page, origin: str, path: str) -> str:
+        """Follows this ad from somebody's page to the store. Returns the store's URL."""
+        landing = self.ads.serve(
+            response("200 OK", "Content-Type: text/html", body=f'<a href="{origin}{path}">the ad</a>'.encode()),
+        )
+        await page.goto(f"http://127.0.0.1:{self.ads.port}{landing}")
+        await page.get_by_text("the ad").click()
+        await page.wait_for_url("https://play.google.com/**")
+        return page.url
+
+    async def another_call(self, page: Page, origin: str) -> str | None:
+        """What came before a new click's own call, which may overtake nothing; None where nothing did."""
+        click_id = new_id()
+        await self.tap(page, origin, self.ads.redirect(link_of(click_id)))
+        call = dict((await self.appsflyer.next_click()).params)
+        return None if call.get("clickid") == click_id else str(call)
+
+    async def new_page(self, context: BrowserContext | None = None) -> Page:
         """A tab of a browser that has met nobody yet."""
-        screen = {"width": 400, "height": 800}
-        context = await self.browser.new_context(user_agent=REDUCED, is_mobile=True, viewport=screen)
+        context = context or await self.browser.new_context(**SCREEN)
         context.set_default_timeout(PATIENCE)
 
         async def at_the_store(route):
@@ -113,7 +127,7 @@ async def phone(request, certificate, ads, appsflyer):
     flags = [*STAYS_HOME, trusts, f"--host-resolver-rules=MAP {ADS} 127.0.0.1", *getattr(request, "param", [])]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=need("chromium"), args=flags, timeout=PATIENCE)
-        yield Phone(browser, ads, appsflyer)
+        yield Phone(browser, flags, ads, appsflyer)
         await browser.close()
 
 
@@ -128,7 +142,8 @@ async def sidecar(tmp_path_factory, certificate, ads, appsflyer):
     async def origin(mode: str, *, tls: bool, name: str = ADS) -> str:
         if (mode, tls) not in running:
             folder = tmp_path_factory.mktemp("sidecar")
-            rules = write_rules(folder, f"client_hints: {mode}\nhints_wait: {PATIENT}\n{RULES.lstrip()}", appsflyer)
+            text = RULES.replace("trusted_proxies: [127.0.0.0/8]", "trusted_proxies: []").lstrip()
+            rules = write_rules(folder, f"client_hints: {mode}\nhints_wait: {PATIENT}\n{text}", appsflyer)
             secure = ("--tls-cert", certificate) if tls else ()
             running[mode, tls] = await start_sidecar(f"http://127.0.0.1:{ads.port}", rules, folder, *secure)
         return f"{'https' if tls else 'http'}://{name}:{running[mode, tls].port}"
@@ -203,3 +218,41 @@ async def test_how_many_of_two_clicks_have_a_model(phone, sidecar, mode, expecte
     report(f"client_hints: {mode}", clicks=len(clicks), with_a_model=known, hits=sum(one.hits for one in clicks))
 
     assert expected == known
+
+
+NO_ID = "https://app.appsflyer.com/com.example.game?pid=networka_int&c={}"
+
+
+async def test_a_second_tap_that_brings_hints_is_the_same_click(phone, sidecar):
+    """With `accept` the first answer asks for hints: the same link within ten seconds, now with them, is one call."""
+    page, origin = await phone.new_page(), await sidecar("accept", tls=True)
+    path = phone.ads.redirect(NO_ID.format(new_id()))
+    stores = {await phone.tap(page, origin, path) for _ in range(2)}
+    await phone.appsflyer.next_click()
+
+    assert (1, None) == (len(stores), await phone.another_call(page, origin))
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def without_cookies(phone, tmp_path):
+    """The same phone, where a person has blocked all cookies."""
+    (tmp_path / "Default").mkdir()
+    blocked = {"profile": {"default_content_setting_values": {"cookies": 2}}}
+    (tmp_path / "Default" / "Preferences").write_text(json.dumps(blocked))
+    async with async_playwright() as playwright:
+        context = await playwright.chromium.launch_persistent_context(
+            tmp_path, executable_path=need("chromium"), args=phone.flags, timeout=PATIENCE, **SCREEN
+        )
+        yield await phone.new_page(context)
+        await context.close()
+
+
+async def test_without_cookies_a_critical_click_is_one_call(phone, without_cookies, sidecar):
+    """The browser's retry is not known by its cookie, and still no second click."""
+    origin, seen = await sidecar("critical", tls=True), []
+    without_cookies.on("request", lambda request: seen.append(request.headers.get("cookie")))
+    path = phone.ads.redirect(NO_ID.format(new_id()))
+    await phone.tap(without_cookies, origin, path)
+    await phone.appsflyer.next_click()
+
+    assert (None, {None}) == (await phone.another_call(without_cookies, origin), set(seen))

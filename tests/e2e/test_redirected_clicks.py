@@ -170,6 +170,17 @@ async def test_what_is_encoded_stays_encoded(world):
     assert received.target.startswith(f"{path_of(click_id, more)}&af_ref=NetworkA_{click_id}&")
 
 
+async def test_what_a_browser_would_encode_is_encoded(world):
+    """A raw quote or angle bracket of the link is encoded in the call: a strict server takes it."""
+    since = await world.logged()
+
+    await click(world, link_of("<<MSISDN>>", '&c=<YOUR_APP>&af_sub1="spring"'))
+
+    received = await world.appsflyer.next_click()
+    assert "&clickid=%3C%3CMSISDN%3E%3E&af_siteid=77&c=%3CYOUR_APP%3E&af_sub1=%22spring%22&" in received.target
+    assert "outcome=200" in await world.host.log.saw(" s2s_delivered ", since)
+
+
 async def test_the_user_agent_header_equals_af_ua(world):
     """The call's User-Agent header is the browser's, and so is the decoded af_ua."""
     _, received = await android_click(world)
