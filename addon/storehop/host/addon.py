@@ -17,11 +17,12 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import command, ctx, exceptions, flow, http
 from mitmproxy.addonmanager import Loader
-from mitmproxy.proxy import mode_specs
+from mitmproxy.proxy import layer, mode_specs
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from storehop.assets import asset
 from storehop.decide import device
+from storehop.decide.address import Proxies
 from storehop.decide.rules import RuleSet
 from storehop.deliver.clock import SystemClock
 from storehop.deliver.courier import Courier
@@ -33,6 +34,8 @@ from storehop.host.desk import Desk
 from storehop.host.duplicates import Duplicates
 from storehop.host.ids import new_click_id
 from storehop.host.inspector import Inspector
+from storehop.host.layers.head import Gate
+from storehop.host.layers.stack import layers_for
 from storehop.host.rules import LiveRules
 from storehop.model import ClientHints, Direct, Reason
 from storehop.observe.admin import AdminServer
@@ -68,6 +71,7 @@ class Storehop:
         self._inspector: Inspector | None = None
         self._retries: hints.Retries | None = None
         self._asked = hints.Asked()
+        self._gate = Gate(self._client_ip_header)
         self._is_upstream_down = False
         self._is_draining = False
         self._in_flight: WeakKeyDictionary[http.HTTPFlow, flows.Seen] = WeakKeyDictionary()
@@ -229,6 +233,14 @@ class Storehop:
             self._desk.courier.configure(rules.delivery)
 
     # hooks
+
+    def next_layer(self, nextlayer: layer.NextLayer) -> None:
+        looks_further = ctx.options.ignore_hosts or ctx.options.allow_hosts  # mitmproxy reads the hosts first
+        if nextlayer.layer is None and not looks_further:
+            nextlayer.layer = layers_for(nextlayer.context, nextlayer.data_client(), self._gate)
+
+    def _client_ip_header(self) -> str:
+        return (self._rules.current.proxies if self._rules else Proxies()).header
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         if self._rules is None or not flow.live:

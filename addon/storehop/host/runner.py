@@ -169,7 +169,7 @@ async def _serve(config: HostConfig) -> None:
     storehop = Storehop(click_log, config.worker_socket)
     host_options = Options(confdir=str(config.state))
     master = _with_page(host_options) if config.web else LeanMaster(host_options)
-    master.addons.add(storehop)
+    _add(master, storehop)
     try:
         master.options.update(**_options(config))
     except OptionsError as error:
@@ -212,6 +212,13 @@ def _with_page(options: Options) -> WebMaster:
     for addon in filter(None, map(master.addons.get, _UNUSED)):
         master.addons.remove(addon)
     return master
+
+
+def _add(master: Master, storehop: Storehop) -> None:
+    """Our choice of layers comes before mitmproxy's, as in its own tools, where scripts stand before it."""
+    theirs = master.addons.get("nextlayer")
+    master.addons.remove(theirs)
+    master.addons.add(storehop, theirs)
 
 
 class _Drain:

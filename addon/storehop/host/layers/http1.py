@@ -1,0 +1,123 @@
+"""HTTP/1.1 with a client, within the bounds of `head`: mitmproxy's own reader, before which we look at each head."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from logging import DEBUG
+
+import h11
+from h11._readers import ChunkedReader
+from h11._receivebuffer import ReceiveBuffer
+from mitmproxy import http
+from mitmproxy.connection import ConnectionState
+from mitmproxy.net.http import http1
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import CommandGenerator
+from mitmproxy.proxy.layers.http import _http1
+from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
+from mitmproxy.proxy.layers.http._events import RequestHeaders, ResponseProtocolError, ResponseTrailers
+
+from storehop.host.layers import head
+from storehop.host.layers.head import Gate, Refused
+
+MAX_AHEAD = 1024 * 1024
+"""Bytes of further requests that a client may send before it has its answer."""
+LINGER = 1.0
+"""Seconds for which a refused client may go on sending, unread, so that it sees its answer (RFC 9112 §9.6)."""
+MAX_LINGER = 1024 * 1024
+"""Bytes of it."""
+
+
+class Http1Server(_http1.Http1Server):
+    """Refuses heads while they arrive: 431 where one is too large, 400 where no two servers would read it alike."""
+
+    def __init__(self, context: Context, gate: Gate) -> None:
+        super().__init__(context)
+        self._gate = gate
+        self._lingered = 0
+
+    def read_headers(self, event: events.ConnectionEvent) -> CommandGenerator[None]:
+        if not isinstance(event, events.DataReceived):
+            yield commands.CloseConnection(self.conn)
+            return
+        try:
+            request = self._next_request()
+            if request is None:
+                return
+            size = http1.expected_http_body_size(request)
+        except Refused as refused:
+            yield from self._refuse(refused.status, str(refused))
+            return
+        except ValueError:  # mitmproxy's readers
+            yield from self._refuse(HTTPStatus.BAD_REQUEST, "no HTTP")
+            return
+        self.request = request
+        self.body_reader = _Chunked() if size is None else _http1.make_body_reader(size)
+        self.state = self.read_body
+        yield ReceiveHttp(RequestHeaders(self.stream_id, request, size == 0))
+        yield from self.state(event)
+
+    def _next_request(self) -> http.Request | None:
+        lines = head.take_lines(self.buf)
+        if lines is None:
+            return None
+        request = http1.read_request_head(lines)
+        data = request.data
+        head.check_request_line(data.method, data.path)
+        needs_host = data.http_version != b"HTTP/1.0"
+        fields = self._gate.admit(data.headers.fields, data.authority, needs_host=needs_host)
+        if fields is not data.headers.fields:
+            data.headers.fields = tuple(fields)
+        return request
+
+    def wait(self, event: events.Event) -> CommandGenerator[None]:
+        if isinstance(event, events.DataReceived) and len(self.buf) > MAX_AHEAD:
+            event = events.ConnectionClosed(self.conn)  # it is no client that we could serve
+        yield from super().wait(event)
+
+    def send(self, event: HttpEvent) -> CommandGenerator[None]:
+        if isinstance(event, ResponseTrailers):
+            return  # of an HTTP/2 ad stack; mitmproxy has no way to say them here
+        if isinstance(event, ResponseProtocolError) and not self.response:
+            status = event.code.http_status_code()
+            if status is not None and self.conn.state & ConnectionState.CAN_WRITE:
+                yield from self._refuse(HTTPStatus(status), event.code.name)
+                return
+        yield from super().send(event)
+
+    def _refuse(self, status: HTTPStatus, why: str) -> CommandGenerator[None]:
+        """Says no and reads on for a moment: closed at once, the client's last bytes would wipe out its answer."""
+        yield commands.Log(f"refused with {status}: {why}", DEBUG)
+        yield commands.SendData(self.conn, answer(status))
+        yield commands.CloseTcpConnection(self.conn, half_close=True)
+        yield commands.RequestWakeup(LINGER)
+        self.state = self.linger
+
+    def linger(self, event: events.Event) -> CommandGenerator[None]:
+        self._lingered += len(self.buf)
+        self.buf.maybe_extract_at_most(len(self.buf))
+        if not isinstance(event, events.DataReceived) or self._lingered > MAX_LINGER:
+            self.state = self.done
+            yield commands.CloseConnection(self.conn)
+
+
+class _Chunked(ChunkedReader):
+    """Drops trailers, which mitmproxy can't relay (RFC 9110 §6.5.1 allows it), and bounds all that is no data."""
+
+    def __call__(self, buf: ReceiveBuffer) -> h11.Data | h11.EndOfMessage | None:
+        if not self._reading_trailer:
+            found = super().__call__(buf)
+        else:
+            found = None if buf.maybe_extract_lines() is None else h11.EndOfMessage()
+        if found is None and len(buf) > head.MAX_HEAD:
+            raise h11.RemoteProtocolError("the trailers or a chunk's extensions are too large")
+        return found
+
+
+def answer(status: HTTPStatus) -> bytes:
+    """Of us it says nothing."""
+    body = f"{status.value} {status.phrase}\n".encode()
+    line = f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
+    fields = b"Content-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
+    return line + fields + body

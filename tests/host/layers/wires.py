@@ -1,0 +1,151 @@
+"""A client's connection without a network: what it sends goes into the layers, what they do comes out."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from mitmproxy import http
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.connection import Client, ConnectionState
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.test import taddons
+
+from storehop.host.layers.head import Gate
+from storehop.host.layers.stack import layers_for
+
+GATE = Gate(lambda: "cf-connecting-ip")
+OK = http.Response.make(200, b"hello")
+
+
+def context(mode="reverse:http://ads.example:8000", transport="tcp"):
+    """Of a fresh connection from a client, as its first layer sees it."""
+    with taddons.context(Proxyserver()) as host:
+        client = Client(
+            peername=("192.0.2.1", 4711),
+            sockname=("192.0.2.2", 80),
+            timestamp_start=1.0,
+            state=ConnectionState.OPEN,
+            proxy_mode=ProxyMode.parse(mode),
+            transport_protocol=transport,
+        )
+        made = Context(client, host.options)
+    made.options.connection_strategy = "lazy"
+    made.server.address = ("ads.example", 8000)
+    made.layers.append(layer.NextLayer(made))  # stands for the mode's own
+    return made
+
+
+@dataclass
+class Wire:
+    """Answers each request itself, with OK; `asked` are those that became flows, `sent` is what the client gets."""
+
+    alpn: bytes | None = None
+    asked: list[http.HTTPFlow] = field(default_factory=list)
+    hooks: list[str] = field(default_factory=list)
+    sent: bytes = b""
+    log: list[str] = field(default_factory=list)
+    wakeups: list[commands.RequestWakeup] = field(default_factory=list)
+    is_closed: bool = False
+    is_half_closed: bool = False
+    answers: bool = True
+    """Else the ad stack is asked, which is away."""
+    holds: bool = False
+    """Requests wait for ever."""
+
+    def __post_init__(self):
+        self.context = context()
+        self.context.client.alpn = self.alpn
+        self.top = layers_for(self.context, b"", GATE)
+        self._do(events.Start())
+
+    def receive(self, data):
+        """What a client sends."""
+        if not self.is_closed:
+            self._do(events.DataReceived(self.context.client, data))
+
+    def leave(self):
+        self._do(events.ConnectionClosed(self.context.client))
+
+    def wake(self):
+        self._do(events.Wakeup(self.wakeups.pop()))
+
+    def _do(self, event):
+        waiting = deque([event])
+        while waiting:
+            for command in self.top.handle_event(waiting.popleft()):
+                waiting += self._obey(command)
+
+    def _obey(self, command):
+        match command:
+            case commands.SendData():
+                self.sent += command.data
+            case commands.CloseTcpConnection(half_close=True):
+                self.is_half_closed = True
+            case commands.CloseConnection():
+                self.is_closed = True
+            case commands.RequestWakeup():
+                self.wakeups.append(command)
+            case commands.Log():
+                self.log.append(command.message)
+            case commands.StartHook():
+                self._hook(command)
+                is_held = self.holds and command.name == "request"
+                return [events.HookCompleted(command)] if command.blocking and not is_held else []
+            case commands.OpenConnection():
+                return [events.OpenConnectionCompleted(command, "unreachable")]
+        return []
+
+    def _hook(self, hook):
+        self.hooks.append(hook.name)
+        if hook.name == "requestheaders":
+            self.asked.append(hook.flow)
+        if hook.name == "request" and self.answers:
+            hook.flow.response = OK.copy()
+
+    @property
+    def kept(self):
+        """Bytes that wait to be read."""
+        return len(self.top.connections[self.context.client].buf)
+
+    @property
+    def status(self):
+        """Of the last answer; None: there was none."""
+        at = self.sent.rfind(b"HTTP/1.1 ")
+        return int(self.sent[at + 9 : at + 12]) if at >= 0 else None
+
+
+class Browser2:
+    """The client's side of HTTP/2, as odd as a test needs it."""
+
+    def __init__(self):
+        self.wire = Wire(b"h2")
+        self.http = H2Connection(
+            H2Configuration(header_encoding=False, validate_outbound_headers=False, normalize_outbound_headers=False)
+        )
+        self.http.initiate_connection()
+        self.events = []
+        self._read = 0
+        self.flush()
+
+    def flush(self):
+        if data := self.http.data_to_send():
+            self.wire.receive(data)
+        fresh, self._read = self.wire.sent[self._read :], len(self.wire.sent)
+        self.events += self.http.receive_data(fresh)
+
+    def ask(self, *fields, end_stream=True):
+        """A request; its fields with those that it needs, where they are not given."""
+        names = {name for name, _ in fields}
+        needed = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a"), (b":path", b"/")]
+        said = [field for field in needed if field[0] not in names]
+        pseudo = [field for field in fields if field[0].startswith(b":")]
+        rest = [field for field in fields if not field[0].startswith(b":")]
+        stream = self.http.get_next_available_stream_id()
+        self.http.send_headers(stream, said + pseudo + rest, end_stream=end_stream)
+        self.flush()
+        return stream
