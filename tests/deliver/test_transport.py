@@ -219,6 +219,100 @@ async def test_a_body_of_the_most_bytes_is_read(client):
     assert 1 == server.connections
 
 
+def head_of(size):
+    """An answer of so many bytes, all of them its head."""
+    empty = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: \r\n\r\n"
+    return empty.replace(b"X: ", b"X: " + b"a" * (size - len(empty)))
+
+
+async def test_a_head_of_the_most_bytes_is_read(client):
+    """Up to MAX_HEAD it is an answer, and the connection is kept."""
+    async with listening(head_of(transport.MAX_HEAD), OK) as server:
+        await get(client, server)
+        await get(client, server)
+
+    assert 1 == server.connections
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        head_of(transport.MAX_HEAD + 1),
+        b"HTTP/1.1 200 OK\r\n" + b"X: 1\r\n" * 20_000 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"a" * 200_000,
+        b"HTTP/1.1 200 OK\r\n" + b"X" * 200_000,
+        b"HTTP/1.1 200 " + b"O" * 200_000,
+        b"HTTP/1.1 103 Early Hints\r\n\r\n" * 10_000,
+        b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 2_000 + OK,
+    ],
+    ids=["a byte too long", "fields", "a value", "a name", "a reason", "interim answers", "an answer behind many"],
+)
+async def test_a_head_that_is_too_large_is_none(client, answer):
+    """It is a fault of the server's, and the connection ends."""
+    async with listening(answer) as server:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await get(client, server)
+
+        assert b"" == await soon(server.ended.get())
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"HTTP/1.1 200 OK\r\nX: ", b"a" * 10_000),
+        (b"HTTP/1.1 200 OK\r\n", b"X: 1\r\n" * 1_000),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 400),
+    ],
+    ids=["a value", "fields", "interim answers"],
+)
+async def test_a_head_without_an_end_is_left(client, begin, more):
+    """No more of it is kept, and nobody waits for the deadline."""
+    async with listening(None) as server:
+        call = asyncio.create_task(get(client, server))
+        await soon(server.asked.get())
+        server.writers[0].write(begin)
+        with pytest.raises(httpx.RemoteProtocolError):
+            await soon(keep_writing(server.writers[0], more, call))
+
+
+async def keep_writing(writer, data, call):
+    """Until the call has ended, whose end it is."""
+    while not call.done():
+        writer.write(data)
+        await asyncio.sleep(0)
+    return await call
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"2\r\nok\r\n0\r\n" + b"X: 1\r\n" * 50_000,
+        b"2\r\nok\r\n0\r\nX: " + b"a" * 300_000,
+        b"2;x=" + b"a" * 300_000,
+        b"1;x=" + b"a" * 100 + b"\r\na\r\n" + b"0" * 300_000,
+    ],
+    ids=["trailers", "a trailer", "an extension", "a size"],
+)
+async def test_an_answer_whose_end_is_too_large_is_cut(client, monkeypatch, rest):
+    """Its head is an answer; what may come behind it is bounded, whatever it is."""
+    monkeypatch.setattr(transport, "DRAIN", 60.0)
+    async with listening(CHUNKED + rest) as server:
+        status = await get(client, server)
+
+        assert (200, b"") == (status, await soon(server.ended.get()))
+
+
+async def test_a_trailer_is_no_header(client):
+    """A Retry-After behind the body would be too late for whoever reads the head."""
+    async with listening(CHUNKED + b"0\r\nRetry-After: 9\r\n\r\n") as server:
+        response = await ask(client, server)
+
+    assert [(b"Transfer-Encoding", b"chunked")] == response.headers.raw
+
+
 async def test_bytes_that_nobody_asked_for_end_the_connection(client):
     """They would be taken for the next request's answer."""
     async with listening(OK) as server:

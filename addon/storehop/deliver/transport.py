@@ -22,6 +22,8 @@ import httptools
 import httpx
 from aiohappyeyeballs import start_connection
 
+MAX_HEAD = 64 * 1024
+"""Bytes of an answer's head, interim answers before it among them; as many may its trailers and chunks' heads have."""
 MAX_BODY = 64 * 1024
 """Bytes of an answer that are read to keep the connection usable; nothing in them matters."""
 DRAIN = 1.0
@@ -65,7 +67,7 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._answer: asyncio.Future[_Head] | None = None
         self._headers: list[tuple[bytes, bytes]] = []
-        self._body = 0
+        self._head = self._body = self._rest = 0
         self._drain: asyncio.TimerHandle | None = None
         self.idle_since = 0.0
 
@@ -74,7 +76,8 @@ class _Connection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             raise httpx.ReadError("the connection was closed")
         self._answer = self._loop.create_future()
-        self._headers, self._body = [], 0
+        self._headers = []
+        self._head = self._body = self._rest = 0
         self._transport.write(request)
         patience = self._loop.call_at(deadline, self._fail, httpx.ReadTimeout("no answer in time"))
         try:
@@ -107,13 +110,32 @@ class _Connection(asyncio.Protocol):
             self.close()  # nobody asked
             return
         try:
-            self._parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._parse(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade, httpx.RemoteProtocolError) as error:
             self._fail(httpx.RemoteProtocolError(str(error)))
             self.close()
             return
         if self._answer and self._answer.done() and self._drain is None:  # the rest of its body is to come
             self._drain = self._loop.call_later(DRAIN, self.close)
+
+    def _parse(self, data: bytes) -> None:
+        """Feeds the parser, which keeps a line until it ends, no more than the bounds allow."""
+        if self._is_head_open:
+            begin, data = data[: MAX_HEAD - self._head], data[MAX_HEAD - self._head :]
+            self._head += len(begin)
+            self._parser.feed_data(begin)
+            if not data:
+                return
+            if self._is_head_open:
+                raise httpx.RemoteProtocolError("the answer's head is too large")
+        self._rest += len(data)
+        if self._rest > MAX_HEAD + MAX_BODY:
+            raise httpx.RemoteProtocolError("the answer is too large")
+        self._parser.feed_data(data)
+
+    @property
+    def _is_head_open(self) -> bool:
+        return self._answer is not None and not self._answer.done()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._living.discard(self)
@@ -141,6 +163,7 @@ class _Connection(asyncio.Protocol):
             self._headers = []
         elif self._answer and not self._answer.done():
             self._answer.set_result((status, self._headers))
+            self._headers = []  # trailers are not the head's
 
     def on_body(self, body: bytes) -> None:
         self._body += len(body)
