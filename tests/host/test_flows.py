@@ -1,5 +1,6 @@
 """mitmproxy's flows to the model: the click's headers."""
 
+import time
 from ipaddress import ip_network
 
 import pytest
@@ -7,7 +8,8 @@ from mitmproxy.http import Headers
 from mitmproxy.test import tflow
 
 from storehop.decide.address import Proxies, client_address
-from storehop.host.flows import read, see
+from storehop.host import flows
+from storehop.host.flows import drop_trailers, read, see
 
 CLIENT = "93.184.216.34"
 LINK = "https://app.appsflyer.com/com.example.game?pid=x"
@@ -29,3 +31,57 @@ def test_several_header_lines_are_one_chain(header, lines):
     proxies = Proxies((ip_network("10.0.0.0/8"),), header.lower())
 
     assert CLIENT == str(client_address("10.0.0.1", read(flow, see(flow.request), LINK, "id").headers, proxies))
+
+
+def seen(*fields):
+    """What is seen of a request with these fields."""
+    flow = tflow.tflow()
+    flow.request.headers = Headers(fields)
+    return see(flow.request)
+
+
+def test_the_crumbs_of_a_cookie_are_one_cookie():
+    """HTTP/2 splits it into fields (RFC 9113 §8.2.3); of other fields lines are a list."""
+    fields = [(b"cookie", b"a=1"), (b"accept", b"x"), (b"cookie", b"b=2"), (b"Cookie", b"c=3; d=4"), (b"Accept", b"y")]
+
+    assert {"cookie": "a=1; b=2; c=3; d=4", "accept": "x, y"} == seen(*fields)
+
+
+def seconds(fields):
+    """That it takes to see a request, at best."""
+    flow = tflow.tflow()
+    flow.request.headers = Headers(fields)
+    took = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        see(flow.request)
+        took.append(time.perf_counter() - begin)
+    return min(took)
+
+
+def test_many_equal_lines_cost_linear_time():
+    """Ten times as many take ten times as long, with room; joined one by one they would take a hundred times."""
+    lines = [(b"X-Forwarded-For", b"a" * 1000)] * 5000
+
+    assert seconds(lines) < 40 * seconds(lines[:500])
+
+
+def test_a_long_name_is_not_remembered():
+    """Who sends such does not choose how much memory we keep."""
+    flows._known.cache_clear()
+    found = seen((b"X" * flows.LONGEST, b"1"), (b"Y" * (flows.LONGEST + 1), b"2"))
+
+    assert ({"x" * flows.LONGEST: "1", "y" * (flows.LONGEST + 1): "2"}, 1) == (
+        found,
+        flows._known.cache_info().currsize,
+    )
+
+
+@pytest.mark.parametrize(("alpn", "expected"), [(None, None), (b"http/1.1", None), (b"h2", "7"), (b"h3", "7")])
+def test_trailers_reach_who_can_read_them(alpn, expected):
+    """HTTP/1.1 has no way to say them that mitmproxy knows."""
+    flow = tflow.tflow()
+    flow.server_conn.alpn, flow.request.trailers = alpn, Headers([(b"x-sum", b"7")])
+    drop_trailers(flow)
+
+    assert expected == (flow.request.trailers or {}).get("x-sum")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from mitmproxy import http
+from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import tflow
 
 from storehop.decide.rules import RuleSet
 from storehop.deliver.clock import SystemClock
 from storehop.deliver.notes import Notes
 from storehop.deliver.writer import Writer
-from storehop.host import flows
-from storehop.host.hints import Retries, hide_cookie, looks_like_retry
-from storehop.model import Click, Delivery
+from storehop.host import flows, hints
+from storehop.host.hints import Asked, Retries, hide_cookie, is_secure, looks_like_retry
+from storehop.model import Click, Delivery, HintSettings
 
 ODD = b"caf\xc3\xa9 \xff"
 """Bytes that are no UTF-8: headers may hold any."""
@@ -120,3 +123,91 @@ async def test_a_retry_is_a_click_of_its_own_when_the_first_answer_can_not_be_fo
     writer.hold_back("it hangs")
 
     assert await retries.take(*retry) is None
+
+
+OURS = b"__Host-storehop=" + b"0" * 32
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept"),
+    [
+        ([b"a=1", OURS, b"b=2"], [b"a=1", b"b=2"]),
+        ([OURS], []),
+        ([b"a=1; " + OURS + b"; b=2"], [b"a=1; b=2"]),
+        ([OURS + b"; a=1"], [b"a=1"]),
+        ([b"a=1;" + OURS], [b"a=1"]),
+        ([OURS + b"; " + OURS], []),
+        ([OURS + b";"], []),
+        ([b"a=1;b=2", OURS], [b"a=1;b=2"]),
+        ([b"a=1", b"b=2", b"c=3", b"d=4"], [b"a=1", b"b=2", b"c=3", b"d=4"]),
+        ([b"x__Host-storehop=1"], [b"x__Host-storehop=1"]),
+        ([b"__Host-storehop2=1", b"caf\xff=1"], [b"__Host-storehop2=1", b"caf\xff=1"]),
+    ],
+    ids=lambda lines: b" | ".join(lines).replace(b"0" * 32, b"").decode("latin-1"),
+)
+def test_our_cookie_alone_is_taken_out(lines, kept):
+    """Whatever crumbs a browser makes of its cookies, the ad stack's own stay, byte for byte."""
+    flow, _ = navigation()
+    flow.request.headers = http.Headers([(b"cookie", line) for line in lines])
+    hide_cookie(flow, flows.see(flow.request))
+
+    assert kept == [value for _, value in flow.request.headers.fields]
+
+
+def seconds_to_hide(count):
+    """Our cookie so many times, at best."""
+    took = []
+    for _ in range(5):
+        flow, _ = navigation()
+        flow.request.headers = http.Headers(
+            [(b"cookie", b"; ".join(b"__Host-storehop=%d" % it for it in range(count)))]
+        )
+        seen = flows.see(flow.request)
+        begin = time.perf_counter()
+        hide_cookie(flow, seen)
+        took.append(time.perf_counter() - begin)
+    return min(took)
+
+
+def test_many_cookies_of_ours_cost_linear_time():
+    """Ten times as many take ten times as long, with room."""
+    assert seconds_to_hide(5000) < 40 * seconds_to_hide(500)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ([b"https"], True),
+        ([b"HTTPS"], True),
+        ([b" Https "], True),
+        ([b"https, http"], True),
+        ([b"https,http,http"], True),
+        ([b"https", b"http"], True),
+        ([b"HTTPS , http", b"http"], True),
+        ([b"http"], False),
+        ([b"http, https"], False),
+        ([b"http", b"https"], False),
+        ([b", https"], False),
+        ([b"httpsx"], False),
+        ([b'"https"'], False),
+        ([b""], False),
+        ([], False),
+    ],
+    ids=repr,
+)
+def test_the_first_of_many_schemes_is_the_browser_s(lines, expected):
+    """Each proxy adds its own behind: what the browser spoke stands first."""
+    flow, _ = navigation()
+    flow.client_conn.proxy_mode = ProxyMode.parse("reverse:http://a")
+    flow.request.headers = http.Headers([(b"Host", b"ads.example"), *((b"X-Forwarded-Proto", line) for line in lines)])
+
+    assert expected == is_secure(flow, flows.see(flow.request))
+
+
+def test_a_host_that_is_none_is_not_remembered():
+    """Clients say it, and a name has 255 characters at the most."""
+    asked, longest = Asked(), "a" * hints.LONGEST_HOST
+    for host in (longest, longest + "a"):
+        asked.accept(http.Response.make(200, b"", {"Accept-CH": "DPR"}), host, HintSettings())
+
+    assert [longest] == list(asked._by_host)

@@ -256,6 +256,7 @@ class Storehop:
             flows.add_forwarded_headers(flow, seen, rules.proxies)
 
     async def request(self, flow: http.HTTPFlow) -> None:
+        flows.drop_trailers(flow)
         if self._rules is None or flow.response or flow.error or not flow.live:
             return
         if _is_rehearsal(flow) and flows.is_shown_call(flow):

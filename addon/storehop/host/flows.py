@@ -12,6 +12,9 @@ from storehop.decide import address
 from storehop.decide.address import Proxies
 from storehop.model import Click, Direct
 
+HTTP_WITH_TRAILERS = frozenset({b"h2", b"h3"})
+"""ALPN names."""
+
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """Statuses whose Location a browser follows (RFC 9110 §15.4)."""
 
@@ -56,21 +59,35 @@ _FORWARD_MODES = (mode_specs.RegularMode, mode_specs.UpstreamMode, mode_specs.So
 
 
 type Seen = dict[str, str]
-"""A request's headers by lower-case name, several lines of one name joined with ", ": read once, used by all."""
+"""A request's headers by lower-case name: read once, used by all. Several lines of one name are one list; a cookie's
+crumbs are one cookie (RFC 9110 §5.3, RFC 9113 §8.2.3)."""
+
+LONGEST = 64
+"""Bytes of a header's name that is remembered: who sends longer ones does not choose how much memory we keep."""
 
 
 def see(request: http.Request) -> Seen:
     found: Seen = {}
+    more: dict[str, list[str]] = {}
     for raw_name, raw_value in request.headers.fields:
         name, value = _lower(raw_name), raw_value.decode("utf-8", "surrogateescape")
-        found[name] = f"{found[name]}, {value}" if name in found else value
+        if name not in found:
+            found[name] = value
+        else:
+            more.setdefault(name, [found[name]]).append(value)
+    for name, values in more.items():
+        found[name] = ("; " if name == "cookie" else ", ").join(values)
     if "host" not in found and request.authority:
         found["host"] = request.authority  # HTTP/2
     return found
 
 
-@lru_cache(maxsize=1024)
 def _lower(name: bytes) -> str:
+    return _known(name) if len(name) <= LONGEST else name.decode("utf-8", "surrogateescape").lower()
+
+
+@lru_cache(maxsize=1024)
+def _known(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape").lower()
 
 
@@ -124,6 +141,12 @@ def answer(direct: Direct) -> http.Response:
 def not_sent() -> http.Response:
     """The answer to a replay that would count a click again: nobody was asked (RFC 9110 §15.3.5)."""
     return http.Response.make(204, b"", {"Cache-Control": "no-store"})
+
+
+def drop_trailers(flow: http.HTTPFlow) -> None:
+    """Takes away a request's trailers where its ad stack speaks HTTP/1.1: mitmproxy would fail (RFC 9110 §6.5.1)."""
+    if flow.request.trailers and flow.server_conn.alpn not in HTTP_WITH_TRAILERS:
+        flow.request.trailers = None
 
 
 def is_shown_call(flow: http.HTTPFlow) -> bool:

@@ -39,10 +39,13 @@ _WANTED = frozenset({"af_model", "af_os_version"})
 
 HOSTS = 1_000
 """Hosts of ad stacks that are remembered."""
+LONGEST_HOST = 255
+"""Characters of such a host (RFC 1035 §2.3.4): clients say it, and a longer one is none."""
 MOMENT = 2.0
 """Seconds, beyond the wait, in which a browser is back with another link: nobody taps two ads so fast."""
 COOKIE = "__Host-storehop"
 """Which first answer a browser had; it lasts for WINDOW: a retry is a click that comes twice."""
+_OURS = COOKIE.encode()
 _COOKIE_RULES = "Path=/; Secure; HttpOnly; SameSite=Lax"
 _TOKEN = "storehop_retry"  # noqa: S105  a key of a flow's metadata
 _SAME = ("user-agent", "accept-language", "referer", "sec-ch-ua", "sec-fetch-site", "sec-fetch-mode", "sec-fetch-dest")
@@ -55,10 +58,11 @@ _LOOPBACK = re.compile(r"(?:(?:[^:]+\.)?localhost|127(?:\.\d{1,3}){3}|\[::1\])(?
 def is_secure(flow: http.HTTPFlow, seen: Seen) -> bool:
     """Whether the browser takes this origin for a secure context: only such may ask for hints."""
     if isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode):
-        scheme = seen.get("x-forwarded-proto", "")  # ours, or a trusted proxy's
+        said = seen.get("x-forwarded-proto", "")  # ours, or what trusted proxies say, the browser's own first
+        scheme = said.partition(",")[0].strip()
     else:
         scheme = flow.request.scheme
-    return scheme == "https" or _LOOPBACK.fullmatch(seen.get("host", "")) is not None
+    return scheme.lower() == "https" or _LOOPBACK.fullmatch(seen.get("host", "")) is not None
 
 
 def has_hints(seen: Seen) -> bool:
@@ -93,7 +97,8 @@ class Asked:
     def accept(self, response: http.Response, host: str, settings: HintSettings) -> None:
         """Asks for hints with the requests to come; what the ad stack asks for itself stays."""
         if own := response.headers.get("accept-ch"):
-            self._by_host[host] = own
+            if len(host) <= LONGEST_HOST:
+                self._by_host[host] = own
         elif known := self._by_host.get(host):
             response.headers["Accept-CH"] = known
         _add_tokens(response.headers, "Accept-CH", HINTS)
@@ -215,15 +220,17 @@ def hide_cookie(flow: http.HTTPFlow, seen: Seen) -> None:
         return
     fields = []
     for name, value in flow.request.headers.fields:
-        if name.lower() != b"cookie":
+        if name.lower() != b"cookie" or _OURS not in value:
             fields.append((name, value))
             continue
-        crumbs = [crumb.strip() for crumb in value.decode("utf-8", "surrogateescape").split(";")]
-        ours = [crumb for crumb in crumbs if crumb.startswith(f"{COOKIE}=")]
-        if ours:
-            flow.metadata[_TOKEN] = ours[-1].partition("=")[2]
-        if kept := "; ".join(crumb for crumb in crumbs if crumb not in ours):
-            fields.append((name, kept.encode("utf-8", "surrogateescape")))
+        kept = []
+        for crumb in (crumb.strip() for crumb in value.decode("utf-8", "surrogateescape").split(";")):
+            if crumb.startswith(f"{COOKIE}="):
+                flow.metadata[_TOKEN] = crumb.partition("=")[2]
+            else:
+                kept.append(crumb)
+        if any(kept):
+            fields.append((name, "; ".join(kept).encode("utf-8", "surrogateescape")))
     flow.request.headers.fields = tuple(fields)
     seen.pop("cookie")
 
