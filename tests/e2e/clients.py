@@ -136,14 +136,28 @@ class Answer2:
         return dict(self.headers).get("location")
 
 
-async def talk_http2(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, target: str) -> Answer2:
-    """One browser's request on a fresh connection, whose TLS must have agreed on HTTP/2."""
+def fields_http2(host: str, target: str, method: str = "GET", **changes: str | None) -> list[tuple[str, str]]:
+    """A browser's request, as `request` has it for HTTP/1.1."""
+    headers = HEADERS | {name.replace("_", "-").title(): value for name, value in changes.items()}
+    own = [(name.lower(), value) for name, value in headers.items() if name != "Host" and value is not None]
+    return [(":method", method), (":authority", host), (":scheme", "https"), (":path", target), *own]
+
+
+async def talk_http2(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    fields: list[tuple[str, str]],
+    request_trailers: list[tuple[str, str]] | None = None,
+) -> Answer2:
+    """One request on a fresh connection, whose TLS must have agreed on HTTP/2. What no client may send is sent."""
     assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
-    protocol = H2Connection(H2Configuration(header_encoding="utf-8"))
+    config = H2Configuration(header_encoding="utf-8", validate_outbound_headers=False, normalize_outbound_headers=False)
+    protocol = H2Connection(config)
     protocol.initiate_connection()
-    own = [(name.lower(), value) for name, value in HEADERS.items() if name != "Host"]
-    pseudo = [(":method", "GET"), (":authority", host), (":scheme", "https"), (":path", target)]
-    protocol.send_headers(1, pseudo + own, end_stream=True)
+    protocol.send_headers(1, fields, end_stream=not request_trailers)
+    if request_trailers:
+        protocol.send_data(1, b"hello")
+        protocol.send_headers(1, request_trailers, end_stream=True)
     headers: list[tuple[str, str]] = []
     trailers: list[tuple[str, str]] = []
     body = b""
@@ -168,8 +182,19 @@ async def talk_http2(reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
 
 async def get_http2(port: int, ca: Path, host: str, target: str) -> Answer2:
     """One HTTP/2 request to loopback, addressed to `host` by SNI and :authority."""
+    return await ask_http2(port, ca, host, fields_http2(host, target))
+
+
+async def ask_http2(
+    port: int,
+    ca: Path,
+    host: str,
+    fields: list[tuple[str, str]],
+    request_trailers: list[tuple[str, str]] | None = None,
+) -> Answer2:
+    """One HTTP/2 request to loopback with these fields, addressed to `host` by SNI."""
     async with connection(port, _http2_context(ca), host) as streams, asyncio.timeout(WAIT):
-        return await talk_http2(*streams, host, target)
+        return await talk_http2(*streams, fields, request_trailers)
 
 
 def _http2_context(ca: Path) -> ssl.SSLContext:
@@ -181,7 +206,7 @@ def _http2_context(ca: Path) -> ssl.SSLContext:
 async def get_http2_by_connect(port: int, ca: Path, host: str, target: str) -> Answer2:
     """One HTTP/2 request through the forward proxy at `port`."""
     async with _tunnel(port, _http2_context(ca), host) as streams:
-        return await talk_http2(*streams, host, target)
+        return await talk_http2(*streams, fields_http2(host, target))
 
 
 async def get_by_connect(port: int, ca: Path, host: str, target: str) -> Answer:

@@ -6,7 +6,7 @@ import asyncio
 import os
 
 import pytest_asyncio
-from e2e.clients import ANDROID, get
+from e2e.clients import ANDROID, get, talk
 from e2e.load import until
 from e2e.processes import Process, free_port, listening, stock_command
 from e2e.scenes import android_call, link_of, new_id, path_of, play
@@ -50,6 +50,18 @@ async def test_it_answers_clicks(port, ads, appsflyer):
         (await appsflyer.next_click()).target,
         (await appsflyer.next_click()).target,
     }
+
+
+async def test_it_refuses_heads_as_the_sidecar_does(port, ads):
+    """Our layer is in force with no flag: a head without an end is cut, one of two meanings is refused."""
+    async with asyncio.timeout(WAIT):
+        await click(port, ads)
+        endless, twofold = await talk(port, b"GET /" + b"a" * 70_000), await talk(port, b"GET / HTTP/1.1\r\n\r\n")
+
+    assert [(431, b"431 Request Header Fields Too Large\n"), (400, b"400 Bad Request\n")] == [
+        (endless.status, endless.body),
+        (twofold.status, twofold.body),
+    ]
 
 
 async def test_the_console_tells_a_click_s_story(tmp_path, start, ads, appsflyer, module_rules):

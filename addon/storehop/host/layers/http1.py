@@ -16,7 +16,7 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
-from mitmproxy.proxy.layers.http._events import RequestHeaders, ResponseProtocolError, ResponseTrailers
+from mitmproxy.proxy.layers.http._events import RequestHeaders, ResponseProtocolError
 
 from storehop.host.layers import head
 from storehop.host.layers.head import Gate, Refused
@@ -77,8 +77,6 @@ class Http1Server(_http1.Http1Server):
         yield from super().wait(event)
 
     def send(self, event: HttpEvent) -> CommandGenerator[None]:
-        if isinstance(event, ResponseTrailers):
-            return  # of an HTTP/2 ad stack; mitmproxy has no way to say them here
         if isinstance(event, ResponseProtocolError) and not self.response:
             status = event.code.http_status_code()
             if status is not None and self.conn.state & ConnectionState.CAN_WRITE:
