@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
@@ -21,9 +21,14 @@ _TOKEN = (string.ascii_letters + string.digits + "!#$%&'*+-.^_`|~").encode()
 _ODD_SPACES = b"\t\v\f"
 """Some servers end a method or a target there, and some do not (RFC 9112 §3)."""
 _SPACES = b" " + _ODD_SPACES
+_FOLDING = b" \t"
 _FORWARDED = frozenset({b"forwarded", b"x-real-ip"})
 _NEEDED = frozenset({b"host", b"content-length", b"transfer-encoding"})
 """Fields without which a request is another one."""
+
+
+_USUAL = frozenset({b"keep-alive", b"close", b"upgrade"})
+"""Most of what Connection says."""
 
 
 class Refused(Exception):  # noqa: N818  its client is at fault
@@ -70,9 +75,12 @@ def _check_size(size: int, lines: int) -> None:
 
 def _check_line_ends(lines: list[bytes]) -> None:
     """Raises Refused where servers differ on where a line ends, or a part of the first (RFC 9112 §2.2, §3, §5.2)."""
-    text = b"\n".join((b"", *lines))
-    if b"\r" in text or b"\0" in text or b"\n " in text or b"\n\t" in text:
-        raise _bad("CR, NUL or obs-fold")
+    text = b"".join(lines)
+    if b"\r" in text or b"\0" in text:
+        raise _bad("CR or NUL")
+    for line in lines:
+        if line[0] in _FOLDING:
+            raise _bad("obs-fold")
     if lines[0].translate(None, _ODD_SPACES) != lines[0]:
         raise _bad("white space in the request line")
 
@@ -104,30 +112,34 @@ class Gate:
 
         Names are left out that CGI and WSGI servers would take for X-Forwarded-* or its kin (RFC 3875 §4.1.18).
         """
-        host: bytes | None = None
-        disguised = set()
-        for raw, value in fields:
-            name = raw.lower()
-            if name == b"host":
-                if host is not None:
-                    raise _bad("two Hosts")
-                host = value
-            elif name == b"connection":
-                self._check_connection(value)
-            elif b"_" in name and self._is_ours(name.replace(b"_", b"-")):
-                disguised.add(raw)
-        if host is None and needs_host:
-            raise _bad("no Host")
-        if authority and host is not None and authority.lower() != host.lower():
+        names = [name.lower() for name, _ in fields]
+        hosts = names.count(b"host")
+        if hosts > 1:
+            raise _bad("two Hosts")
+        if hosts and authority and fields[names.index(b"host")][1].lower() != authority.lower():
             raise _bad("the Host is not the target's")
-        return [field for field in fields if field[0] not in disguised] if disguised else fields
+        if not hosts and needs_host:
+            raise _bad("no Host")
+        if b"connection" in names:
+            self._check_connection(
+                value for name, (_, value) in zip(names, fields, strict=True) if name == b"connection"
+            )
+        if b"_" not in b"".join(names):
+            return fields
+        return [field for name, field in zip(names, fields, strict=True) if not self._is_disguised(name)]
 
-    def _check_connection(self, value: bytes) -> None:
+    def _check_connection(self, values: Iterable[bytes]) -> None:
         """Raises Refused where the next server would take away a field that must reach it (RFC 9110 §7.6.1)."""
-        for option in value.lower().replace(b"_", b"-").split(b","):
-            name = option.strip()
+        options = b",".join(values).lower()
+        if options in _USUAL:
+            return
+        for option in options.split(b","):
+            name = option.strip().replace(b"_", b"-")
             if name in _NEEDED or self._is_ours(name):
                 raise _bad("Connection names a field that is needed")
+
+    def _is_disguised(self, name: bytes) -> bool:
+        return b"_" in name and self._is_ours(name.replace(b"_", b"-"))
 
     def _is_ours(self, name: bytes) -> bool:
         is_known = name in _FORWARDED or name.startswith(b"x-forwarded-")

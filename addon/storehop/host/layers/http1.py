@@ -74,15 +74,14 @@ class Http1Server(_http1.Http1Server):
     def wait(self, event: events.Event) -> CommandGenerator[None]:
         if isinstance(event, events.DataReceived) and len(self.buf) > MAX_AHEAD:
             event = events.ConnectionClosed(self.conn)  # it is no client that we could serve
-        yield from super().wait(event)
+        return super().wait(event)
 
     def send(self, event: HttpEvent) -> CommandGenerator[None]:
         if isinstance(event, ResponseProtocolError) and not self.response:
             status = event.code.http_status_code()
             if status is not None and self.conn.state & ConnectionState.CAN_WRITE:
-                yield from self._refuse(HTTPStatus(status), event.code.name)
-                return
-        yield from super().send(event)
+                return self._refuse(HTTPStatus(status), event.code.name)
+        return super().send(event)
 
     def _refuse(self, status: HTTPStatus, why: str) -> CommandGenerator[None]:
         """Says no and reads on for a moment: closed at once, the client's last bytes would wipe out its answer."""
