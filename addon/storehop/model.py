@@ -181,7 +181,7 @@ class Rule:
     deep_links_to_store: bool = False
     client_hints: ClientHints = ClientHints.ACCEPT
     answers: bool = True
-    """Whether requests that are addressed to an attribution host itself are met."""
+    """Whether requests that are addressed to an attribution host itself are answered, or pass (design §2)."""
     consent: tuple[Consent, ...] = ()
     """All cases that hold count together."""
     enrich_names: frozenset[str] = field(init=False, compare=False, repr=False)

@@ -132,6 +132,11 @@ def test_the_rules_of_the_sample_match(write, app, pid, name):
         pytest.param(["enrich: []"], "enrich", set(), id="enrich: []"),
         pytest.param([], "enrich", set(Enrich), id="enrich by default"),
         pytest.param(["deep_links: store"], "deep_links_to_store", True, id="deep_links: store"),
+        pytest.param(["answer: off"], "answers", False, id="answer: off"),
+        pytest.param(["answer: false"], "answers", False, id="answer: false"),
+        pytest.param(["answer: on"], "answers", True, id="answer: on"),
+        pytest.param(["answer: true"], "answers", True, id="answer: true"),
+        pytest.param([], "answers", True, id="answer by default"),
         pytest.param(["deep_links: pass"], "deep_links_to_store", False, id="deep_links: pass"),
     ],
 )
@@ -188,6 +193,17 @@ def test_a_rule_without_consent_reads_none(write):
 def test_a_rule_with_only_the_needed_keys_has_the_defaults(write):
     """A rule needs a name and a match; everything else has the design's default."""
     assert Rule("games", Mode.DIRECT, 100.0, Store.AUTO, partner="NetworkA") == load_rule(write)
+
+
+@pytest.mark.parametrize(
+    ("text", "answers"),
+    [("", [True, True, False]), ("answer: off", [False, True, False]), ("answer: false", [False, True, False])],
+)
+def test_the_files_answer_counts_for_rules_without_one(write, text, answers):
+    """`answer` at the top counts for every rule of the file that has none of its own."""
+    rules = "rules: [{name: a, match: {}}, {name: b, match: {}, answer: on}, {name: c, match: {}, answer: off}]"
+
+    assert answers == [rule.answers for _, rule in load(write(f"{HEAD}{text}\n{rules}")).rules]
 
 
 @pytest.mark.parametrize("text", ["click_id: [tid, clickid]", "click_id: tid"])
@@ -511,7 +527,8 @@ NOT_FIXED = "rule 'games': store_url: expected a fixed host name: no placeholder
 NOT_BARE = "delivery.endpoint: expected scheme://host[:port] and nothing behind it"
 NO_TEXT = "expected text or a list of texts: put numbers in quotes"
 TOP = (
-    "click_id, client_hints, client_ip, delivery, hints_delegate, hints_wait, hosts, onelinks, partner, rules, version"
+    "answer, click_id, client_hints, client_ip, delivery, hints_delegate, hints_wait, hosts, onelinks, partner, rules, "
+    "version"
 )
 
 FAULTS = [
@@ -660,6 +677,9 @@ FAULTS = [
         (in_match(f"{key}:§ "), f"rule 'games': match.{key}: has no value: say what it matches, or leave the key out")
         for key in ("app", "app_file", "pid", "host", "platform")
     ),
+    (in_rule("answer: §maybe"), "rule 'games': answer: expected on or off"),
+    (in_rule("answer: §1"), "rule 'games': answer: expected on or off"),
+    (f"{HEAD}answer: §[on]", "answer: expected on or off"),
     # keys that need each other
     (in_rule("store: §custom"), "rule 'games': store: store: custom needs a store_url"),
     (in_rule("store_url: §'https://s.example/'"), "rule 'games': store_url: only means something with store: custom"),

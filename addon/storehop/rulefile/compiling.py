@@ -67,6 +67,7 @@ def _rule(section: RuleSection, file: RuleFile) -> Rule:
         enrich=frozenset(section.enrich),
         deep_links_to_store=section.deep_links == "store",
         client_hints=section.client_hints or file.client_hints,
+        answers=file.answer if section.answer is None else section.answer,
         consent=tuple(map(_consent, section.consent)),
     )
 

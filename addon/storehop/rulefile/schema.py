@@ -89,6 +89,15 @@ def _true(value: Any) -> Any:
     return value
 
 
+def _switch(value: Any) -> bool:
+    """YAML 1.2 reads a bare on as text, YAML 1.1 as true: people mean the same."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value in {"on", "off"}:
+        return value == "on"
+    raise ValueError("expected on or off")
+
+
 def _typed(check: Any, json_type: dict[str, Any]) -> Any:
     return BeforeValidator(check), WithJsonSchema(json_type)
 
@@ -131,6 +140,7 @@ type Limits = Annotated[
     BeforeValidator(_one_or_many, json_schema_input_type=Limit | list[Limit]),
 ]
 type Purpose = Annotated[int, Field(ge=1, le=11)]
+type Switch = Annotated[bool, *_typed(_switch, {"enum": ["on", "off", True, False]})]
 type Yes = Annotated[bool, *_typed(_true, {"type": "boolean", "const": True})]
 
 
@@ -254,6 +264,8 @@ class RuleSection(_Section):
     """store: send deep links and retargeting clicks to the store too."""
     client_hints: ClientHints | None = None
     """In place of the file's client_hints, for this rule's direct clicks."""
+    answer: Switch | None = None
+    """In place of the file's answer, for this rule's clicks."""
     consent: list[ConsentSection] = []
     """What signals of consent lead to. All cases that hold count together."""
 
@@ -275,6 +287,8 @@ class RuleFile(_Section):
     """How long the S2S call of a first click waits for the browser's retry, 2s at most."""
     hints_delegate: list[Origin] = []
     """Origins of ad frames that get the hints too."""
+    answer: Switch = True
+    """off: requests that are addressed to an attribution host itself pass."""
     delivery: DeliverySection = DeliverySection()
     """How S2S calls are sent."""
     onelinks: list[OneLinkSection] = []
