@@ -396,8 +396,8 @@ def test_check_of_bad_rules(call, rules):
     expected = [
         f"{rules}:2:1: parner: unknown key: did you mean partner?",
         f"{rules}:4:5: rule 'a b': no partner: expected partner here or at the top of the file",
-        f"{rules}:4:12: rule 'a b': name: expected text like ^[A-Za-z0-9_.-]{{1,64}}$",
-        f"{rules}:4:37: rule 'a b': percent: expected less than or equal to 100",
+        f"{rules}:4:12: rule 'a b': name: expected only A-Z a-z 0-9 _ . -, 1 to 64 characters",
+        f"{rules}:4:37: rule 'a b': percent: expected 100 at the most",
     ]
 
     assert expected == result.stderr.splitlines()

@@ -42,7 +42,7 @@ rules:                             # first match wins; exact app ids are indexed
 
 HEAD = "version: 1\npartner: NetworkA\n"
 NO_APP = "expected an app id (id123456789, com.example.game, com.example.game-channel) or a glob"
-NO_STORE = "names a channel: expected an explicit store, since the id does not say which one"
+NO_STORE = "the id names a channel: expected an explicit store, since it does not say which one"
 FACTS = Facts("com.example.game", Platform.ANDROID, split("https://app.appsflyer.com/com.example.game?pid=netx&geo=us"))
 
 
@@ -143,6 +143,50 @@ def test_the_rules_of_the_sample_match(write, app, pid, name):
 def test_each_key_of_a_rule_works(write, keys, field, value):
     """Each key of a rule says what the design says, and has its default where it is left out."""
     assert value == getattr(load_rule(write, *keys), field)
+
+
+@pytest.mark.parametrize(
+    ("keys", "field", "value"),
+    [
+        pytest.param("partner: 12", "partner", "12", id="whole"),
+        pytest.param("partner: 012345", "partner", "012345", id="zeros before it"),
+        pytest.param("partner: 1.50", "partner", "1.50", id="zeros behind it"),
+        pytest.param("partner: 1_000", "partner", "1_000", id="underscore"),
+        pytest.param("partner: 0x1F", "partner", "0x1F", id="hexadecimal"),
+        pytest.param("partner: 0o17", "partner", "0o17", id="octal"),
+        pytest.param("partner: 12e03", "partner", "12e03", id="exponent"),
+        pytest.param(f"partner: {'9' * 91}", "partner", "9" * 91, id="long"),
+        pytest.param("partner: 2026-11-27", "partner", "2026-11-27", id="date"),
+        pytest.param("partner: 2026-13-45", "partner", "2026-13-45", id="no date"),
+        pytest.param("partner: no", "partner", "no", id="what YAML 1.1 takes for false"),
+        pytest.param(
+            "campaign: {pt: 012345, ct: 5e22, mt: 8}", "campaign", Campaign("012345", "5e22", "8"), id="tokens"
+        ),
+        pytest.param("click_id: [1, 02]", "click_id", ("1", "02"), id="list"),
+    ],
+)
+def test_text_may_look_like_a_number(write, keys, field, value):
+    """What YAML takes for a number or date is the text that was written, where text is wanted."""
+    assert value == getattr(load_rule(write, keys), field)
+
+
+def test_names_and_templates_may_look_like_numbers(write):
+    """A rule's name, an app's prefix in a glob and a OneLink's template too."""
+    onelink = "onelinks: [{host: a.onelink.me, template: 5e22, ios: id123456}]"
+    rules = load(
+        write(f"version: '1'\npartner: A\n{onelink}\nrules: [{{name: 1, match: {{pid: 7, param: {{1: 2}}}}}}]")
+    )
+    ((match, rule),) = rules.rules
+
+    assert (("a.onelink.me", "5e22"), "1") == (*rules.onelinks, rule.name)
+    assert ["pid", "1"] == [name for name, _ in match.params]
+
+
+def test_names_that_look_like_numbers_are_unique_too(write):
+    """`name: 1` and `name: "1"` are one name."""
+    (fault,) = read(write(f"{HEAD}rules: [{{name: 1, match: {{}}}}, {{name: '1', match: {{}}}}]")).faults
+
+    assert "a rule of that name stands in" in fault.message
 
 
 APPLIES = frozenset({Gdpr.APPLIES})
@@ -346,14 +390,14 @@ def test_100_000_app_ids_are_indexed(write):
         pytest.param(
             "com.a.b\n# x\n  no id # x\n",
             "3:3",
-            "'no id' is no app id: expected one such as com.example.game",
+            "expected an app id such as com.example.game",
             id="no app id",
         ),
-        pytest.param("com.*\n", "1:1", "'com.*' is no app id: expected one such as com.example.game", id="glob"),
+        pytest.param("com.*\n", "1:1", "expected an app id such as com.example.game", id="glob"),
         pytest.param(
             "com.a.b\ncom.a.b-shop\n",
             "2:1",
-            f"com.a.b-shop {NO_STORE}",
+            NO_STORE,
             id="channel and auto",
         ),
     ],
@@ -414,7 +458,7 @@ def test_a_fault_of_what_a_merge_brought_has_a_place(write):
 
     assert [
         f"{file}:5:3: rule 'a': a rule of that name stands in {file} already",
-        f"{file}:6:30: rule 'c': percent: expected less than or equal to 100",
+        f"{file}:6:30: rule 'c': percent: expected 100 at the most",
     ] == [str(fault) for fault in read(file).faults]
 
 
@@ -525,7 +569,7 @@ STORES = "'auto', 'google_play', 'app_store', 'huawei_appgallery', 'samsung_gala
 NOT_A_URL = "rule 'games': store_url: expected a whole URL such as https://store.example/app/{package}"
 NOT_FIXED = "rule 'games': store_url: expected a fixed host name: no placeholder may stand in it"
 NOT_BARE = "delivery.endpoint: expected scheme://host[:port] and nothing behind it"
-NO_TEXT = "expected text or a list of texts: put numbers in quotes"
+NO_TEXT = "expected text or a list of texts: put it in quotes"
 TOP = (
     "answer, click_id, client_hints, client_ip, delivery, hints_delegate, hints_wait, hosts, onelinks, partner, rules, "
     "version"
@@ -539,13 +583,13 @@ FAULTS = [
     ("version: §2", "version: expected 1"),
     ("version: 1\n§parner: x", "parner: unknown key: did you mean partner?"),
     ("version: 1\n§zzz: x", f"zzz: unknown key: expected {TOP}"),
-    ("version: 1\npartner: §Network A", "partner: expected text like ^[A-Za-z0-9_.-]{1,91}$"),
-    (f"version: 1\npartner: §{'x' * 92}", "partner: expected text like ^[A-Za-z0-9_.-]{1,91}$"),
-    ("version: 1\npartner: §12", "partner: expected text: put it in quotes"),
+    ("version: 1\npartner: §Network A", "partner: expected only A-Z a-z 0-9 _ . -, 1 to 91 characters"),
+    (f"version: 1\npartner: §{'x' * 92}", "partner: expected only A-Z a-z 0-9 _ . -, 1 to 91 characters"),
+    ("version: 1\npartner: §true", "partner: expected text: put it in quotes"),
     ("version: 1\nclick_id: §[]", "click_id: is empty"),
-    ("version: 1\nclick_id: §5", f"click_id: {NO_TEXT}"),
+    ("version: 1\nclick_id: §true", f"click_id: {NO_TEXT}"),
     ("version: 1\nclick_id: [tid, §'']", "click_id: is empty"),
-    ("version: 1\nhosts: §app.example", "hosts: expected a list"),
+    ("version: 1\nhosts: §app.example", "hosts: expected a list: [a, b], or lines that begin with -"),
     (
         "version: 1\nhosts: [app.example, §App.example]",
         "hosts: expected a host name in lower case, without scheme, port and path",
@@ -554,14 +598,14 @@ FAULTS = [
         "version: 1\nhosts: [§'https://app.example']",
         "hosts: expected a host name in lower case, without scheme, port and path",
     ),
-    ("version: 1\nrules: §none", "rules: expected a list"),
+    ("version: 1\nrules: §none", "rules: expected a list: [a, b], or lines that begin with -"),
     # client_ip
     ("version: 1\nclient_ip: §proxy", "client_ip: expected keys and values"),
     ("version: 1\nclient_ip: {§headr: x}", "client_ip.headr: unknown key: did you mean header?"),
-    ("version: 1\nclient_ip:\n  header: §X Y", "client_ip.header: expected text like ^[A-Za-z0-9_.-]{1,64}$"),
+    ("version: 1\nclient_ip:\n  header: §X Y", "client_ip.header: expected only A-Z a-z 0-9 _ . -, 1 to 64 characters"),
     (
         "version: 1\nclient_ip:\n  trusted_proxies:\n    - 10.0.0.0/8\n    - §10.0.0.1/8",
-        "client_ip.trusted_proxies: expected a network such as 10.0.0.0/8, or an address",
+        "client_ip.trusted_proxies: has bits behind its /8: expected 10.0.0.0/8, or 10.0.0.1 for the one address",
     ),
     # delivery
     ("version: 1\ndelivery: {§timout: 5s}", "delivery.timout: unknown key: did you mean timeout?"),
@@ -570,10 +614,10 @@ FAULTS = [
         "version: 1\ndelivery: {max_age: §0s}",
         "delivery.max_age: expected a duration above zero such as 250ms, 5s or 2m",
     ),
-    ("version: 1\ndelivery: {concurrency: §0}", "delivery.concurrency: expected greater than or equal to 1"),
+    ("version: 1\ndelivery: {concurrency: §0}", "delivery.concurrency: expected 1 or more"),
     ("version: 1\ndelivery: {concurrency: §many}", "delivery.concurrency: expected a whole number"),
     ("version: 1\ndelivery: {allow_plain_http: §maybe}", "delivery.allow_plain_http: expected true or false"),
-    ("version: 1\ndelivery: {endpoint: §5}", "delivery.endpoint: expected text: put it in quotes"),
+    ("version: 1\ndelivery: {endpoint: §true}", "delivery.endpoint: expected text: put it in quotes"),
     (
         "version: 1\ndelivery: {endpoint: §'http://stage.example'}",
         "delivery.endpoint: http is accepted for loopback only: expected https, or allow_plain_http: true",
@@ -593,7 +637,7 @@ FAULTS = [
     ("version: 1\nonelinks: [§{template: AbC1, ios: id123456}]", "onelinks.host: is missing"),
     (
         "version: 1\nonelinks: [{host: a.b, template: §A, ios: id123456}]",
-        "onelinks.template: expected text like ^[A-Za-z0-9]{4,10}$",
+        "onelinks.template: expected only A-Z a-z 0-9, 4 to 10 characters",
     ),
     (
         "version: 1\nonelinks: [{host: a.b, template: AbC1, ios: §com.example.game}]",
@@ -613,7 +657,7 @@ FAULTS = [
     (f"{HEAD}rules:\n  - §name: games", "rule 'games': match: is missing"),
     (
         f"{HEAD}rules:\n  - name: §my games\n    match: {{}}",
-        "rule 'my games': name: expected text like ^[A-Za-z0-9_.-]{1,64}$",
+        "rule 'my games': name: expected only A-Z a-z 0-9 _ . -, 1 to 64 characters",
     ),
     (
         "version: 1\nrules:\n  - §name: games\n    match: {}",
@@ -625,23 +669,29 @@ FAULTS = [
     ),
     (in_rule("§mod: direct"), "rule 'games': mod: unknown key: did you mean mode?"),
     (in_rule("mode: §on"), "rule 'games': mode: expected 'direct', 'observe' or 'off'"),
-    (in_rule("percent: §101"), "rule 'games': percent: expected less than or equal to 100"),
-    (in_rule("percent: §-1"), "rule 'games': percent: expected greater than or equal to 0"),
+    (in_rule("percent: §101"), "rule 'games': percent: expected 100 at the most"),
+    (in_rule("percent: §-1"), "rule 'games': percent: expected 0 or more"),
     (in_rule("percent: §half"), "rule 'games': percent: expected a number"),
     (in_rule("store: §play"), f"rule 'games': store: expected {STORES}'amazon_appstore' or 'custom'"),
     (in_rule("link: §http"), "rule 'games': link: expected 'https' or 'market'"),
-    (in_rule("country: §US"), "rule 'games': country: expected text like ^[a-z]{2}$"),
+    (in_rule("country: §US"), "rule 'games': country: expected only a-z, 2 characters"),
     (in_rule("campaign: {§ptt: x}"), "rule 'games': campaign.ptt: unknown key: did you mean pt?"),
-    (in_rule("campaign: {ct: §'a\u00e9'}"), "rule 'games': campaign.ct: expected text like ^[\\x20-\\x7e]{1,40}$"),
-    (in_rule("campaign: {mt: §8}"), "rule 'games': campaign.mt: expected text: put it in quotes"),
-    (in_rule("partner: §A B"), "rule 'games': partner: expected text like ^[A-Za-z0-9_.-]{1,91}$"),
+    (
+        in_rule("campaign: {ct: §'a\u00e9'}"),
+        "rule 'games': campaign.ct: expected only ASCII, no control characters, 1 to 40 characters",
+    ),
+    (in_rule("campaign: {mt: §true}"), "rule 'games': campaign.mt: expected text: put it in quotes"),
+    (in_rule("partner: §A B"), "rule 'games': partner: expected only A-Z a-z 0-9 _ . -, 1 to 91 characters"),
     (
         in_rule("enrich: [af_ip, §af_os]"),
         "rule 'games': enrich: expected 'af_ip', 'af_ua', 'af_lang', 'af_os_version' or 'af_model'",
     ),
     (in_rule("deep_links: §app"), "rule 'games': deep_links: expected 'pass' or 'store'"),
     # consent
-    (in_rule("consent: §{when: {}, then: pass}"), "rule 'games': consent: expected a list"),
+    (
+        in_rule("consent: §{when: {}, then: pass}"),
+        "rule 'games': consent: expected a list: [a, b], or lines that begin with -",
+    ),
     (in_rule("consent: [§gpc]"), "rule 'games': consent: expected keys and values"),
     (in_rule("consent: [§{then: pass}]"), "rule 'games': consent.when: is missing"),
     (in_rule("consent: [§{when: {}}]"), "rule 'games': consent.then: is missing"),
@@ -660,18 +710,21 @@ FAULTS = [
     (in_when("§gdp: applies"), "rule 'games': consent.when.gdp: unknown key: did you mean gdpr?"),
     (in_when("gdpr: §'1'"), "rule 'games': consent.when.gdpr: expected 'applies' or 'unsaid'"),
     (in_when("gdpr: §[]"), "rule 'games': consent.when.gdpr: is empty"),
-    (in_when("gdpr_consent_lacks: §1"), "rule 'games': consent.when.gdpr_consent_lacks: expected a list"),
+    (
+        in_when("gdpr_consent_lacks: §1"),
+        "rule 'games': consent.when.gdpr_consent_lacks: expected a list: [a, b], or lines that begin with -",
+    ),
     (in_when("gdpr_consent_lacks: §[]"), "rule 'games': consent.when.gdpr_consent_lacks: is empty"),
     (
         in_when("gdpr_consent_lacks: [1, §12]"),
-        "rule 'games': consent.when.gdpr_consent_lacks: expected less than or equal to 11",
+        "rule 'games': consent.when.gdpr_consent_lacks: expected 11 at the most",
     ),
     (in_when("us_privacy: §1YYN"), "rule 'games': consent.when.us_privacy: expected 'opted_out'"),
     (in_when("gpp: §true"), "rule 'games': consent.when.gpp: expected 'present'"),
     (in_when("gpc: §false"), "rule 'games': consent.when.gpc: expected true"),
     (in_when("gpc: §1"), "rule 'games': consent.when.gpc: expected true"),
     (in_when("gpc:§ "), "rule 'games': consent.when.gpc: has no value: say what it waits for, or leave the key out"),
-    (in_when("param: {npa: §1}"), f"rule 'games': consent.when.param.npa: {NO_TEXT}"),
+    (in_when("param: {npa: §true}"), f"rule 'games': consent.when.param.npa: {NO_TEXT}"),
     # keys without a value
     *(
         (in_match(f"{key}:§ "), f"rule 'games': match.{key}: has no value: say what it matches, or leave the key out")
@@ -708,30 +761,36 @@ FAULTS = [
         in_rule("store: custom\n    store_url: §'https://s.example/a b'"),
         "rule 'games': store_url: expected no spaces and only ASCII: encode them",
     ),
+    (in_match("app: §123456789"), "rule 'games': match.app: expected id123456789"),
+    (in_match("app: §ID123456789"), "rule 'games': match.app: expected id123456789"),
+    (
+        in_match("app: §https://apps.apple.com/us/app/a-game/id123456789"),
+        "rule 'games': match.app: expected id123456789",
+    ),
     # match
     (f"{HEAD}rules:\n  - name: games\n    match: §all", "rule 'games': match: expected keys and values"),
     (in_match("§ap: com.a.b"), "rule 'games': match.ap: unknown key: did you mean app?"),
-    (in_match("app: §5"), f"rule 'games': match.app: {NO_TEXT}"),
+    (in_match("app: §true"), f"rule 'games': match.app: {NO_TEXT}"),
     (
         in_match("app: [com.a.b, §no id]"),
         f"rule 'games': match.app: {NO_APP}",
     ),
     (
         in_match("app: §com.a.b-shop"),
-        f"rule 'games': match.app: com.a.b-shop {NO_STORE}",
+        f"rule 'games': match.app: com.a.b-shop: {NO_STORE}",
     ),
     (
         in_match("app: [id123456, §com.a.b]").replace("match", "store: app_store\n    match"),
-        "rule 'games': match.app: com.a.b is not in the App Store: expected an id such as id123456789",
+        "rule 'games': match.app: com.a.b: the app is not in the App Store: expected an id such as id123456789",
     ),
     (
         in_match("app: §id123456").replace("match", "store: google_play\n    match"),
-        "rule 'games': match.app: id123456 is in the App Store: expected store: app_store or auto",
+        "rule 'games': match.app: id123456: the app is in the App Store: expected store: app_store or auto",
     ),
-    (in_match("pid: §5"), f"rule 'games': match.pid: {NO_TEXT}"),
+    (in_match("pid: §true"), f"rule 'games': match.pid: {NO_TEXT}"),
     (in_match("host: §[]"), "rule 'games': match.host: is empty"),
     (in_match("platform: [ios, §windows]"), "rule 'games': match.platform: expected 'android', 'ios' or 'other'"),
-    (in_match("param: {geo: §1}"), f"rule 'games': match.param.geo: {NO_TEXT}"),
+    (in_match("param: {geo: §true}"), f"rule 'games': match.param.geo: {NO_TEXT}"),
     (in_match("param: §geo"), "rule 'games': match.param: expected keys and values"),
 ]
 
@@ -745,32 +804,11 @@ def test_a_fault_is_named_at_its_place(write, marked, message):
     assert [f"{file}:{position if '§' in marked else '1:1'}: {message}"] == [str(fault) for fault in read(file).faults]
 
 
-@pytest.mark.parametrize(
-    ("marked", "problem"),
-    [
-        pytest.param("version: 1\npartner: [a§", "expected ',' or ']'", id="open list"),
-        pytest.param("version: 1\n§\tpartner: a", "cannot start any token", id="tab"),
-        pytest.param("version: 1\npartner: a\n§version: 1", 'found duplicate key "version"', id="duplicate key"),
-        pytest.param("version: 1\npartner: §*a", "found undefined alias 'a'", id="undefined alias"),
-        pytest.param("version: 1\n§---\nversion: 1", "found another document", id="two documents"),
-    ],
-)
-def test_a_file_that_is_no_yaml_is_a_fault(write, marked, problem):
-    """A file that is no valid YAML is one fault, at the place where reading ended."""
-    text, position = located(marked)
-    file = write(text)
-    (fault,) = read(file).faults
-    start = f"{file}:{position}: is no valid YAML: "
-
-    assert start == str(fault)[: len(start)]
-    assert problem in fault.message
-
-
 def test_a_character_that_yaml_forbids_is_a_fault(write):
     """A control character is a fault that names it."""
     (fault,) = read(write("version: 1\npartner: \x07")).faults
 
-    assert "unacceptable character #x0007" in fault.message
+    assert "holds the control character #x0007" in fault.message
 
 
 def test_every_fault_is_listed_at_once(write, tmp_path):

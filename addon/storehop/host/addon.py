@@ -224,7 +224,7 @@ class Storehop:
     def reload(self) -> None:
         """Read the rule files again, now."""
         if self._rules:
-            self._rules.reload(self._use_rules)
+            self._rules.reload()
 
     def _use_rules(self, rules: RuleSet | None) -> None:
         """Takes reloaded rules; None: they could not be used."""

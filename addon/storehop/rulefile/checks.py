@@ -34,18 +34,28 @@ def check_file(raw: dict[str, Any]) -> Iterator[Finding]:
     delivery = raw.get("delivery")
     if isinstance(delivery, dict):
         yield from _endpoint(delivery)
-    for place, onelink in enumerate(_list(raw, "onelinks")):
+    for place, onelink in sections(raw, "onelinks"):
         yield from _onelink(place, onelink)
-    for place, rule in enumerate(_list(raw, "rules")):
-        if isinstance(rule, dict):
-            found = _rule(rule, has_partner=raw.get("partner") is not None)
-            for key, message in chain(found, _consent(rule)):
-                yield ("rules", place, *key), message
+    for place, rule in sections(raw, "rules"):
+        found = _rule(rule, has_partner=raw.get("partner") is not None)
+        for key, message in chain(found, _consent(rule)):
+            yield ("rules", place, *key), message
 
 
-def _list(raw: dict[str, Any], key: str) -> list[Any]:
+def sections(raw: dict[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The sections that are listed under this key, with their places."""
     value = raw.get(key)
-    return value if isinstance(value, list) else []
+    for place, section in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(section, dict):
+            yield place, section
+
+
+def texts(section: dict[str, Any], key: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """The texts under this key, which holds one or a list of them, with the path to each."""
+    value = section.get(key)
+    for place, text in enumerate(value if isinstance(value, list) else [value]):
+        if isinstance(text, str):
+            yield (key, place) if isinstance(value, list) else (key,), text
 
 
 def _endpoint(delivery: dict[str, Any]) -> Iterator[Finding]:
@@ -71,9 +81,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _onelink(place: int, onelink: Any) -> Iterator[Finding]:
-    if not isinstance(onelink, dict):
-        return
+def _onelink(place: int, onelink: dict[str, Any]) -> Iterator[Finding]:
     android, ios = onelink.get("android"), onelink.get("ios")
     if android is None and ios is None:
         yield ("onelinks", place), "expected android, ios or both"
@@ -106,8 +114,8 @@ def _rule(rule: dict[str, Any], *, has_partner: bool) -> Iterator[Finding]:
 
 
 def _consent(rule: dict[str, Any]) -> Iterator[Finding]:
-    for place, case in enumerate(_list(rule, "consent")):
-        then, when = (case.get("then"), case.get("when")) if isinstance(case, dict) else (None, None)
+    for place, case in sections(rule, "consent"):
+        then, when = case.get("then"), case.get("when")
         if isinstance(then, list) and len(then) > 1 and "pass" in then:
             yield ("consent", place, "then"), "pass stands alone: nothing is sent that another outcome could limit"
         for key, value in when.items() if isinstance(when, dict) else ():
@@ -138,24 +146,22 @@ def _template(template: str) -> Iterator[str]:
 
 def _apps_of_store(match: dict[str, Any], store: Any) -> Iterator[Finding]:
     """App ids that the rule's store cannot hold."""
-    apps = match.get("app")
-    known = [app for app in (apps if isinstance(apps, list) else [apps]) if isinstance(app, str)]
-    for place, app in enumerate(known):
+    for where, app in texts(match, "app"):
         if not is_glob(app) and is_app_id(app) and (message := misfit(app, store)):
-            yield ("app", *((place,) if isinstance(apps, list) else ())), message
+            yield where, f"{app}: {message}"
 
 
 def misfit(app: str, store: Any) -> str:
-    """Why this store cannot hold this app, or ""."""
+    """Why this store cannot hold this app, or "". The app is not named: it may be a line of any file."""
     is_ios = APP_STORE_ID.fullmatch(app) is not None
     if store == Store.CUSTOM:
         return ""
     if store == Store.AUTO:
         if "-" in app:
-            return f"{app} names a channel: expected an explicit store, since the id does not say which one"
+            return "the id names a channel: expected an explicit store, since it does not say which one"
         return ""
     if store == Store.APP_STORE and not is_ios:
-        return f"{app} is not in the App Store: expected an id such as id123456789"
+        return "the app is not in the App Store: expected an id such as id123456789"
     if store != Store.APP_STORE and is_ios:
-        return f"{app} is in the App Store: expected store: app_store or auto"
+        return "the app is in the App Store: expected store: app_store or auto"
     return ""

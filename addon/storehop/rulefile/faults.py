@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
-from difflib import get_close_matches
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from storehop.rulefile.schema import (
-    CampaignSection,
-    ClientIpSection,
-    ConsentSection,
-    ConsentWhenSection,
-    DeliverySection,
-    MatchSection,
-    OneLinkSection,
-    RuleFile,
-    RuleSection,
-)
+from storehop.rulefile.keys import advice
+from storehop.rulefile.schema import in_words
 
 type KeyPath = tuple[str | int, ...]
 
-_SECTIONS: dict[tuple[str, ...], type[BaseModel]] = {
-    (): RuleFile,
-    ("client_ip",): ClientIpSection,
-    ("delivery",): DeliverySection,
-    ("onelinks",): OneLinkSection,
-    ("rules",): RuleSection,
-    ("rules", "match"): MatchSection,
-    ("rules", "campaign"): CampaignSection,
-    ("rules", "consent"): ConsentSection,
-    ("rules", "consent", "when"): ConsentWhenSection,
-}
-
+MOST_FAULTS = 1000
+"""Faults of one reading that are told of."""
 _IN_OUR_WORDS = {
     "missing": "is missing",
     "too_short": "is empty",
     "string_too_short": "is empty",
     "string_type": "expected text: put it in quotes",
-    "list_type": "expected a list",
+    "list_type": "expected a list: [a, b], or lines that begin with -",
     "dict_type": "expected keys and values",
     "model_type": "expected keys and values",
     "int_type": "expected a whole number",
@@ -78,6 +58,16 @@ class RuleFileError(ValueError):
         self.faults = faults
 
 
+def listed(faults: Iterable[RuleFault]) -> tuple[RuleFault, ...]:
+    """The faults in the order of files and lines; of more than anybody reads, the first ones."""
+    found = sorted(faults, key=lambda fault: (str(fault.file), fault.line, fault.column))
+    if len(found) <= MOST_FAULTS:
+        return tuple(found)
+    last = found[MOST_FAULTS]
+    more = replace(last, message=f"and {len(found) - MOST_FAULTS:,} more")
+    return (*found[:MOST_FAULTS], more)
+
+
 def known_part(raw: Any, loc: tuple[int | str, ...]) -> KeyPath:
     """The path within the document: pydantic appends names of its own for unions and dictionary keys."""
     path: list[str | int] = []
@@ -106,7 +96,7 @@ def position_of(raw: Any, path: KeyPath, *, at_key: bool = False) -> tuple[int, 
             with suppress(KeyError):  # what a YAML merge (<<) brought stands elsewhere
                 position = (node.lc.key(key) if at_key and is_last else node.lc.value(key)) or position
         elif isinstance(node, CommentedSeq):
-            position = node.lc.item(key)
+            position = node.lc.item(key) or position
         else:
             break
         node = node[key]
@@ -128,19 +118,18 @@ def message_of(error: ErrorDetails, path: KeyPath) -> str:
     """What was expected, in our words where pydantic's are for programmers."""
     match error["type"]:
         case "extra_forbidden":
-            return _unknown_key(path)
+            return advice(path)
         case "value_error":
             return str(error["ctx"]["error"])
         case "enum" | "literal_error":
             return f"expected {error['ctx']['expected']}"
         case "string_pattern_mismatch":
-            return f"expected text like {error['ctx']['pattern']}"
+            return f"expected {in_words(error['ctx']['pattern'])}"
+        case "greater_than":
+            return f"expected more than {error['ctx']['gt']:g}"
+        case "greater_than_equal":
+            return f"expected {error['ctx']['ge']:g} or more"
+        case "less_than_equal":
+            return f"expected {error['ctx']['le']:g} at the most"
         case kind:
             return _IN_OUR_WORDS.get(kind) or error["msg"].replace("Input should be", "expected")
-
-
-def _unknown_key(path: KeyPath) -> str:
-    section = tuple(key for key in path[:-1] if isinstance(key, str))
-    known = sorted(_SECTIONS[section].model_fields) if section in _SECTIONS else []
-    near = get_close_matches(str(path[-1]), known, n=1)
-    return f"unknown key: did you mean {near[0]}?" if near else f"unknown key: expected {', '.join(known)}"
