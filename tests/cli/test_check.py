@@ -71,6 +71,16 @@ def test_the_shipped_rules_are_good(pytestconfig):
     assert (0, "") == (result.exit_code, result.stderr)
 
 
+def test_a_warning_is_told_and_no_fault(write):
+    """What can hardly be meant goes to stderr with its place; the file can be used: exit 0 and the summary."""
+    file = write(GOOD + "client_ip: {trusted_proxies: [0.0.0.0/0]}\n")
+    result = check(file)
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"{file}: 2 rules")
+    assert result.stderr.startswith(f"{file}:8:31: warning: client_ip.trusted_proxies: everybody is trusted")
+
+
 def test_every_fault_is_told_at_its_place(write):
     """A faulty file gives exit 1 and each of its faults on stderr, in the file's order, and no summary."""
     file = write(FAULTY)

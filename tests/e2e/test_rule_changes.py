@@ -130,6 +130,15 @@ async def test_a_repaired_file_counts(sidecar, app):
     assert (await sidecar.click(app)).startswith("https://play.google.com/")
 
 
+async def test_a_touched_file_is_not_reloaded(sidecar, app):
+    """Only what stands in it counts."""
+    before = len(sidecar.world.host.log.text)
+    sidecar.rules.touch()
+    await sidecar.write(rules_for(app))
+
+    assert 1 == sidecar.world.host.log.text.count(RELOADED, before)
+
+
 async def test_a_deleted_file_changes_nothing(sidecar):
     """Without the rule file the log says so, and clicks are decided by the last good rules."""
     before = len(sidecar.world.host.log.text)
@@ -204,6 +213,95 @@ async def test_sighup_survives_a_faulty_file(sidecar):
 
     await sidecar.world.host.log.saw("rules.yaml:10:", since=before)
     assert (await sidecar.click()).startswith("https://play.google.com/")
+
+
+OBSERVED = """\
+version: 1
+partner: NetworkB
+client_ip: {{trusted_proxies: [127.0.0.0/8]}}
+delivery: {{endpoint: "http://127.0.0.1:{appsflyer}"}}
+rules:
+  - name: games
+    match: {{app: "com.example.*", pid: networka_int}}
+    # It only observes,
+    # until somebody has looked at what would come of it.
+    # Whoever reads this file
+    # before its last line is written
+    # takes the rule
+    # for one that sends clicks direct,
+    # in another name.
+    mode: observe
+"""
+
+
+async def _met(world: World) -> str:
+    """Which rules met a click: the old ones, a part of the new ones, or those that let it pass."""
+    answer = await get(world.port, world.ads.redirect(link := link_of(new_id())))
+    if answer.location == link:
+        return "passed"
+    await world.appsflyer.next_click()
+    return "old" if "NetworkA" in answer.location else "part"
+
+
+@pytest.mark.parametrize("kind", STARTERS)
+async def test_a_file_that_is_written_slowly_never_counts_in_part(launch, tmp_path, kind):
+    """Clicks meet the old rules until the whole new file rests, and the new ones from then on."""
+    world = await launch(kind, RULES)
+    met = []
+
+    async def click_on() -> None:
+        while RELOADED not in world.host.log.text:
+            met.append(await _met(world))
+
+    clicking = asyncio.create_task(click_on())
+    with (tmp_path / "rules.yaml").open("w") as file:
+        for line in OBSERVED.format(appsflyer=world.appsflyer.port).splitlines(keepends=True):
+            assert {"old"}.issuperset(met)
+            file.write(line)
+            file.flush()
+            await asyncio.sleep(0.05)  # what is tested is a slow writer
+    await clicking
+
+    assert (["old", "passed"], 1) == ([*dict.fromkeys([*met, await _met(world)])], world.host.log.text.count(RELOADED))
+
+
+async def test_a_pipe_in_the_rules_place_changes_nothing(launch, app, tmp_path):
+    """It is reported at once, and the next good file is picked up."""
+    world = await launch("sidecar", RULES)
+    changing = Changing(world, tmp_path / "rules.yaml")
+    before = len(world.host.log.text)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "pipe").rename(changing.rules)
+    await world.host.log.saw("is no regular file", since=before)
+    location = await changing.click()
+
+    changing.rules.unlink()
+    await changing.write(rules_for(app))
+
+    assert location.startswith("https://play.google.com/")
+    assert (await changing.click(app)).startswith("https://play.google.com/")
+
+
+def _bytes_read(world: World) -> int:
+    counters = Path(f"/proc/{world.host.process.process.pid}/io").read_text()
+    return int(re.search(r"rchar: (\d+)", counters)[1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_no_end_waits_for_a_file_that_is_being_read(launch, tmp_path, number):
+    """A file that takes minutes to read holds up neither clicks nor the end of the process."""
+    world = await launch("sidecar", RULES)
+    long = "version: 1\n" + f"# {'x' * 77}\n" * 750_000
+    beside = tmp_path / "beside"
+    beside.write_text(long)
+    beside.rename(tmp_path / "rules.yaml")
+    while _bytes_read(world) < len(long):
+        await asyncio.sleep(0.02)
+    met = await _met(world)
+    world.host.process.send(number)
+    code = await world.host.process.ended(20)
+
+    assert ("old", 0) == (met, code)
 
 
 async def test_a_folder_of_rules_grows(start, ads, appsflyer, app, tmp_path):

@@ -113,7 +113,7 @@ class LiveRules:
             logger.exception("reading the changed rules failed in our own code, the last good ones stay")
             return
         self._seen = loaded.seen
-        if asked or files.content_of(loaded.seen) != before:  # else it was only touched
+        if asked or loaded.faults or files.content_of(loaded.seen) != before:  # else it was only touched
             self._take(loaded, done)
 
     async def _settled(self) -> Loaded:
@@ -134,9 +134,9 @@ class LiveRules:
             logger.error("the changed rules can't be used, the last good ones stay:\n%s", faults)
             return
         self.current, self._warnings = loaded.rules, loaded.warnings
+        self._warn()
         done(loaded.rules)
         logger.info("rules reloaded: %s", self.summary())
-        self._warn()
 
     def _warn(self) -> None:
         for warning in self._warnings:

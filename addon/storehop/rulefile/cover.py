@@ -44,7 +44,7 @@ class Texts:
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a rule matches. None is no condition."""
+    """What a rule matches. None is no condition, as is `*` for what every link has."""
 
     apps: Texts | None
     platforms: frozenset[Platform] | None
@@ -53,10 +53,11 @@ class Conditions:
 
     @classmethod
     def of(cls, section: MatchSection, match: Match) -> Conditions:
-        hosts = {"": section.host} if section.host else {}
+        hosts = {"": section.host} if section.host and "*" not in section.host else {}
         pids = {"pid": section.pid} if section.pid else {}
+        has_any_app = match.app is None or "*" in (section.app or ())
         return cls(
-            Texts.of({*(section.app or ()), *match.app.exact}) if match.app else None,
+            None if has_any_app else Texts.of({*(section.app or ()), *(match.app.exact if match.app else ())}),
             match.platform,
             {name: Texts.of(texts) for name, texts in {**hosts, **pids, **section.param}.items()},
         )
