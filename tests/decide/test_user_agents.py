@@ -1,5 +1,6 @@
 """Real-world User-Agents (user_agents.yaml): version, model, platform and bot, each as it truly is (design §3.3)."""
 
+import re
 from datetime import date
 
 import pytest
@@ -8,6 +9,7 @@ from decide.agreement import CORPUS, compare_corpus, corpus
 from ruamel.yaml import YAML
 
 from storehop.decide import crawler, device
+from storehop.decide.bots import MISSING, NARROWED, POSING
 from storehop.model import Platform
 
 GROUPS = YAML(typ="safe").load(CORPUS)
@@ -24,6 +26,11 @@ BOTS = {
     if entry.get("bot")
 }
 
+
+def headers_of(entry):
+    return entry.get("headers") or {}
+
+
 of_a_person = pytest.mark.parametrize("entry", PEOPLE.values(), ids=PEOPLE)
 
 
@@ -36,17 +43,21 @@ def test_the_platform_is_true(entry):
 @of_a_person
 def test_the_version_is_true_or_nothing(entry):
     """`af_os_version` is what the User-Agent truly says, and nothing where that is frozen or unsure."""
-    assert entry.get("os_version") == device.read(entry["ua"]).os_version
+    found = device.os_version(device.read(entry["ua"]), headers_of(entry))
+
+    assert entry.get("os_version") == found.value
 
 
 @of_a_person
 def test_the_model_is_true_or_nothing(entry):
     """`af_model` is the build model, `iphone` or `ipad`, and nothing where that is frozen or unsure."""
-    assert entry.get("model") == device.read(entry["ua"]).model
+    found = device.model(device.read(entry["ua"]), headers_of(entry))
+
+    assert entry.get("model") == found.value
 
 
 @of_a_person
-def test_google_play_is_on_android_but_for_amazons(entry):
+def test_google_play_is_on_android_but_for_amazons_and_headsets(entry):
     """Every Android device has Google Play, except where the entry says that it has not."""
     expected = entry.get("platform") == "android" and entry.get("google_play", True)
 
@@ -56,13 +67,13 @@ def test_google_play_is_on_android_but_for_amazons(entry):
 @of_a_person
 def test_a_person_is_no_bot(entry):
     """No browser, web view or app that people use is taken for a bot, whatever its phone is called."""
-    assert not device.read(entry["ua"]).is_bot
+    assert not device.is_bot(device.read(entry["ua"]), headers_of(entry))
 
 
 @pytest.mark.parametrize("entry", BOTS.values(), ids=BOTS)
 def test_a_bot_is_a_bot(entry):
     """Every crawler, ad reviewer, link preview and program is told from a person, whatever phone it claims to be."""
-    assert device.read(entry["ua"]).is_bot
+    assert device.is_bot(device.read(entry["ua"]), headers_of(entry))
 
 
 def test_the_corpus_is_large():
@@ -72,19 +83,21 @@ def test_the_corpus_is_large():
 
 
 def test_no_user_agent_is_there_twice():
-    """Each User-Agent stands in the file once."""
-    user_agents = [entry["ua"] for entry in corpus()]
+    """Each User-Agent stands in the file once, or once with the same headers."""
+    seen = [(entry["ua"], str(headers_of(entry))) for entry in corpus()]
 
-    assert sorted(set(user_agents)) == sorted(user_agents)
+    assert sorted(set(seen)) == sorted(seen)
 
 
 @pytest.mark.parametrize("entry", [*PEOPLE.values(), *BOTS.values()], ids=[*PEOPLE, *BOTS])
 def test_an_entry_has_only_keys_that_mean_something(entry):
     """An entry has the keys that the file's head explains: a misspelt one would try nothing."""
-    keys = {"ua", "bot"} if entry.get("bot") else {"ua", "platform", "os_version", "model", "google_play"}
+    keys = {"ua", "headers", "source"}
+    keys |= {"bot"} if entry.get("bot") else {"platform", "os_version", "model", "google_play"}
 
     assert set() == set(entry) - keys
-    assert all(isinstance(entry.get(key, ""), str) for key in keys - {"bot", "google_play"})
+    assert all(isinstance(entry.get(key, ""), str) for key in keys - {"bot", "google_play", "headers"})
+    assert all(name == name.lower() and isinstance(value, str) for name, value in headers_of(entry).items())
 
 
 def test_every_difference_from_ua_parser_has_a_reason():
@@ -97,7 +110,7 @@ def test_the_crawler_list_holds_except_where_it_hits_people():
     entries = {entry["pattern"]: entry["instances"] for entry in CRAWLER_USER_AGENTS_DATA}
     missed = {pattern for pattern, examples in entries.items() if not all(map(crawler.is_crawler, examples))}
 
-    assert missed <= crawler._PEOPLE
+    assert missed <= {entry.listed for entry in NARROWED if not entry.instead}
 
 
 @pytest.mark.parametrize("pattern", ["Anybot", "Any(?=bot)"], ids=["plain", "look-ahead"])
@@ -114,3 +127,23 @@ def test_the_crawler_list_has_a_date():
     latest = max(entry["addition_date"] for entry in CRAWLER_USER_AGENTS_DATA if "addition_date" in entry)
 
     assert date(*map(int, latest.split("/"))) == date.fromisoformat(crawler.LIST_DATE)
+
+
+@pytest.mark.parametrize("known", [*POSING, *MISSING], ids=lambda known: known.pattern[:40])
+def test_what_is_known_of_bots_has_an_example(known):
+    """Each pattern beyond the kept list stands for a bot in user_agents.yaml."""
+    assert any(re.search(known.pattern, entry["ua"]) for entry in BOTS.values())
+
+
+@pytest.mark.parametrize("known", [*POSING, *MISSING, *NARROWED], ids=lambda known: known[0][:40])
+def test_what_is_known_of_bots_has_a_source_and_a_date(known):
+    """Each entry says where it can be looked up, and the day on which that was done."""
+    assert known.source
+    assert date.fromisoformat(known.date)
+
+
+def test_what_was_narrowed_is_in_the_kept_list():
+    """A pattern that the list no longer has needs no correction."""
+    listed = {entry["pattern"] for entry in CRAWLER_USER_AGENTS_DATA}
+
+    assert {entry.listed for entry in NARROWED} <= listed

@@ -1,4 +1,4 @@
-"""Crawlers, ad reviewers, link previews and programs: a kept list, corrected where it hits people or misses a bot.
+"""Crawlers, ad reviewers, link previews and programs: a kept list, corrected by what is known beyond it (`bots`).
 
 tests/decide/user_agents.yaml has the people that the list took for bots, and bots that look like phones.
 """
@@ -11,38 +11,14 @@ from collections.abc import Callable
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 from ua_parser_rs import UserAgentExtractor
 
+from storehop.decide.bots import MISSING, NARROWED, NO_SPIDER, POSING
+
 LIST_DATE = max(entry.get("addition_date", "") for entry in CRAWLER_USER_AGENTS_DATA).replace("/", "-")
 """The day of the list's newest entry: what appeared later is not in it."""
 
-_PEOPLE = frozenset(
-    {
-        r"AP3A\.240617\.008",  # a build of Android 15, on the phones of OPPO, OnePlus, realme and others
-        r"MetaIAB Facebook",  # Facebook's in-app browser
-    }
-)
-"""Patterns of the list that hit nobody but people."""
-
-_NARROWED = {
-    r"008\/": r"\b008/",  # other numbers end like that: `Opera Mini/4.4.39008/37.9178`
-    r"Butterfly": r"\bButterfly/",  # a phone: `HTC Butterfly s`
-    r"Expanse": r"\bExpanse, a Palo Alto",  # a phone: `Expanse`
-    r"Fever": r"\bFever/",  # a tablet: `Fever_Plus`
-    r"Sogou": r"\bSogou[ -]",  # a browser as well as a spider
-    r"Sonic": r"\bSonic/|RankSonic",  # phones: `ViewSonic A8+`, `Lucky Ultra Sonic`
-    r"Viber": r"^Viber",  # Viber's in-app browser ends with it, its link preview starts with it
-}
-"""Patterns of the list that hit people too, and what stands for them here."""
-
-_MISSING = (
-    r"\+ ?https?://",  # `(+https://…)`: where to read about the robot; no browser says such a thing
-    r"Calypso AppCrawler",  # Google tries apps with it, and opens their links
-    r"GoogleMessages/",  # the link preview of Android's messenger
-    r"^(?:Dart|GuzzleHttp|PostmanRuntime|RestSharp|insomnia|node|reqwest|Ruby|undici)\b",
-)
-"""Bots that the list lacks."""
-
-_LIST = (entry["pattern"] for entry in CRAWLER_USER_AGENTS_DATA)
-_PATTERNS = (*(_NARROWED.get(pattern, pattern) for pattern in _LIST if pattern not in _PEOPLE), *_MISSING)
+_INSTEAD = {entry.listed: entry.instead for entry in NARROWED}
+_LISTED = (_INSTEAD.get(entry["pattern"], entry["pattern"]) for entry in CRAWLER_USER_AGENTS_DATA)
+_PATTERNS = (*filter(None, _LISTED), *(known.pattern for known in (*POSING, *MISSING)))
 
 
 def _finder() -> Callable[[str], object]:
@@ -54,7 +30,9 @@ def _finder() -> Callable[[str], object]:
 
 
 _find = _finder()
+_NO_SPIDER = re.compile(NO_SPIDER)
 
 
-def is_crawler(user_agent: str) -> bool:
-    return _find(user_agent) is not None
+def is_crawler(user_agent: str, *, is_spider: bool = False) -> bool:
+    """By the list, or where ua-parser says that it is a spider."""
+    return _find(user_agent) is not None or (is_spider and _NO_SPIDER.search(user_agent) is None)

@@ -114,7 +114,7 @@ def _person_gate(click: Click, reader: Device) -> Reason | None:
     user_agent = click.headers.get("user-agent", "").strip()
     if not user_agent or not link.is_clean(user_agent):
         return Reason.NO_USER_AGENT  # one that is no text could not be repeated in our call
-    return Reason.BOT if reader.is_bot else None
+    return Reason.BOT if device.is_bot(reader, click.headers) else None
 
 
 def _platform_gate(facts: Facts, reader: Device, shop: Store | None) -> Reason | None:

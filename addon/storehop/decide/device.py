@@ -12,50 +12,44 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-import http_sf
-from ua_parser import parse
+from ua_parser import Result, parse
 
+from storehop.decide import android, hints, ios
+from storehop.decide import user_agent as ua
 from storehop.decide.crawler import is_crawler
 from storehop.decide.link import is_clean
 from storehop.model import Platform, Source
 
+MAX_HEADER = hints.MAX_HEADER
 MAX_USER_AGENT = 1024
-MAX_HEADER = 256
-"""Characters of other headers that are worth reading."""
-MAX_OS_VERSION = 12
-MAX_MODEL = 64
-"""Characters of af_os_version and af_model (appsflyer-clicks.md §2.4)."""
+MAX_CACHED = 512
+"""Characters of a User-Agent that is remembered, with 8,191 others: 4 MB at the most. Longer ones are rare."""
 
-_VERSION = re.compile(r"\d+(?:\.\d+)*", re.ASCII)
-_MODEL = re.compile(r"[\x20-\x7e]+")
-_COMMENT = re.compile(r"\(([^()]*\b(?:Android|Adr)[ /-]?\d[^()]*(?:\([^()]*\)[^()]*)*)\)")
-_ANDROID_FIELD = re.compile(r"(?:Android|Adr)[ /-]?(\d[\d.]*)(?:-update\d)?")
-_UC_PROXY = "; Adr "  # what UC Browser says for Android when its proxies fetch the page
+_OTHER = re.compile(
+    r"like (?:Android|iPhone)"  # a Nintendo, a Librem, a Windows phone, an e-book reader
+    r"|\bOpenHarmony\b|\bArkWeb/"  # HarmonyOS without Android
+    r"|\A[^()]{0,64}\((?:[^();]{0,32}; )?Windows\b"  # `(Windows IoT 10.0; Android 6.0.1; …`
+    r"|\bDarwin/\S++ \((?:x86_64|i386|Power)",  # a Mac's program
+    re.IGNORECASE,
+)
+"""Says Android or iOS, and is neither."""
+_IN_A_NAME = re.compile(r"_Android|Android_")
+"""`4K_Android_TV_V01`: a television that only names the product."""
+_ANDROID = re.compile(r"(?<!_)Android(?!_)")
+_HEADSET = re.compile(r"\b(?:OculusBrowser|PicoBrowser)/|[;(] ?(?:Quest|Pico|PICO)\b|\bMobile VR\b")
+"""Quest and PICO: Android, whatever else they call themselves, without Google Play."""
 _FIRE = re.compile(r"(?:AFT|KF)[A-Z]{1,6}")
-_INSTAGRAM = re.compile(r"\b(?:Instagram|Barcelona) [\d.]+ Android \(\d+/([\d.]+)(?:; [^;]*){3}; ([^;]+);")
-"""Instagram and Threads name version and model themselves, beside a User-Agent that may be reduced."""
 
-_LOCALE = re.compile(r"[a-z]{2}|-[a-z]{2}|[A-Za-z][a-z]{1,2}[-_](?:[A-Z][a-z]{3}[-_])?(?:[A-Za-z]{2}|\d{3})?(?:-#\w+)?")
-_NO_FIELD = frozenset({"HarmonyOS", "arm", "arm_64"})
-_BEFORE_ANDROID = frozenset({"linux", "u", "arm", "arm_64", "midp-2.0"})
-"""What browsers write before `Android`. Where an app writes something else, its form is unknown, and so the model."""
-
-_BUILD = re.compile(r"(?:^|\s+)(?:Build[/ ]|(?:MIUI|Sony)/).*", re.IGNORECASE)
-_SAMSUNG = re.compile(r"SAMSUNG ([^/]+)(?:/.*)?")
-"""Samsung Internet's way to write a model: `SAMSUNG SM-G975N/KSU3ASJG`, the firmware behind the slash."""
-
-_NO_MODEL = frozenset({"", "k", "wv", "mobile", "mobile vr", "tablet", "unknown", "u"})
-_NO_MODEL_PREFIX = ("rv:", "Linux", "HMSCore", "Opera", "Android", "SDK ")
-_HIDDEN_ANDROID = "10"
-_IPHONE = re.compile(r"iPhone(?! OS)")
-_IOS_APP = re.compile(r"\bFBSV/([\d.]+)|\(i\w+\d,\d+; iOS ([\d_]+);")
-"""Facebook's apps (`FBSV/17.4.1`) and Instagram (`(iPhone14,5; iOS 26_2; …`) name the version themselves."""
-
-_SAFARI_VERSION = re.compile(r"\bVersion/(\d+(?:\.\d+)*)")
-_LAST_UNFROZEN = (25,)  # before Safari 26, the token tells as much as Safari's version
-_FROZEN_IOS = ("18.6", "18.7")
-_NOT_FROZEN = re.compile(r"\b(?:Version|CriOS|GSA)/|\bMobile/22[A-H]")
-"""Safari before 26, Google's browsers, which write the true version, and web views that name a build of iOS 18."""
+_WEB_VIEW = re.compile(
+    r"; wv\)|;wv\)|\bVersion/\d\.\d Chrome/"
+    r"|\b(?:FB_IAB|FBAN|FBAV|BytedanceWebview|MicroMessenger|KAKAOTALK|Barcelona|Instagram|Line/|LinkedInApp"
+    r"|NAVER\(inapp|Snapchat|Telegram-Android|TwitterAndroid|GSA/|Pinterest/)"
+)
+_MAKER_FETCHES = re.compile(
+    r"\AOpera/[\d.]++ \([^()]*\bOpera Mini/|\AUCWEB/|; Adr |\bU2/1\.0\.0 UC|\bPuffin/|\bSilk-Accelerated=true"
+    r"|\bgoogleweblight\b|\bS40OviBrowser/|\bNokiaXpress\b|\bBOLT/|\bSkyfire/"
+)
+"""Browsers that are windows onto their maker's servers; Opera and UC Browser for Android fetch for themselves too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +61,11 @@ class Device:
     model: str | None
     is_bot: bool
     has_google_play: bool
-    """False for Amazon's Fire devices, which call themselves Android and have no Google Play."""
+    """False for Amazon's Fire devices and for headsets, which are Android and have no Google Play."""
     is_web_view: bool = False
+    """An app's own window, or a browser built on Android's WebView: it may not open `market://`."""
     is_fetched_by_maker: bool = False
+    """Opera Mini, UC Browser's and Puffin's servers fetch the page: the peer's address is no person's."""
 
 
 _UNKNOWN = Device(Platform.OTHER, None, None, is_bot=False, has_google_play=False)
@@ -77,9 +73,9 @@ _UNKNOWN = Device(Platform.OTHER, None, None, is_bot=False, has_google_play=Fals
 
 def read(user_agent: str) -> Device:
     """Reads a User-Agent. One that is no text, or too long for any S2S call, says nothing."""
-    if len(user_agent) > MAX_USER_AGENT or not is_clean(user_agent):
-        return _UNKNOWN
-    return _read(user_agent)
+    if len(user_agent) <= MAX_CACHED and user_agent.isascii():
+        return _cached(user_agent)
+    return _read(user_agent) if len(user_agent) <= MAX_USER_AGENT else _UNKNOWN
 
 
 def warm_up() -> None:
@@ -87,84 +83,58 @@ def warm_up() -> None:
     _read("Mozilla/5.0 (Linux; Android 12; Pixel 5)")
 
 
-@lru_cache(maxsize=8192)
 def _read(user_agent: str) -> Device:
-    """Cached: a few thousand strings are most of a network's traffic, and reading one takes 20 µs."""
+    if not is_clean(user_agent):
+        return _UNKNOWN
     seen = parse(user_agent)
-    family = seen.os.family if seen.os else ""
-    is_bot = is_crawler(user_agent) or (seen.device is not None and seen.device.family == "Spider")
-    if family == "Android" or _UC_PROXY in user_agent:
-        version, model = _android(user_agent)
-        is_fire = bool(model and _FIRE.fullmatch(model)) or (seen.device is not None and seen.device.brand == "Amazon")
-        return Device(Platform.ANDROID, version, model, is_bot, not is_fire)
-    if family == "iOS" and seen.os is not None:
-        patch = seen.os.patch if seen.os.patch != "0" else None  # iOS itself calls 26.2.0 26.2
-        parts = (seen.os.major, seen.os.minor, patch)
-        token = ".".join(part for part in parts if part)
-        version = _ios_version(user_agent, token)
-        return Device(Platform.IOS, version, _ios_model(user_agent), is_bot, has_google_play=False)
-    return Device(Platform.OTHER, None, None, is_bot, has_google_play=False)
-
-
-def _android(user_agent: str) -> tuple[str | None, str | None]:
-    """(version, build model) from the comment `(Linux; Android 13; SM-S918B Build/…)`, or from Instagram's own."""
-    said = _INSTAGRAM.search(user_agent)
-    if said:
-        return _os_version(said[1]), _build_model(said[2])
-    comment = _COMMENT.search(user_agent)
-    if comment is None:
-        return None, None
-    fields = [field.strip() for field in comment[1].split(";")]
-    at, found = next(
-        ((i, hit) for i, field in enumerate(fields) if (hit := _ANDROID_FIELD.fullmatch(field))), (0, None)
+    platform = _platform(user_agent, seen)
+    version = model = None
+    if platform is Platform.ANDROID:
+        version, model = android.read(user_agent)
+    elif platform is Platform.IOS:
+        version, model = ios.read(user_agent)
+    return Device(
+        platform,
+        version,
+        model,
+        is_bot=is_crawler(user_agent, is_spider=seen.device is not None and seen.device.family == "Spider"),
+        has_google_play=platform is Platform.ANDROID and _has_google_play(user_agent, model, seen),
+        is_web_view=platform is not Platform.OTHER and _WEB_VIEW.search(user_agent) is not None,
+        is_fetched_by_maker=_MAKER_FETCHES.search(user_agent) is not None,
     )
-    if found is None:
-        return None, None
-    rest = (field for field in fields[at + 1 :] if field not in _NO_FIELD and not _LOCALE.fullmatch(field))
-    is_browser = all(field.lower() in _BEFORE_ANDROID for field in fields[:at])
-    model = _build_model(next(rest, "")) if is_browser else None
-    if model is None and found[1] == _HIDDEN_ANDROID:
-        return None, None  # Chrome says so of every phone, Firefox of those that want privacy
-    return _os_version(found[1]), model
 
 
-def _build_model(field: str) -> str | None:
-    model = _SAMSUNG.sub(r"\1", _BUILD.sub("", field)).strip()
-    if model.lower() in _NO_MODEL or model.startswith(_NO_MODEL_PREFIX) or len(model) > MAX_MODEL:
-        return None
-    return model if _MODEL.fullmatch(model) else None
+_cached = lru_cache(maxsize=8192)(_read)
+"""A few thousand strings are most of a network's traffic, and reading one takes 30 µs."""
 
 
-def _ios_model(user_agent: str) -> str | None:
-    if "iPad" in user_agent:
-        return "ipad"
-    return "iphone" if _IPHONE.search(user_agent) else None  # an iPod, or an app that does not say
+def _platform(user_agent: str, seen: Result) -> Platform:
+    if _HEADSET.search(user_agent):
+        return Platform.ANDROID
+    family = seen.os.family if seen.os else ""
+    if family not in {"Android", "iOS"} and "; Adr " not in user_agent:
+        return Platform.OTHER
+    if _OTHER.search(user_agent):
+        return Platform.OTHER
+    if family == "iOS":
+        return Platform.IOS
+    is_name_only = _IN_A_NAME.search(user_agent) and not _ANDROID.search(user_agent)
+    return Platform.OTHER if is_name_only else Platform.ANDROID
 
 
-def _ios_version(user_agent: str, token: str) -> str | None:
-    said = _IOS_APP.search(user_agent)
-    if said:
-        return _os_version((said[1] or said[2]).replace("_", "."))
-    safari = _SAFARI_VERSION.search(user_agent)
-    if safari and _numbers(safari[1]) > max(_numbers(token), _LAST_UNFROZEN):
-        return _os_version(safari[1])
-    if token.startswith(_FROZEN_IOS) and not _NOT_FROZEN.search(user_agent):
-        return None  # an app's web view on iOS 26 says 18_6 too, and nothing in it tells the two apart
-    return _os_version(token)
+def _has_google_play(user_agent: str, model: str | None, seen: Result) -> bool:
+    is_fire = bool(model and _FIRE.fullmatch(model)) or (seen.device is not None and seen.device.brand == "Amazon")
+    return not is_fire and not _HEADSET.search(user_agent)
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(map(int, re.findall(r"\d+", version)))
-
-
-def _os_version(text: str) -> str | None:
-    text = text.rstrip(".")
-    return text if _VERSION.fullmatch(text) and len(text) <= MAX_OS_VERSION else None
+def is_bot(device: Device, headers: Mapping[str, str]) -> bool:
+    """No person's: by the User-Agent, or by a `Sec-CH-UA` that nobody cared to change along with it."""
+    return device.is_bot or hints.names_a_program(headers)
 
 
 NOT_SAID = "the User-Agent does not say it, and no client hint came"
-HINT_HEADERS = ("sec-ch-ua-platform-version", "sec-ch-ua-model")
-"""Client hints that say something about the device, lower case."""
+HINT_HEADERS = ("sec-ch-ua-platform-version", "sec-ch-ua-model", "sec-ch-ua-platform")
+"""Every header that `os_version` and `model` look at, lower case."""
 
 
 class Fact(NamedTuple):
@@ -177,8 +147,8 @@ class Fact(NamedTuple):
 
 def os_version(device: Device, headers: Mapping[str, str]) -> Fact:
     """`af_os_version`: the client hint (`14.0.0` is `14`), else the User-Agent (design §3.3)."""
-    hint = _hint(headers, HINT_HEADERS[0]) if device.platform is Platform.ANDROID else None
-    version = _os_version(re.sub(r"(?:\.0)+$", "", hint)) if hint else None
+    hint = _hint(device, headers, HINT_HEADERS[0])
+    version = ua.os_version(_without_zeros(hint)) if hint else None
     if version:
         return Fact(version, Source.HINT, "Sec-CH-UA-Platform-Version")
     return _from_user_agent(device.os_version)
@@ -186,11 +156,23 @@ def os_version(device: Device, headers: Mapping[str, str]) -> Fact:
 
 def model(device: Device, headers: Mapping[str, str]) -> Fact:
     """`af_model`: the client hint, else the build model in the User-Agent; `iphone` or `ipad` (design §3.3)."""
-    hint = _hint(headers, HINT_HEADERS[1]) if device.platform is Platform.ANDROID else None
-    name = _build_model(hint) if hint else None
+    hint = _hint(device, headers, HINT_HEADERS[1])
+    name = ua.model(hint) if hint else None
     if name:
         return Fact(name, Source.HINT, "Sec-CH-UA-Model")
     return _from_user_agent(device.model)
+
+
+def _hint(device: Device, headers: Mapping[str, str], name: str) -> str | None:
+    if device.platform is not Platform.ANDROID or name not in headers or hints.contradict_android(headers):
+        return None
+    return hints.text(headers, name)
+
+
+def _without_zeros(version: str) -> str:
+    while version.endswith(".0"):
+        version = version[:-2]
+    return version
 
 
 @lru_cache(maxsize=8192)
@@ -200,35 +182,21 @@ def _from_user_agent(value: str | None) -> Fact:
     return Fact(None, Source.OMITTED, NOT_SAID)
 
 
-@lru_cache(maxsize=8192)
-def _string_item(raw: str) -> str | None:
-    try:
-        item = http_sf.parse(raw.encode(), tltype="item")
-    except ValueError:  # UnicodeEncodeError is one too
-        return None
-    value = item[0] if isinstance(item, tuple) else None
-    return value if isinstance(value, str) else None
-
-
-def _hint(headers: Mapping[str, str], name: str) -> str | None:
-    """A client hint's string (RFC 8941 §3.3.3), or None where it is missing, empty or malformed."""
-    raw = headers.get(name)
-    return _string_item(raw) if raw and len(raw) <= MAX_HEADER else None
-
-
 _LANGUAGE = re.compile(r"([A-Za-z]{2,3})(?:-[A-Za-z]{4})?(?:-([A-Za-z]{2}|[0-9]{3}))?")
+_MAX_LANGUAGE = 35
+"""Characters of a language tag that is worth reading (RFC 5646 §4.4.1)."""
 
 
 def language(headers: Mapping[str, str]) -> Fact:
     """`af_lang`: the first language of Accept-Language as `en` or `en-US` (RFC 9110 §12.5.4)."""
     header = headers.get("accept-language", "")
-    return _language(header if len(header) <= MAX_HEADER else "")
+    first = header.partition(",")[0] if len(header) <= MAX_HEADER else ""
+    return _language(first if len(first) <= _MAX_LANGUAGE else "")
 
 
 @lru_cache(maxsize=2048)
-def _language(header: str) -> Fact:
-    first = header.partition(",")[0].partition(";")[0].strip()
-    tag = _LANGUAGE.fullmatch(first)
+def _language(first: str) -> Fact:
+    tag = _LANGUAGE.fullmatch(first.partition(";")[0].strip())
     if tag is None:
         return Fact(None, Source.OMITTED, "no language in Accept-Language")
     region = f"-{tag[2].upper()}" if tag[2] else ""

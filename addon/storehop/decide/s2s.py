@@ -31,9 +31,10 @@ DEVICE_IDS = _ANDROID_IDS | {
     for hash_ in ("", "sha1_", "md5_")
     for name in ("advertising_id", "idfa", "idfv", "oaid", "imei", "fire_advertising_id")
 }
-OURS = frozenset({"af_ref", *(name.value for name in Enrich)})
+OURS = ("af_ref", *(name.value for name in Enrich))
 """What we add to a link that does not say it."""
-_NOTABLE = DEVICE_IDS | OURS | {"redirect"}
+_OURS = frozenset(OURS)
+_NOTABLE = DEVICE_IDS | _OURS | {"redirect"}
 """Parameters of a link that may not stay as they are."""
 _NEVER_A_STRANGERS = frozenset({"af_ip", "af_ua"})
 """What leaves from our servers as a header: no stranger's link chooses it (design §2)."""
@@ -106,10 +107,12 @@ class _Said(NamedTuple):
 def _said(subject: Subject) -> dict[str, _Said]:
     """The link's own words by name, for those of our parameters that it has. Most links have none."""
     link = subject.link
-    if OURS.isdisjoint(link.values):
+    if _OURS.isdisjoint(link.values):
         return {}
     found = {}
-    for name in OURS & link.values.keys():
+    for name in OURS:
+        if name not in link.values:
+            continue
         why = _unreal(name, link.values[name])
         if not why and not subject.click.is_believed and name in _NEVER_A_STRANGERS:
             why = "a stranger's word"

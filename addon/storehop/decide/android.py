@@ -1,0 +1,165 @@
+"""What an Android device's User-Agent says of its version and build model: the truth or nothing (design §3.3).
+
+A browser writes both into a comment: `(Linux; Android 13; SM-S918B Build/TP1A.220624.014; wv)`. Chrome says
+`Android 10; K` on every phone since 110. An app's own form has neither order nor rule: only what stands before
+`Build/` is its model.
+"""
+
+from __future__ import annotations
+
+import re
+
+from storehop.decide import user_agent as ua
+
+_ANDROID = re.compile(r"(?:Android|Adr)[ /-]?(\d[\d.]*+)(?:-update\d)?")
+_API_LEVELS_FROM = 19
+"""`Android 33` is an API level. Android 18 is to come in 2027."""
+_HIDDEN = "10"
+_BROWSERS = ("Mozilla", "Opera/", "UCWEB/", "Dalvik/")
+_BEFORE = frozenset({"linux", "u", "arm", "arm_64", "midp-2.0"})
+"""What browsers write before `Android`. Where something else stands, the form is unknown, and so the model."""
+
+_INSTAGRAM = re.compile(r"\b(?:Instagram|Barcelona) ?[\d.]++ ?Android ?\(\d++/([\d.]++)(?:; ?[^;]*+){3}; ?([^;]++);")
+"""Instagram and Threads name version and model themselves, beside a User-Agent that may be reduced."""
+_TELEGRAM = "Telegram-Android/"
+_TELEGRAM_FORM = re.compile(r"(\w++) ([^;]++); Android (\d[\d.]*+); SDK \d++; [A-Z]++")
+"""Its comment `(Samsung SM-X115; Android 16; SDK 36; AVERAGE)`: maker, build model and version, as Android has them."""
+_NO_MAKER = frozenset({"mobile", "mobility", "global", "technologies", "limited", "communications"})
+"""The second word of a maker's name, where it has one."""
+
+_PLAIN_CHROME = re.compile(
+    r"\) AppleWebKit/537\.36 \(KHTML, like Gecko\) Chrome/(\d{3,4})\.0\.0\.0(?: Mobile)? Safari/537\.36\Z"
+)
+_REDUCED_SINCE = 110
+"""Since this version, Chrome names no device beside `N.0.0.0`: what does was written by something else."""
+
+_LANGUAGE = re.compile(r"[A-Za-z][a-z]{1,2}")
+_LONE_LANGUAGE = re.compile(r"[A-Za-z][a-z]|fil")
+_REGION = re.compile(r"[A-Za-z]{2}|001|150|419|[A-Z][a-z]{3}|")
+_RANDOM = re.compile(r"[A-Za-z0-9]{10}")
+"""Avast, AVG and Tenta write ten random letters for the model, `U` and a language behind it."""
+_NO_FIELD = re.compile(r"HarmonyOS.*|arm(?:_64)?|\W*|.*://.*", re.DOTALL)
+
+_MAKERS = frozenset(
+    "alcatel asus blackview cubot doogee fairphone google hmd honor htc huawei infinix itel lava lenovo lg lge meizu "
+    "microsoft motorola nokia nothing nubia oneplus oppo oukitel realme samsung sharp sony tcl tecno ulefone umidigi "
+    "vivo wiko xiaomi zte".split()
+)
+_MAKER_FIRST = re.compile(
+    r"samsung (?=(?:SM|GT|SC[HV]|SG[HP]|SPH|SH[VW])-)|xiaomi (?=(?:M2|2\d)[0-9A-Z]{5})|oppo (?=CPH\d)|vivo (?=V\d{4})"
+    r"|realme (?=RMX\d)|oneplus (?=[A-Z]{2,3}\d{4})|motorola (?=XT\d|moto )|google (?=Pixel \d)|lge (?=L[GM]-)",
+    re.IGNORECASE,
+)
+"""A maker before a build model that does not begin with it."""
+
+_AOSP_BUILD = re.compile(r"[A-Z]{3}\d{2}[A-Z]?|[A-Z0-9]{4}\.\d{6}\.\d{3}(?:\.[A-Z0-9]+)?", re.ASCII)
+_MEMORY = re.compile(r"\d++GB\b", re.ASCII)
+_FIRMWARE = re.compile(r"Build/| Build | (?:MIUI|Sony)/| OS\d[\d.]*+ like Quest", re.IGNORECASE)
+"""What ends a build model: firmware, or PICO's system."""
+_WORDS = frozenset(
+    "android generic mobile phone smartphone tablet tv desktop device default null none other java x86 x86_64 aarch64 "
+    "armeabi armeabi-v7a arm64 arm64-v8a hmscore gmscore".split()
+) | {"mobile vr", "unspecified device", "custom phone", "generic smartphone"}
+_NO_MODEL_PREFIX = ("rv:", "Linux", "HMSCore ", "GMSCore ", "Opera", "Android", "SDK ", "API ", "Windows", "Build")
+
+
+def read(user_agent: str) -> tuple[str | None, str | None]:
+    """(version, build model) of what is known to be an Android device."""
+    said = _INSTAGRAM.search(user_agent)
+    if said:
+        return ua.os_version(said[1]), ua.model(said[2])
+    comments = ua.comments(user_agent)
+    if _TELEGRAM in user_agent and (told := _telegram(comments)):
+        return told
+    if _hides(user_agent):
+        return None, None
+    for comment in comments:
+        fields = ua.fields(comment)
+        for at, field in enumerate(fields):
+            if hit := _ANDROID.fullmatch(field):
+                return _device(user_agent, hit[1], fields[:at], fields[at + 1 :])
+    return None, None
+
+
+def _hides(user_agent: str) -> bool:
+    chrome = _PLAIN_CHROME.search(user_agent)
+    return (chrome is not None and int(chrome[1]) >= _REDUCED_SINCE and " Build/" not in user_agent) or (
+        "UCMini/" in user_agent  # its proxies write a device at random
+    )
+
+
+def _telegram(comments: tuple[str, ...]) -> tuple[str | None, str | None] | None:
+    for comment in comments:
+        if hit := _TELEGRAM_FORM.fullmatch(comment):
+            maker, model, version = hit.groups()
+            first = model.partition(" ")[0].lower()
+            is_sure = first not in _NO_MAKER and maker.lower() not in _NO_MAKER
+            return ua.os_version(version), ua.model(model) if is_sure else None
+    return None
+
+
+def _device(user_agent: str, said: str, before: list[str], after: list[str]) -> tuple[str | None, str | None]:
+    version = ua.os_version(said)
+    if version and ua.major(version) >= _API_LEVELS_FROM:
+        version = None
+    is_browser = user_agent.startswith(_BROWSERS)
+    is_known = is_browser and all(field.lower() in _BEFORE for field in before)
+    model = _model(after, is_uc_proxy=user_agent.startswith("UCWEB/")) if is_known or _names_build(after) else None
+    if model is None and version == _HIDDEN:
+        return None, None  # Chrome says so of every phone, Firefox of those that want privacy
+    return version, model
+
+
+def _names_build(fields: list[str]) -> bool:
+    return any("Build/" in field for field in fields)
+
+
+def _model(fields: list[str], *, is_uc_proxy: bool) -> str | None:
+    if len(fields) == 3 and fields[1] == "U" and _RANDOM.fullmatch(fields[0]):  # noqa: PLR2004  three fields
+        return None
+    rest = [field for field in fields if not _NO_FIELD.fullmatch(field) and not _is_locale(field)]
+    if len(rest) > 1 and rest[0].lower() in _MAKERS:
+        del rest[0]
+    if not rest or (is_uc_proxy and "_" in rest[0]):
+        return None  # UC's proxies write spaces as underscores
+    return _named(rest[0])
+
+
+def _is_locale(field: str) -> bool:
+    """Java's `Locale.toString()` and its relatives: `de`, `en-us`, `zh_HK_#Hant`, `en_US_#u-mu-celsius`, `-tr`."""
+    locale, marked, _ = field.partition("#")
+    language, *rest = locale.replace("_", "-").split("-")
+    if not rest and not marked:
+        return _LONE_LANGUAGE.fullmatch(language) is not None
+    return (not language or bool(_LANGUAGE.fullmatch(language))) and all(map(_REGION.fullmatch, rest))
+
+
+def _named(field: str) -> str | None:
+    """The build model in a field that may hold the maker before it and the firmware behind it."""
+    name = _before_firmware(field)
+    if name.startswith("SAMSUNG "):  # Samsung Internet's way, firmware behind the slash: `SAMSUNG SM-G975N/KSU3ASJG`
+        name = name[len("SAMSUNG ") :].partition("/")[0]
+    if maker := _MAKER_FIRST.match(name):
+        name = name[maker.end() :]
+    name = _said_once(name)
+    name, slash, behind = name.partition("/")
+    if slash and _MEMORY.search(name):
+        name += slash + behind  # `SH65 2GB/32GB 4800mAh GMS`
+    elif slash and not _AOSP_BUILD.fullmatch(behind):
+        return None
+    lower = name.lower().strip()
+    if lower in _WORDS or lower in _MAKERS or "\\" in name or _is_locale(name.strip()):
+        return None
+    return None if name.startswith(_NO_MODEL_PREFIX) else ua.model(name)
+
+
+def _said_once(name: str) -> str:
+    """`vivo vivo 1906`: the maker, and a build model that begins with it."""
+    maker, _, rest = name.partition(" ")
+    return rest if maker.lower() in _MAKERS and rest.lower().startswith(maker.lower()) else name
+
+
+def _before_firmware(field: str) -> str:
+    """`SM-S918B Build/TP1A`, `SCH-I829 Build JZO54K`, `MI 2 MIUI/3.5.17`, and where the spaces were lost."""
+    firmware = _FIRMWARE.search(field)
+    return field[: firmware.start()] if firmware else field.removesuffix(" Build")
