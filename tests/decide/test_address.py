@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from storehop.decide.address import Proxies, client_address, is_public, parse
+from storehop.decide.address import Proxies, client_address, farthest_address, is_public, parse, sayable
 
 PROXY = "10.0.0.1"
 CLIENT = "93.184.216.34"
@@ -14,6 +14,11 @@ FORGED = "8.8.8.8"
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("2001:db8:aaaa::/48"))
 XFF = Proxies(TRUSTED)
 FORWARDED = Proxies(TRUSTED, "forwarded")
+
+
+def known(text):
+    """The address that is expected; None where it is expected to be unknown."""
+    return text and ip_address(text)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +112,7 @@ def test_a_header_from_a_stranger_is_not_looked_at(proxies):
 @pytest.mark.parametrize("header", ["forwarded", "x-real-ip", "cf-connecting-ip", "true-client-ip", "client-ip"])
 def test_only_the_configured_header_counts(header):
     """A header that is not the configured one is never looked at, even where that one is missing."""
-    assert ip_address(PROXY) == client_address(PROXY, {header: FORGED}, XFF)
+    assert client_address(PROXY, {header: FORGED}, XFF) is None
 
 
 @pytest.mark.parametrize(
@@ -122,24 +127,38 @@ def test_only_the_configured_header_counts(header):
         pytest.param(f"{CLIENT}:4711", CLIENT, id="port"),
         pytest.param("::ffff:93.184.216.34", CLIENT, id="IPv4-mapped"),
         pytest.param("2606:4700::1, 2001:db8:aaaa::1", "2606:4700::1", id="IPv6 behind trusted IPv6"),
-        pytest.param("::ffff:10.0.0.9", "10.0.0.9", id="trusted, IPv4-mapped"),
-        pytest.param("10.0.0.8, 10.0.0.9", "10.0.0.8", id="trusted only"),
-        pytest.param("", PROXY, id="empty"),
-        pytest.param("unknown", PROXY, id="unknown"),
-        pytest.param(f"{CLIENT}, unknown", PROXY, id="malformed on the right"),
-        pytest.param(f"{CLIENT}, , 10.0.0.9", PROXY, id="an empty entry on the right"),
-        pytest.param(f"{CLIENT} {FORGED}", PROXY, id="no comma"),
-        pytest.param("\udcff", PROXY, id="no UTF-8"),
+        pytest.param("::ffff:10.0.0.9", None, id="trusted, IPv4-mapped"),
+        pytest.param("10.0.0.8, 10.0.0.9", None, id="trusted only"),
+        pytest.param("", None, id="empty"),
+        pytest.param("unknown", None, id="unknown"),
+        pytest.param(f"{CLIENT}, unknown", None, id="malformed on the right"),
+        pytest.param(f"{CLIENT}, , 10.0.0.9", None, id="an empty entry on the right"),
+        pytest.param(f"{CLIENT},", None, id="an empty entry at the end"),
+        pytest.param(f"{FORGED}, , {CLIENT}", CLIENT, id="an empty entry on the left"),
+        pytest.param(f"{CLIENT}, unix:", None, id="nginx behind a Unix socket"),
+        pytest.param("unix:", None, id="a Unix socket alone"),
+        pytest.param(f"{CLIENT}, _hidden", None, id="hidden on the right"),
+        pytest.param(f"_hidden, {CLIENT}", CLIENT, id="hidden on the left"),
+        pytest.param(f"{CLIENT}, 10.0.0.9:4711, [2001:db8:aaaa::1%eth0]:80", CLIENT, id="ports and a zone on the way"),
+        pytest.param("2606:4700::1%eth0", "2606:4700::1", id="zone"),
+        pytest.param("[::ffff:5db8:d822]:80", CLIENT, id="IPv4-mapped with a port"),
+        pytest.param("10.0.0.9," * 7_000, None, id="64 KB of our own proxies, then nothing"),
+        pytest.param(f"{CLIENT}, " + "10.0.0.9," * 6_999 + "10.0.0.9", CLIENT, id="behind 64 KB of our own proxies"),
+        pytest.param("," * 65_536 + CLIENT, CLIENT, id="64 KB of commas on the left"),
+        pytest.param("," * 65_536, None, id="64 KB of commas"),
+        pytest.param("1" * 65_536, None, id="64 KB of digits"),
+        pytest.param(f"{CLIENT} {FORGED}", None, id="no comma"),
+        pytest.param("\udcff", None, id="no UTF-8"),
     ],
 )
 def test_x_forwarded_for_is_walked_from_the_right(chain, address):
-    """The first address from the right that is not trusted clicked; anything malformed before it: the peer."""
-    assert address == str(client_address(PROXY, {"x-forwarded-for": chain}, XFF))
+    """The first address from the right that is not trusted clicked; anything malformed before it, or none: unknown."""
+    assert known(address) == client_address(PROXY, {"x-forwarded-for": chain}, XFF)
 
 
-def test_a_trusted_proxy_without_the_header_is_the_client():
-    """A trusted proxy that says nothing clicked itself, a health check for one."""
-    assert ip_address(PROXY) == client_address(PROXY, {}, XFF)
+def test_a_trusted_proxy_that_says_nothing_did_not_click():
+    """Behind a trusted proxy that says nothing the client is unknown: the proxy's own address is never said."""
+    assert client_address(PROXY, {}, XFF) is None
 
 
 def test_a_single_value_header_is_read():
@@ -158,12 +177,12 @@ SINGLE = ["cf-connecting-ip", "true-client-ip", "x-real-ip", "fastly-client-ip",
     [
         pytest.param("2606:4700::AB", "2606:4700::ab", id="one"),
         pytest.param(f"{FORGED}, {CLIENT}", CLIENT, id="a forged line before the proxy's own"),
-        pytest.param(f"{CLIENT}, unknown", PROXY, id="no address behind it"),
+        pytest.param(f"{CLIENT}, unknown", None, id="no address behind it"),
     ],
 )
 def test_a_single_value_header_that_holds_a_list_is_walked_too(header, value, address):
     """What stands on the right was written last, by our own proxy: the client can't win by sending the header."""
-    assert address == str(client_address(PROXY, {header: value}, Proxies(TRUSTED, header)))
+    assert known(address) == client_address(PROXY, {header: value}, Proxies(TRUSTED, header))
 
 
 @pytest.mark.parametrize(
@@ -174,15 +193,15 @@ def test_a_single_value_header_that_holds_a_list_is_walked_too(header, value, ad
         pytest.param("2606:4700::1:46532", "2606:4700::1", id="IPv6"),
         pytest.param("2606:4700::1:4653", "2606:4700::1", id="IPv6 with a port that looks like a part of it"),
         pytest.param("[2606:4700::1]:46532", "2606:4700::1", id="IPv6 in brackets"),
-        pytest.param(CLIENT, PROXY, id="no port"),
-        pytest.param(":80", PROXY, id="no address"),
+        pytest.param(CLIENT, None, id="no port"),
+        pytest.param(":80", None, id="no address"),
     ],
 )
 def test_cloudfronts_own_header_always_ends_with_a_port(value, address):
     """CloudFront-Viewer-Address has a port behind the address, and no brackets around IPv6."""
     proxies = Proxies(TRUSTED, "cloudfront-viewer-address")
 
-    assert address == str(client_address(PROXY, {"cloudfront-viewer-address": value}, proxies))
+    assert known(address) == client_address(PROXY, {"cloudfront-viewer-address": value}, proxies)
 
 
 @pytest.mark.parametrize(
@@ -204,25 +223,31 @@ def test_cloudfronts_own_header_always_ends_with_a_port(value, address):
         pytest.param(f'for="{CLIENT}:_p0"', CLIENT, id="hidden port"),
         pytest.param('for="[2606:4700:0:0:0:0:0:AB%25eth0]"', "2606:4700::ab", id="long IPv6 with a zone"),
         pytest.param(f'for=_secret, for=unknown, for="{CLIENT}"', CLIENT, id="hidden and unknown on the left"),
-        pytest.param(f"for={FORGED};for={CLIENT}", PROXY, id="two for in one hop"),
-        pytest.param('for="unknown"', PROXY, id="unknown in quotes"),
-        pytest.param(f"for={CLIENT}, ", PROXY, id="an empty entry on the right"),
-        pytest.param("for=unknown", PROXY, id="unknown"),
-        pytest.param(f"for={CLIENT}, for=_hidden", PROXY, id="obfuscated on the right"),
-        pytest.param(f"for={CLIENT}, proto=https", PROXY, id="no for on the right"),
-        pytest.param(f"xfor={CLIENT}", PROXY, id="another pair's name"),
-        pytest.param(CLIENT, PROXY, id="no pair"),
-        pytest.param(f'for="{CLIENT}', PROXY, id="open quote"),
-        pytest.param(f'for={FORGED};by=", for="[2606:4700::1]"', PROXY, id="forged open quote before a quoted entry"),
-        pytest.param(f'for={FORGED};by="\\", for="[2606:4700::1]"', PROXY, id="forged open quote with a backslash"),
-        pytest.param(f'for="x, for={CLIENT}', PROXY, id="forged open quote before a plain entry"),
-        pytest.param('for="' + '\\"' * 30_000, PROXY, id="60 kB of escaped quotes, read once"),
-        pytest.param("", PROXY, id="empty"),
+        pytest.param(f"for={FORGED};for={CLIENT}", None, id="two for in one hop"),
+        pytest.param('for="unknown"', None, id="unknown in quotes"),
+        pytest.param(f"for={CLIENT}, ", None, id="an empty entry on the right"),
+        pytest.param(f"for={CLIENT},", None, id="an empty entry at the end"),
+        pytest.param(f"for={CLIENT},,for=10.0.0.9", None, id="an empty entry between"),
+        pytest.param(f",,for={FORGED},,for={CLIENT}", CLIENT, id="empty entries on the left"),
+        pytest.param(f";;for={CLIENT};;", CLIENT, id="empty pairs"),
+        pytest.param('for="unix:"', None, id="a Unix socket"),
+        pytest.param(f'for={FORGED};by="a\\\\", for={CLIENT}', CLIENT, id="an escaped backslash ends no quote"),
+        pytest.param("for=unknown", None, id="unknown"),
+        pytest.param(f"for={CLIENT}, for=_hidden", None, id="obfuscated on the right"),
+        pytest.param(f"for={CLIENT}, proto=https", None, id="no for on the right"),
+        pytest.param(f"xfor={CLIENT}", None, id="another pair's name"),
+        pytest.param(CLIENT, None, id="no pair"),
+        pytest.param(f'for="{CLIENT}', None, id="open quote"),
+        pytest.param(f'for={FORGED};by=", for="[2606:4700::1]"', None, id="forged open quote before a quoted entry"),
+        pytest.param(f'for={FORGED};by="\\", for="[2606:4700::1]"', None, id="forged open quote with a backslash"),
+        pytest.param(f'for="x, for={CLIENT}', None, id="forged open quote before a plain entry"),
+        pytest.param('for="' + '\\"' * 30_000, None, id="60 kB of escaped quotes, read once"),
+        pytest.param("", None, id="empty"),
     ],
 )
 def test_forwarded_is_walked_from_the_right(chain, address):
-    """`Forwarded` is read by RFC 7239, quotes, ports and IPv6 included; anything malformed: the peer."""
-    assert address == str(client_address(PROXY, {"forwarded": chain}, FORWARDED))
+    """`Forwarded` is read by RFC 7239, quotes, ports and IPv6 included; anything malformed: unknown."""
+    assert known(address) == client_address(PROXY, {"forwarded": chain}, FORWARDED)
 
 
 @pytest.mark.parametrize(
@@ -264,6 +289,69 @@ def test_forwarded_is_walked_from_the_right(chain, address):
 def test_only_a_public_address_is_told(text, public):
     """Private, loopback, link-local, CGNAT, multicast and reserved addresses are not public."""
     assert public == is_public(ip_address(text))
+
+
+FORGERY = st.text(alphabet='0123456789.:,;="[]\\ forabcdef_', max_size=60) | st.text(max_size=20)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        pytest.param("8.8.8.8", "8.8.8.8", id="IPv4"),
+        pytest.param("2606:4700::1", "2606:4700::1", id="IPv6"),
+        pytest.param("2606:4700:0:0:0:0:0:AB", "2606:4700::ab", id="long IPv6, upper case"),
+        pytest.param("::ffff:8.8.8.8", "8.8.8.8", id="IPv4-mapped"),
+        pytest.param("::ffff:10.0.0.1", None, id="IPv4-mapped, private"),
+        pytest.param("10.0.0.1", None, id="private"),
+        pytest.param("127.0.0.1", None, id="loopback"),
+        pytest.param("100.64.0.1", None, id="CGNAT"),
+        pytest.param("81.2.69.142, 10.0.0.7", None, id="a list"),
+        pytest.param("81.2.69.142,", None, id="a comma"),
+        pytest.param("177.139.0.7:17085", None, id="port"),
+        pytest.param("[2606:4700::1]", None, id="brackets"),
+        pytest.param("[2606:4700::1]:80", None, id="brackets and port"),
+        pytest.param("2606:4700::1%eth0", None, id="zone"),
+        pytest.param('"8.8.8.8"', None, id="quotes"),
+        pytest.param(" 8.8.8.8", None, id="a space before"),
+        pytest.param("8.8.8.8 ", None, id="a space behind"),
+        pytest.param("8.8.8.8\n", None, id="a line break behind"),
+        pytest.param("8.8.8.8/32", None, id="a network"),
+        pytest.param("08.8.8.8", None, id="octal"),
+        pytest.param("134744072", None, id="a number"),
+        pytest.param("0x8.8.8.8", None, id="hexadecimal"),
+        pytest.param("٨.٨.٨.٨", None, id="other digits"),
+        pytest.param("unknown", None, id="unknown"),
+        pytest.param("", None, id="empty"),
+        pytest.param("\udcff", None, id="no UTF-8"),
+        pytest.param("8" * 8192, None, id="8 KB of digits"),
+    ],
+)
+def test_a_links_own_address_may_be_said(text, address):
+    """Where a link's `af_ip` is a single public address and nothing else."""
+    assert known(address) == sayable(text)
+
+
+@given(st.text() | FORGERY)
+def test_what_may_be_said_is_a_public_address(text):
+    """Whatever a link says, what is taken from it is an address that is public."""
+    found = sayable(text)
+
+    assert found is None or (is_public(found) and found == parse(text))
+
+
+@pytest.mark.parametrize(
+    ("peer", "chain", "address"),
+    [
+        pytest.param(CLIENT, FORGED, CLIENT, id="no proxy of ours"),
+        pytest.param(PROXY, CLIENT, CLIENT, id="the client"),
+        pytest.param(PROXY, "10.0.0.8, 10.0.0.9", "10.0.0.8", id="proxies of ours alone"),
+        pytest.param(PROXY, f"{CLIENT}, unix:", PROXY, id="malformed"),
+        pytest.param("", CLIENT, None, id="no address at all"),
+    ],
+)
+def test_the_farthest_address_is_known_even_where_the_client_is_not(peer, chain, address):
+    """The farthest proxy of ours where they are all that is named, the peer where the header is malformed."""
+    assert known(address) == farthest_address(peer, {"x-forwarded-for": chain}, XFF)
 
 
 PUBLIC = st.ip_addresses().filter(lambda address: not any(address in network for network in TRUSTED))
@@ -308,15 +396,13 @@ def plain(hop):
 
 
 def walk(hops):
-    """The model: the last hop that is not ours, unless junk comes first; our own first hop if all are ours."""
-    client = ip_address(PROXY)
+    """The model: the last hop that is not ours; None where junk comes first, or all are ours."""
     for hop in reversed(hops):
         if isinstance(hop, str):
-            return ip_address(PROXY)
-        client = plain(hop)
-        if not any(client in network for network in TRUSTED):
-            break
-    return client
+            return None
+        if not any(plain(hop) in network for network in TRUSTED):
+            return plain(hop)
+    return None
 
 
 def x_forwarded_for(hops):
@@ -343,9 +429,6 @@ def test_forwarded_follows_the_model(hops):
     assert walk(hops) == client_address(PROXY, chain, FORWARDED)
 
 
-FORGERY = st.text(alphabet='0123456789.:,;="[]\\ forabcdef_', max_size=60) | st.text(max_size=20)
-
-
 @given(FORGERY, PUBLIC, st.lists(OURS, max_size=3))
 @example(FORGED, ip_address(CLIENT), [])
 def test_a_forged_x_forwarded_for_never_wins(forgery, client, ours):
@@ -359,10 +442,10 @@ def test_a_forged_x_forwarded_for_never_wins(forgery, client, ours):
 @example(f'for={FORGED};by="', ip_address("2606:4700::1"), [])
 @example(f'for={FORGED};by="\\"', ip_address("2606:4700::1"), [])
 def test_a_forged_forwarded_never_wins(forgery, client, ours):
-    """Whatever a client writes into Forwarded, we find the address that our own proxy saw, or the peer."""
+    """Whatever a client writes into Forwarded, we find the address that our own proxy saw, or none."""
     chain = {"forwarded": f"{forgery}, {forwarded([client, *ours])}"}
 
-    assert client_address(PROXY, chain, FORWARDED) in {plain(client), ip_address(PROXY)}
+    assert client_address(PROXY, chain, FORWARDED) in {plain(client), None}
 
 
 @given(st.text(), st.text(), st.sampled_from(["x-forwarded-for", "forwarded", "cloudfront-viewer-address"]))
@@ -405,4 +488,4 @@ def test_a_forged_quote_that_the_proxys_own_quotes_close_is_malformed():
     forged = 'for=8.8.8.8;by="'
     chain = f'{forged}, for={CLIENT};host="a\\"b"'
 
-    assert PROXY == str(client_address(PROXY, {"forwarded": chain}, FORWARDED))
+    assert client_address(PROXY, {"forwarded": chain}, FORWARDED) is None

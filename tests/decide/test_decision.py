@@ -664,8 +664,21 @@ def test_no_text_makes_deciding_raise(text, headers, peer, method):
     assert isinstance(decision, Pass) or method == "GET"
 
 
-def test_a_proxys_own_address_is_never_told():
-    """Where a trusted proxy does not say who clicked, its own public address is no truth about the user."""
+@pytest.mark.parametrize(
+    "chain",
+    [
+        pytest.param(None, id="nothing"),
+        pytest.param("81.2.69.142, unix:", id="nginx behind a Unix socket"),
+        pytest.param("81.2.69.142, unknown", id="unknown"),
+        pytest.param("130.176.2.2", id="another proxy alone"),
+        pytest.param("81.2.69.142,", id="an empty entry"),
+    ],
+)
+def test_a_proxys_own_address_is_never_told(chain):
+    """Where trusted proxies do not say who clicked, the click goes direct, and says no address, theirs least of all."""
     trusting = replace(rules(), proxies=Proxies((ip_network("130.176.0.0/17"),)))
+    decision = decide(click(headers={"X-Forwarded-For": chain}, peer="130.176.1.1"), trusting)
 
-    assert "af_ip" not in decide(click(peer="130.176.1.1"), trusting).call.url
+    assert "af_ip" not in decision.call.url
+    assert "X-Forwarded-For" not in dict(decision.call.headers)
+    assert decision.likeness.key is not None, "the link's click id makes it one person's"

@@ -6,7 +6,7 @@ One source, by configuration. A forged header from a peer that is not trusted is
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -14,10 +14,11 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 type Address = IPv4Address | IPv6Address
 type Network = IPv4Network | IPv6Network
 
-_QUOTED = r'"(?:[^"\\]|\\.)*"'
-_WELL_QUOTED = re.compile(rf'(?:[^"\\]|{_QUOTED})*', re.DOTALL)
-_FORWARDED_ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})+', re.DOTALL)
-_FORWARDED_PAIR = re.compile(rf'(?:[^;"]|{_QUOTED})+', re.DOTALL)
+_WELL_QUOTED = re.compile(r'(?:[^"\\]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+# An open quote reaches to the end: so each character is read once, even in a text that is not well quoted.
+_QUOTED = r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)'
+_FORWARDED_ELEMENT = re.compile(rf'(?:\A|,)((?:[^,"]++|{_QUOTED})*+)', re.DOTALL)
+_FORWARDED_PAIR = re.compile(rf'(?:\A|;)((?:[^;"]++|{_QUOTED})*+)', re.DOTALL)
 _PORT = r"(?:[0-9]{1,5}|_[A-Za-z0-9._-]+)"  # RFC 7239 §6.3 lets a proxy hide the port
 _WITH_PORT = re.compile(rf"\[([^\]]*)\](?::{_PORT})?|([^:]+):{_PORT}")
 _NO_PLACE = (IPv6Network("3fff::/20"), IPv6Network("2002::/16"))
@@ -36,6 +37,7 @@ class Proxies:
 
 
 _LONGEST = 128
+"""Characters. Nothing longer is an address, nor kept in a cache below."""
 
 
 def parse(text: str) -> Address | None:
@@ -48,6 +50,10 @@ def _parse(text: str) -> Address | None:
     text = text.strip().strip('"')
     if found := _WITH_PORT.fullmatch(text):
         text = found[1] or found[2] or ""
+    return _bare(text)
+
+
+def _bare(text: str) -> Address | None:
     try:
         address = ip_address(text)
     except ValueError:
@@ -60,51 +66,70 @@ def _parse(text: str) -> Address | None:
 def client_address(peer: str, headers: Mapping[str, str], proxies: Proxies) -> Address | None:
     """Who clicked. Walks the configured header from the right to the first address that is not trusted.
 
-    Anything malformed on the way: the peer. None where the peer itself has no IP address.
+    None where nobody knows: the peer has no IP address, anything on the way is malformed, or proxies of ours are all
+    that is named. None of those clicked.
     """
+    farthest, is_client = _walk(peer, headers, proxies)
+    return farthest if is_client else None
+
+
+def farthest_address(peer: str, headers: Mapping[str, str], proxies: Proxies) -> Address | None:
+    """The client's address; where that is not known, the farthest of our proxies, or the peer if the way is malformed.
+
+    Nothing to be said of a person: it only tells clicks apart.
+    """
+    return _walk(peer, headers, proxies)[0]
+
+
+def _walk(peer: str, headers: Mapping[str, str], proxies: Proxies) -> tuple[Address | None, bool]:
+    """The farthest address that is known, and whether it is the client's."""
     direct = parse(peer)
     if direct is None or not proxies.trusted or not proxies.trust(direct):
-        return direct
-    chain = _chain(headers.get(proxies.header, ""), proxies.header)
-    address: Address | None = direct
-    for hop in reversed(chain):
+        return direct, True
+    farthest = direct
+    for hop in _hops(headers.get(proxies.header, ""), proxies.header):
         address = parse(hop)
         if address is None:
-            return direct
+            return direct, False
         if not proxies.trust(address):
-            return address
-    return address
+            return address, True
+        farthest = address
+    return farthest, False
 
 
-def _chain(value: str, header: str) -> list[str]:
-    if not value:
-        return []
+def _hops(value: str, header: str) -> Iterable[str]:
+    """What a header says about each hop, from the right."""
     if header == "cloudfront-viewer-address":  # always ends with a port, an IPv6 address without brackets too
         return [value.rpartition(":")[0]]
     if header != "forwarded":
-        return value.split(",")
-    quoted = _WELL_QUOTED.match(value)
-    if quoted is None or quoted.end() < len(value):
+        return _items(value)
+    if not _WELL_QUOTED.fullmatch(value):
         # A client left a quote open: what our own proxy wrote behind it can't be told apart. Where quotes of the
         # proxy's close it, those that the proxy escaped come to stand outside, where no backslash may be.
         return [""]
-    return [_forwarded_for(element) for element in _FORWARDED_ELEMENT.findall(value)]
+    return map(_forwarded_for, reversed(_FORWARDED_ELEMENT.findall(value)))
+
+
+def _items(value: str) -> Iterator[str]:
+    """The parts between commas, from the right: what a client wrote on the left is mostly not read at all."""
+    end = len(value)
+    while end >= 0:
+        start = value.rfind(",", 0, end)
+        yield value[start + 1 : end]
+        end = start
 
 
 def _forwarded_for(element: str) -> str:
     """The `for` of one hop (RFC 7239 §4), or "" where it has none or two."""
-    pairs = (pair[0].partition("=") for pair in _FORWARDED_PAIR.finditer(element))
+    pairs = (pair.partition("=") for pair in _FORWARDED_PAIR.findall(element))
     values = [value for name, _, value in pairs if name.strip().lower() == "for"]
     return values[0] if len(values) == 1 else ""
 
 
 def sayable(text: str) -> Address | None:
     """The single public address that this text is, without port, brackets or zone; else None (design §3.2)."""
-    try:
-        found = ip_address(text)
-    except ValueError:
-        return None
-    return found if is_public(found) else None
+    found = _bare(text) if len(text) <= _LONGEST and "%" not in text else None
+    return found if found and is_public(found) else None
 
 
 @lru_cache(maxsize=8192)

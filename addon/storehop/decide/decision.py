@@ -159,7 +159,7 @@ def _direct(click: Click, way: _Way, reader: Device, rules: RuleSet) -> Decision
     if not honoured:
         return passes(Reason.OTHER_TARGET)
     client_ip = address.client_address(click.peer, click.headers, rules.proxies)
-    subject = s2s.Subject(click, facts.link, rule, reader, _told_ip(client_ip, rules.proxies))
+    subject = s2s.Subject(click, facts.link, rule, reader, client_ip)
     limits = consent.limits(rule.consent, click, facts.link) if rule.consent else {}
     if why := limits.get(Limit.PASS):
         return passes(Reason.CONSENT, why)
@@ -172,7 +172,7 @@ def _direct(click: Click, way: _Way, reader: Device, rules: RuleSet) -> Decision
     built = s2s.build(subject, referrer, rules.delivery.endpoint)
     if built is None:
         return passes(Reason.TOO_LONG)
-    if rule.percent < 100 and not _is_sampled(click, client_ip, rule.percent):  # noqa: PLR2004  per cent
+    if rule.percent < 100 and not _is_sampled(click, rules.proxies, rule.percent):  # noqa: PLR2004  per cent
         return passes(Reason.NOT_SAMPLED)
     if rule.mode is Mode.OBSERVE:
         return passes(Reason.OBSERVED)
@@ -186,17 +186,10 @@ def _direct(click: Click, way: _Way, reader: Device, rules: RuleSet) -> Decision
         store.url(shop, rule, facts.app, page, token, is_web_view=reader.is_web_view),
         built.call,
         limited.told(built.params) if limited else built.params,
-        duplicate.likeness(click, facts.link, rule, _told_ip(client_ip, rules.proxies)),
+        duplicate.likeness(click, facts.link, rule, client_ip),
         rule.client_hints,
         (*_unfilled_click_id(subject.link, rule), *built.unfilled),
     )
-
-
-def _told_ip(client_ip: address.Address | None, proxies: address.Proxies) -> address.Address | None:
-    """None where only a proxy of ours is known, since its header is missing or malformed: that one did not click."""
-    if client_ip and proxies.trusted and proxies.trust(client_ip):
-        return None
-    return client_ip
 
 
 def _referrer(click: Click, url: Link, rule: Rule) -> Param:
@@ -223,11 +216,12 @@ def _unfilled_click_id(url: Link, rule: Rule) -> tuple[str, ...]:
     return ("click_id",) if _unfilled_names(url, rule) else ()
 
 
-def _is_sampled(click: Click, client_ip: address.Address | None, percent: float) -> bool:
+def _is_sampled(click: Click, proxies: address.Proxies, percent: float) -> bool:
     """Stable per click: the same link from the same device falls on the same side every time.
 
     A hash of its own, which no change may change: it would move people between the arms of a test.
     """
-    who = f"{click.link}\n{client_ip or address.parse(click.peer)}\n{click.headers.get('user-agent', '')}"
+    farthest = address.farthest_address(click.peer, click.headers, proxies)
+    who = f"{click.link}\n{farthest}\n{click.headers.get('user-agent', '')}"
     digest = hashlib.blake2b(who.encode(errors="surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest) < percent / 100 * 2**64
