@@ -23,10 +23,11 @@ EVERYTHING = frozenset(range(1, 12))
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
-def tc_string(purposes, version=2):
-    """A TC string that consents to these purposes: its core up to them, then what follows, all zero."""
-    bits = version << 234 | sum(1 << (240 - 152 - purpose) for purpose in purposes)
-    return "".join(ALPHABET[bits >> shift & 63] for shift in range(234, -1, -6))
+def tc_string(purposes, version=2, language="EN"):
+    """The shortest TC string that consents to these purposes: version, language and they, and all else zero."""
+    first, second = map(ALPHABET.index, language)
+    bits = version << 258 | first << 150 | second << 144 | sum(1 << (264 - 152 - purpose) for purpose in purposes)
+    return "".join(ALPHABET[bits >> shift & 63] for shift in range(258, -1, -6))
 
 
 ALL = tc_string(EVERYTHING)
@@ -101,7 +102,19 @@ def test_what_a_link_says_about_the_gdpr(query, states):
         pytest.param("gdpr_consent=${GDPR_CONSENT_123}", True, id="macro"),
         pytest.param("gdpr_consent=1", True, id="no TC string"),
         pytest.param(f"gdpr_consent={tc_string(EVERYTHING, version=1)}", True, id="version 1"),
-        pytest.param(f"gdpr_consent={ALL[:29]}", True, id="cut"),
+        pytest.param(f"gdpr_consent={tc_string(EVERYTHING, version=3)}", True, id="version 3"),
+        pytest.param(f"gdpr_consent={ALL[:29]}", True, id="cut within the purposes"),
+        pytest.param(f"gdpr_consent={ALL[:43]}", True, id="one character too short"),
+        pytest.param(f"gdpr_consent={ALL[:43]}.YAAAAAAAAAA", True, id="too short, and more segments"),
+        pytest.param(f"gdpr_consent={tc_string(EVERYTHING, language='Zz')}", True, id="a language in small letters"),
+        pytest.param(f"gdpr_consent={tc_string(EVERYTHING, language='1E')}", True, id="a language with a digit"),
+        pytest.param(f"gdpr_consent={tc_string(EVERYTHING, language='ZZ')}", False, id="any two letters"),
+        pytest.param("gdpr_consent=CookieConsentNotGivenByTheUserYet", True, id="words that begin with a C"),
+        pytest.param(f"gdpr_consent=CookieConsentNotGivenByTheUserYet{'A' * 60}", True, id="more words"),
+        pytest.param("gdpr_consent=REDACTED", True, id="a word"),
+        pytest.param("gdpr_consent=0", True, id="0"),
+        pytest.param("gdpr_consent=00000000", True, id="zeros"),
+        pytest.param("gdpr_consent=BOEFEAyOEFEAyAHABDENAI4AAAB9vABAASA", True, id="a string of TCF 1"),
         pytest.param(f"gdpr_consent={ALL}%20x", True, id="rubbish behind it"),
         pytest.param(f"gdpr_consent={ALL}&gdpr_consent={tc_string({1})}", True, id="a contradiction"),
     ],
@@ -118,12 +131,76 @@ def test_what_a_tc_string_lacks(query, lacks):
             "CLcVDxRMWfGmWAVAHCENAXCkAKDAADnAABRgA5mdfCKZuYJez-NQm0TBMYA4oCAAGQYIAAAAAAEAIAEgAA", {1, 3, 9, 10}
         ),
         pytest.param("COvFyGBOvFyGBAbAAAENAPCAAOAAAAAAAAAAAEEUACCKAAA.IFoEUQQgAIQwgIwQABAEAAAAOIAACAIAAAAQ", {1, 2, 3}),
+        pytest.param(
+            "COrEAV4OrXx94ACABBENAHCIAD-AAAAAAACAAxAAAAgAIAwgAgAAAAEAgQAAAAAEAYQAQAAAACAAAABAAA"
+            ".IBAgAAAgAIAwgAgAAAAEAAAACA.QAagAQAgAIAwgA",
+            {3, 4, 5, 6, 7, 8, 9},
+        ),
     ],
-    ids=["one segment", "two segments"],
+    ids=["one segment", "the specification's example, two segments", "IAB's own test, three segments"],
 )
 def test_a_tc_string_of_the_wild(text, purposes):
     """The purposes of a TC string are those that other readers of the format find in it."""
     assert purposes == consent.consented_purposes(text)
+
+
+UNFILLED = [
+    "",
+    "%20",
+    "${GDPR}",
+    "${GDPR_CONSENT_755}",
+    "$%7BGDPR_CONSENT_123%7D",
+    "${GPP_STRING_755}",
+    "${GPP_SID}",
+    "${US_PRIVACY}",
+    "[GDPRCONSENT]",
+    "[sas_gdpr_consent]",
+    "%5BGDPR%5D",
+    "[gdpr%20consent%20string%20from%20CMP]",
+    "{gdpr_consent}",
+    "{{gdpr_consent}}",
+    "%%GDPR%%",
+    "%%GDPR_CONSENT_755%%",
+    "%%CONSENT%%",
+    "%25%25GDPR%25%25",
+    "%%GDPR_CONSENT_{GVL_ID}%%",
+    "__GDPR__",
+    "__gdpr_consent__",
+    "@GDPR@",
+    "<gdpr>",
+    "null",
+    "undefined",
+    "None",
+]
+
+
+@pytest.mark.parametrize("raw", UNFILLED)
+def test_a_signal_that_was_never_filled_in_says_nothing(raw):
+    """What an ad stack left of a template is no consent, no refusal and no sign that a law applies."""
+    query = "&".join(f"{name}={raw}" for name in ("gdpr", "gdpr_consent", "us_privacy", "gpp", "gpp_sid"))
+
+    assert holds(when(gdpr=UNSAID), query)
+    assert not any(holds(case, query) for case in (when(gdpr=APPLIES), when(us_privacy=True), when(gpp=True)))
+
+
+@pytest.mark.parametrize("raw", UNFILLED)
+def test_a_signal_counts_beside_one_that_was_never_filled_in(raw):
+    """Of a signal that stands twice the one that was filled in counts, first or last."""
+    opted_out, lacking = when(us_privacy=True), when(gdpr_consent_lacks=frozenset({1}))
+
+    assert all(
+        holds(opted_out, query) for query in (f"us_privacy={raw}&us_privacy=1YYN", f"us_privacy=1YYN&us_privacy={raw}")
+    )
+    assert not holds(lacking, f"gdpr_consent={raw}&gdpr_consent={ALL}")
+
+
+@pytest.mark.parametrize("value", ["CookieConsentNotGivenByTheUserYet", "00000000", "0", "no", "-", "consent%20string"])
+def test_a_signal_that_nobody_understands_is_a_refusal(value):
+    """What was filled in and can't be read is taken for a refusal: of the TC string, of the sale, of the sections."""
+    query = "&".join(f"{name}={value}" for name in ("gdpr_consent", "us_privacy", "gpp"))
+    cases = (when(gdpr=APPLIES), when(gdpr_consent_lacks=frozenset({1})), when(us_privacy=True), when(gpp=True))
+
+    assert all(holds(case, query) for case in cases)
 
 
 @given(st.frozensets(st.integers(1, 24)))
@@ -169,6 +246,7 @@ def test_what_a_us_privacy_string_says(query, opted_out):
         pytest.param("gpp=DBAA", True, id="string"),
         pytest.param("gpp_sid=7", True, id="section"),
         pytest.param("gpp_sid=-1", False, id="no section in force"),
+        pytest.param("gpp=DBACNYA~CPXxRfAPXxRfAAfKABENB-CgAAAAAAAAAAYgAAAAAAAA~1YNN&gpp_sid=2,6", True, id="two"),
         pytest.param("gpp=&gpp_sid=${GPP_SID}", False, id="empty and macro"),
         pytest.param("", False, id="absent"),
     ],

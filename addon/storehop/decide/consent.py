@@ -16,7 +16,7 @@ from urllib.parse import quote
 from storehop.decide import address
 from storehop.decide.link import Link
 from storehop.decide.s2s import DEVICE_IDS, Subject
-from storehop.decide.unfilled import is_absent
+from storehop.decide.unfilled import is_unfilled
 from storehop.model import Click, Consent, Enrich, Gdpr, Limit, Param, Source
 
 USER_AGENT = "storehop"
@@ -27,10 +27,12 @@ _ENRICHMENT = frozenset(Enrich) | {"af_os"}
 _US_PRIVACY = re.compile(r"1[YN-]([YN-])[YN-]", re.IGNORECASE)
 _NO_SECTION = "-1"
 
-_TCF_VERSION = 2
+# A core string of TCF 2, six bits a character: version 2 (a `C`); dates, CMP and screen; the consent's language as two
+# letters (bits 108 to 119); list, policy and special features; 24 purposes (bits 152 to 175); what follows, at least up
+# to bit 258. See "The Core String" in IAB Tech Lab's "Consent string and vendor list formats v2".
+_TCF_CORE = re.compile(r"C[A-Za-z0-9_-]{17}[A-Z]{2}[A-Za-z0-9_-]{24,}")
 _TCF_HEAD = 30
-"""Characters of a TC string up to the end of its purposes: 152 bits, then 24 purposes, and 4 bits of what follows."""
-_TCF_CORE = re.compile(rf"[A-Za-z0-9_-]{{{_TCF_HEAD},}}")
+"""Characters up to the end of the purposes, and 4 bits of what follows."""
 _TCF_PURPOSES = 24
 _SIX_BITS = {
     char: value for value, char in enumerate("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
@@ -67,9 +69,9 @@ def _signals(case: Consent, click: Click, link: Link) -> Iterator[str]:
 
 
 def _said(link: Link, name: str) -> list[str]:
-    """Every real value of a parameter: of two that contradict each other, the stricter one counts."""
+    """Every value of a parameter that was filled in: of two that contradict each other, the stricter one counts."""
     values = (value.strip() for key, value, _ in link.params if key == name)
-    return [value for value in values if not is_absent(value)]
+    return [value for value in values if value and not is_unfilled(value)]
 
 
 def _gdpr(link: Link) -> Gdpr | None:
@@ -105,8 +107,6 @@ def consented_purposes(text: str) -> frozenset[int] | None:
     bits = 0
     for char in core[:_TCF_HEAD]:
         bits = bits << 6 | _SIX_BITS[char]
-    if bits >> (6 * _TCF_HEAD - 6) != _TCF_VERSION:
-        return None
     purposes = bits >> 4
     return frozenset(number for number in range(1, _TCF_PURPOSES + 1) if purposes >> (_TCF_PURPOSES - number) & 1)
 
