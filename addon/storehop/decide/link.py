@@ -52,9 +52,15 @@ class Link:
         if len(found) == len(self.params):
             return found
         found.clear()  # a name stands twice
+        real: dict[str, bool] = {}  # each value is judged once, however often its name stands in the link
         for name, value, _ in self.params:
-            if name not in found or (is_absent(found[name]) and not is_absent(value)):
+            if name not in found:
                 found[name] = value
+                continue
+            if name not in real:
+                real[name] = not is_absent(found[name])
+            if not real[name] and not is_absent(value):
+                found[name], real[name] = value, True
         return found
 
     @property

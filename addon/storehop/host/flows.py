@@ -197,7 +197,9 @@ def end_without_body(flow: http.HTTPFlow) -> None:
 def has_small_body(response: http.Response) -> bool:
     """Whether a redirect's page may be held in memory where somebody looks at it."""
     length = response.headers.get("content-length", "")
-    return length.isascii() and length.isdigit() and int(length) <= SMALL_BODY
+    if not (length.isascii() and length.isdigit()):
+        return False
+    return len(length) <= len(str(SMALL_BODY)) and int(length) <= SMALL_BODY  # int() reads 4,300 digits at the most
 
 
 def add_forwarded_headers(flow: http.HTTPFlow, seen: Seen, proxies: Proxies) -> None:
