@@ -16,6 +16,18 @@ LINK = "https://app.appsflyer.com/com.example.game?pid=x"
 
 
 @pytest.mark.parametrize(
+    ("length", "small"),
+    [("0", True), ("65536", True), ("65537", False), ("9" * 5_000, False), ("-1", False), ("٣", False), ("", False)],
+)
+def test_a_body_is_small_by_its_content_length(length, small):
+    """A redirect's page of at most 64 KB is small; a length without an end is none, and no error."""
+    response = tflow.tflow(resp=True).response
+    response.headers["Content-Length"] = length
+
+    assert small is flows.has_small_body(response)
+
+
+@pytest.mark.parametrize(
     ("header", "lines"),
     [
         ("X-Forwarded-For", ["8.8.8.8", CLIENT]),

@@ -41,9 +41,46 @@ _RANDOM = re.compile(r"[A-Za-z0-9]{10}")
 _NO_FIELD = re.compile(r"HarmonyOS.*|arm(?:_64)?|\W*|.*://.*", re.DOTALL)
 
 _MAKERS = frozenset(
-    "alcatel asus blackview cubot doogee fairphone google hmd honor htc huawei infinix itel lava lenovo lg lge meizu "
-    "microsoft motorola nokia nothing nubia oneplus oppo oukitel realme samsung sharp sony tcl tecno ulefone umidigi "
-    "vivo wiko xiaomi zte".split()
+    [
+        "alcatel",
+        "asus",
+        "blackview",
+        "cubot",
+        "doogee",
+        "fairphone",
+        "google",
+        "hmd",
+        "honor",
+        "htc",
+        "huawei",
+        "infinix",
+        "itel",
+        "lava",
+        "lenovo",
+        "lg",
+        "lge",
+        "meizu",
+        "microsoft",
+        "motorola",
+        "nokia",
+        "nothing",
+        "nubia",
+        "oneplus",
+        "oppo",
+        "oukitel",
+        "realme",
+        "samsung",
+        "sharp",
+        "sony",
+        "tcl",
+        "tecno",
+        "ulefone",
+        "umidigi",
+        "vivo",
+        "wiko",
+        "xiaomi",
+        "zte",
+    ]
 )
 _MAKER_FIRST = re.compile(
     r"samsung (?=(?:SM|GT|SC[HV]|SG[HP]|SPH|SH[VW])-)|xiaomi (?=(?:M2|2\d)[0-9A-Z]{5})|oppo (?=CPH\d)|vivo (?=V\d{4})"
@@ -57,8 +94,31 @@ _MEMORY = re.compile(r"\d++GB\b", re.ASCII)
 _FIRMWARE = re.compile(r"Build/| Build | (?:MIUI|Sony)/| OS\d[\d.]*+ like Quest", re.IGNORECASE)
 """What ends a build model: firmware, or PICO's system."""
 _WORDS = frozenset(
-    "android generic mobile phone smartphone tablet tv desktop device default null none other java x86 x86_64 aarch64 "
-    "armeabi armeabi-v7a arm64 arm64-v8a hmscore gmscore".split()
+    [
+        "android",
+        "generic",
+        "mobile",
+        "phone",
+        "smartphone",
+        "tablet",
+        "tv",
+        "desktop",
+        "device",
+        "default",
+        "null",
+        "none",
+        "other",
+        "java",
+        "x86",
+        "x86_64",
+        "aarch64",
+        "armeabi",
+        "armeabi-v7a",
+        "arm64",
+        "arm64-v8a",
+        "hmscore",
+        "gmscore",
+    ]
 ) | {"mobile vr", "unspecified device", "custom phone", "generic smartphone"}
 _NO_MODEL_PREFIX = ("rv:", "Linux", "HMSCore ", "GMSCore ", "Opera", "Android", "SDK ", "API ", "Windows", "Build")
 

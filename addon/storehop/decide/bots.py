@@ -52,7 +52,7 @@ POSING: tuple[Known, ...] = (
     ),
     Known(
         r"Chrome/\d+\.0\.\d+\.\d{4,} Mobile Safari/537\.36$",
-        "Bytespider's templates without its name: random numbers. The last one of a real Chrome has at most three digits",
+        "Bytespider's templates without its name: random numbers. A real Chrome's last one has at most three digits",
         f"{_USER_AGENTS}; PyPI fake-useragent 2.2.0; {_ISBOT}",
         _SEEN,
     ),
@@ -72,8 +72,8 @@ POSING: tuple[Known, ...] = (
         r"; (?:Nexus 5 Build/MRA58N|SM-G900P Build/LRX21T|Pixel 2 Build/OPD3\.170816\.012"
         r"|Pixel 2 XL Build/OPD1\.170816\.004|Nexus 5X Build/OPR4\.170623\.006|Nexus 6 Build/N6F26U"
         r"|Nexus 6P Build/OPP3\.170518\.006|Nexus 7 Build/MOB30X|Nexus 10 Build/MOB31T)" + _CHROME + _SINCE_REDUCTION,
-        "The phones that Chrome's developer tools, Puppeteer and Playwright emulate: since Chrome 73 a Chrome on such a "
-        "phone names no build",
+        "The phones that Chrome's developer tools, Puppeteer and Playwright emulate: since Chrome 73 a Chrome on such "
+        "a phone names no build",
         "github.com/ChromeDevTools/devtools-frontend, front_end/models/emulation/EmulatedDevices.ts; "
         "github.com/microsoft/playwright, deviceDescriptorsSource.json",
         _SEEN,
@@ -110,7 +110,8 @@ MISSING: tuple[Known, ...] = (
     Known(r"KHTML, ?link Gecko", "a template with a slip of the pen", _CRAWLERS, _SEEN),
     Known(
         r"Neustar WPM|YottaaMonitor|(?:Android|iPhone|iPad).*\bKTXN|GomezAgent|DejaClick|AlertSite|\bRigor\b"
-        r"|SpeedCurve|DebugBear|Dareboost|\bPTST[ /]|GTmetrix|WebPageTest|pageburst|Uptrends|NewRelicPinger|\bk6/\d|_monitor\b",
+        r"|SpeedCurve|DebugBear|Dareboost|\bPTST[ /]|GTmetrix|WebPageTest|pageburst|Uptrends|NewRelicPinger|\bk6/\d"
+        r"|_monitor\b",
         "monitors that open pages as phones",
         f"{_CRAWLERS}; {_ISBOT}",
         _SEEN,
