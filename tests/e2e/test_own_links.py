@@ -10,9 +10,20 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 from e2e.certificates import client_context
-from e2e.clients import ANDROID, get, get_by_connect, get_by_socks, get_http2, get_http2_by_connect, request, talk
+from e2e.clients import (
+    ANDROID,
+    PUBLIC,
+    get,
+    get_by_connect,
+    get_by_socks,
+    get_http2,
+    get_http2_by_connect,
+    request,
+    talk,
+)
 from e2e.processes import Host, free_port, start_mitmdump, start_sidecar, start_stock
-from e2e.scenes import android_call, new_id, path_of, play
+from e2e.scenes import RULES, android_call, new_id, path_of, play, write_rules
+from e2e.standins import response
 
 APPSFLYER = "app.appsflyer.com"
 NOWHERE = """
@@ -103,6 +114,47 @@ async def test_its_call_is_the_links(reverse, appsflyer):
     await get(host.port, path_of(click_id), host=APPSFLYER)
 
     assert android_call(click_id, ANDROID) == (await appsflyer.next_click()).target
+
+
+CHOSEN = "&af_ip=8.8.8.8&af_ua=Mozilla%2F5.0%20(Linux%3B%20Android%209%3B%20SM-X)&af_model=SM-X&advertising_id=a1"
+
+
+async def test_a_strangers_link_does_not_choose_what_leaves_from_us(reverse, appsflyer):
+    """Behind a reverse proxy the link is the browser's word: address and User-Agent are what we know, ids stay."""
+    host, _ = reverse
+
+    await get(host.port, path_of(new_id(), CHOSEN), host=APPSFLYER)
+
+    received = await appsflyer.next_click()
+    found = dict(received.params)
+    assert (PUBLIC, ANDROID, "Pixel 5", "a1") == tuple(
+        found[name] for name in ("af_ip", "af_ua", "af_model", "advertising_id")
+    )
+    assert [[PUBLIC], [ANDROID]] == [received.all(name) for name in ("X-Forwarded-For", "User-Agent")]
+
+
+async def test_a_forward_proxy_believes_the_link(forward, appsflyer):
+    """On the way through a forward proxy the link is the ad stack's: its real values win."""
+    await get(forward.regular, f"http://{APPSFLYER}{path_of(new_id(), CHOSEN)}", host=APPSFLYER)
+
+    received = await appsflyer.next_click()
+    assert ("8.8.8.8", ["8.8.8.8"]) == (dict(received.params)["af_ip"], received.all("X-Forwarded-For"))
+
+
+@pytest.mark.parametrize("where", ["file", "rule"])
+async def test_answer_off_lets_such_requests_pass(start, tmp_path, ads, appsflyer, where):
+    """With `answer: off` a request for AppsFlyer's host goes to the ad stack; redirects are met as before."""
+    text = RULES.replace("pid: networka_int}}}}", "pid: networka_int}}, answer: off}}") if where == "rule" else RULES
+    rules = write_rules(tmp_path, f"answer: off\n{text.lstrip()}" if where == "file" else text, appsflyer)
+    host = await start(start_sidecar, f"http://127.0.0.1:{ads.port}", rules, tmp_path)
+    ads.routes["*"] = response("200 OK", body=b"the ad stack's")
+    passed = await get(host.port, path_of(new_id()), host=APPSFLYER)
+    del ads.routes["*"]
+    met = await get(host.port, ads.redirect(f"https://{APPSFLYER}{path_of(click_id := new_id())}"))
+    received = await appsflyer.next_click()
+
+    assert (b"the ad stack's", play(click_id)) == (passed.body, met.location)
+    assert f"clickid={click_id}" in received.target
 
 
 async def test_tls_clients_get_it_by_http1(reverse, appsflyer):

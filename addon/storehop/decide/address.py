@@ -35,6 +35,11 @@ class Proxies:
     def trust(self, address: Address) -> bool:
         return any(address in network for network in self.trusted)
 
+    def trust_peer(self, peer: str) -> bool:
+        """Whether this TCP peer is a proxy of ours."""
+        known = parse(peer)
+        return known is not None and self.trust(known)
+
 
 _LONGEST = 128
 """Characters. Nothing longer is an address, nor kept in a cache below."""

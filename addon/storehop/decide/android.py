@@ -11,6 +11,11 @@ import re
 
 from storehop.decide import user_agent as ua
 
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _ANDROID = re.compile(r"(?:Android|Adr)[ /-]?(\d[\d.]*+)(?:-update\d)?")
 _API_LEVELS_FROM = 19
 """`Android 33` is an API level. Android 18 is to come in 2027."""
@@ -40,47 +45,10 @@ _RANDOM = re.compile(r"[A-Za-z0-9]{10}")
 """Avast, AVG and Tenta write ten random letters for the model, `U` and a language behind it."""
 _NO_FIELD = re.compile(r"HarmonyOS.*|arm(?:_64)?|\W*|.*://.*", re.DOTALL)
 
-_MAKERS = frozenset(
-    [
-        "alcatel",
-        "asus",
-        "blackview",
-        "cubot",
-        "doogee",
-        "fairphone",
-        "google",
-        "hmd",
-        "honor",
-        "htc",
-        "huawei",
-        "infinix",
-        "itel",
-        "lava",
-        "lenovo",
-        "lg",
-        "lge",
-        "meizu",
-        "microsoft",
-        "motorola",
-        "nokia",
-        "nothing",
-        "nubia",
-        "oneplus",
-        "oppo",
-        "oukitel",
-        "realme",
-        "samsung",
-        "sharp",
-        "sony",
-        "tcl",
-        "tecno",
-        "ulefone",
-        "umidigi",
-        "vivo",
-        "wiko",
-        "xiaomi",
-        "zte",
-    ]
+_MAKERS = _words(
+    "alcatel asus blackview cubot doogee fairphone google hmd honor htc huawei infinix itel lava lenovo lg lge meizu "
+    "microsoft motorola nokia nothing nubia oneplus oppo oukitel realme samsung sharp sony tcl tecno ulefone umidigi "
+    "vivo wiko xiaomi zte"
 )
 _MAKER_FIRST = re.compile(
     r"samsung (?=(?:SM|GT|SC[HV]|SG[HP]|SPH|SH[VW])-)|xiaomi (?=(?:M2|2\d)[0-9A-Z]{5})|oppo (?=CPH\d)|vivo (?=V\d{4})"
@@ -93,32 +61,9 @@ _AOSP_BUILD = re.compile(r"[A-Z]{3}\d{2}[A-Z]?|[A-Z0-9]{4}\.\d{6}\.\d{3}(?:\.[A-
 _MEMORY = re.compile(r"\d++GB\b", re.ASCII)
 _FIRMWARE = re.compile(r"Build/| Build | (?:MIUI|Sony)/| OS\d[\d.]*+ like Quest", re.IGNORECASE)
 """What ends a build model: firmware, or PICO's system."""
-_WORDS = frozenset(
-    [
-        "android",
-        "generic",
-        "mobile",
-        "phone",
-        "smartphone",
-        "tablet",
-        "tv",
-        "desktop",
-        "device",
-        "default",
-        "null",
-        "none",
-        "other",
-        "java",
-        "x86",
-        "x86_64",
-        "aarch64",
-        "armeabi",
-        "armeabi-v7a",
-        "arm64",
-        "arm64-v8a",
-        "hmscore",
-        "gmscore",
-    ]
+_WORDS = _words(
+    "android generic mobile phone smartphone tablet tv desktop device default null none other java x86 x86_64 aarch64 "
+    "armeabi armeabi-v7a arm64 arm64-v8a hmscore gmscore"
 ) | {"mobile vr", "unspecified device", "custom phone", "generic smartphone"}
 _NO_MODEL_PREFIX = ("rv:", "Linux", "HMSCore ", "GMSCore ", "Opera", "Android", "SDK ", "API ", "Windows", "Build")
 

@@ -158,7 +158,7 @@ def _direct(click: Click, way: _Way, reader: Device, rules: RuleSet) -> Decision
     honoured, page = store.custom_page(shop, facts.app, facts.link)
     if not honoured:
         return passes(Reason.OTHER_TARGET)
-    client_ip = address.client_address(click.peer, click.headers, rules.proxies)
+    client_ip = _client_ip(click, reader, rules.proxies)
     subject = s2s.Subject(click, facts.link, rule, reader, client_ip)
     limits = consent.limits(rule.consent, click, facts.link) if rule.consent else {}
     if why := limits.get(Limit.PASS):
@@ -190,6 +190,13 @@ def _direct(click: Click, way: _Way, reader: Device, rules: RuleSet) -> Decision
         rule.client_hints,
         (*_unfilled_click_id(subject.link, rule), *built.unfilled),
     )
+
+
+def _client_ip(click: Click, reader: Device, proxies: address.Proxies) -> address.Address | None:
+    """Who clicked, as far as it is known. Where a browser's maker fetches the page only a trusted proxy can say."""
+    if reader.is_fetched_by_maker and not proxies.trust_peer(click.peer):
+        return None
+    return address.client_address(click.peer, click.headers, proxies)
 
 
 def _referrer(click: Click, url: Link, rule: Rule) -> Param:

@@ -8,7 +8,6 @@ from functools import lru_cache
 from mitmproxy import http
 from mitmproxy.proxy import mode_specs
 
-from storehop.decide import address
 from storehop.decide.address import Proxies
 from storehop.model import Click, Direct
 
@@ -211,8 +210,7 @@ def add_forwarded_headers(flow: http.HTTPFlow, seen: Seen, proxies: Proxies) -> 
     if not isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode):
         return
     peer = peer_address(flow)
-    known = address.parse(peer)
-    is_trusted = known is not None and proxies.trust(known)
+    is_trusted = proxies.trust_peer(peer)
     given = seen.get("x-forwarded-for")
     said = {"x-forwarded-for": f"{given}, {peer}" if given else peer}
     if not (is_trusted and "x-forwarded-proto" in seen):
