@@ -1,16 +1,21 @@
 """Rule files: what they say, and every fault with its file, line and column (design §4)."""
 
+import json
 import re
 from fnmatch import translate
 from ipaddress import ip_network
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from storehop.decide.address import Proxies
 from storehop.decide.link import split
 from storehop.decide.rules import DEFAULT_HOSTS, Facts
 from storehop.model import Campaign, Consent, Delivery, Enrich, Gdpr, Limit, Mode, OneLink, Platform, Rule, Store
 from storehop.rulefile import RuleFileError, load, read, summary
+from storehop.rulefile.keys import _SECTIONS
+from storehop.rulefile.schema import RuleFile, RuleSection
 
 SAMPLE = """\
 version: 1
@@ -852,6 +857,70 @@ def test_loading_faulty_rules_raises_with_every_fault(write):
     ).split("\n")
 
 
+KEYS = sorted({key for section in _SECTIONS.values() for key in section.model_fields})
+WORDS = [
+    *KEYS,
+    *Store,
+    *Mode,
+    *Platform,
+    *Enrich,
+    *Gdpr,
+    *Limit,
+    "",
+    "\0",
+    "é",
+    "*",
+    "[",
+    "1",
+    "5s",
+    "1MB",
+    "AbC1",
+    "{app}",
+]
+WORDS += [
+    "com.a.b",
+    "com.*",
+    "id123456",
+    "com.a.b-x",
+    "10.0.0.0/8",
+    "::/0",
+    "https://a.example",
+    "https://play.google.com/?id=x",
+]
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(WORDS) | st.text(max_size=5)
+DOCUMENTS = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=20,
+)
+SHAPED = st.fixed_dictionaries(
+    {"version": st.just(1), "partner": st.just("A")},
+    optional={
+        "rules": st.lists(
+            st.fixed_dictionaries(
+                {
+                    "name": st.sampled_from(["a", "b"]),
+                    "match": st.dictionaries(st.sampled_from(KEYS), DOCUMENTS, max_size=3),
+                },
+                optional={key: DOCUMENTS for key in RuleSection.model_fields if key not in {"name", "match"}},
+            ),
+            max_size=3,
+        ),
+        **{key: DOCUMENTS for key in RuleFile.model_fields if key not in {"version", "partner", "rules"}},
+    },
+)
+
+
+@given(SHAPED | st.dictionaries(st.sampled_from(KEYS), DOCUMENTS))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)
+def test_whatever_a_file_says_it_gives_rules_or_faults(write, document):
+    """Each fault has a place, and nothing is ever a traceback."""
+    loaded = read(write(json.dumps(document)))
+
+    assert (loaded.rules is None) == bool(loaded.faults)
+    assert all(fault.line >= 1 and fault.column >= 1 and fault.message for fault in (*loaded.faults, *loaded.warnings))
+
+
 # For people
 
 
@@ -860,6 +929,11 @@ def test_loading_faulty_rules_raises_with_every_fault(write):
     [
         pytest.param(SAMPLE, "2 rules, 1 exact app id, 1 OneLink", id="sample"),
         pytest.param("version: 1", "0 rules, 0 exact app ids, 0 OneLinks", id="nothing"),
+        pytest.param(
+            f"{HEAD}rules: [{{name: a, match: {{app: [com.a.b, com.a.c, 'com.d.*']}}}}]",
+            "1 rule, 2 exact app ids, 0 OneLinks",
+            id="beside a glob",
+        ),
     ],
 )
 def test_a_summary_counts(write, text, counts):

@@ -1,7 +1,7 @@
 """Mistakes in YAML, said in people's words (design §4)."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storehop.rulefile.document import MOST_VALUES, NoDocumentError, parse
@@ -111,6 +111,7 @@ BITS = st.sampled_from(
 )  # fmt: skip
 
 
+@settings(deadline=None)
 @given(st.lists(BITS, max_size=30).map("".join))
 def test_no_text_is_more_than_a_mistake(text):
     """Whatever stands in a file, it is a document or a mistake with a place."""

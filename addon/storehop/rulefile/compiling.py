@@ -125,9 +125,10 @@ def _delivery(files: Sequence[tuple[Path, RuleFile]]) -> Delivery:
 
 def summary(rules: RuleSet) -> str:
     """`2 rules, 1 app id, 0 OneLinks (3f2a…)`: what was loaded, for people."""
+    named = {app for match, _ in rules.rules if match.app for app in match.app.exact}
     counts = (
         (len(rules.rules), "rule"),
-        (len(rules.by_app), "exact app id"),
+        (len(named), "exact app id"),
         (len(rules.onelinks), "OneLink"),
     )
     text = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
