@@ -21,7 +21,7 @@ from storehop.cli.fail import fail
 from storehop.deliver.clock import SystemClock
 from storehop.deliver.outbox import Outbox, Row
 from storehop.deliver.outbox_file import OutboxError
-from storehop.rulefile.schema import parse_duration
+from storehop.rulefile.values import parse_duration
 from storehop.state import outbox_path
 
 app = typer.Typer(no_args_is_help=True, help="The stored clicks: pending, dead and why.")

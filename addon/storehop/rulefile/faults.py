@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from storehop.rulefile.keys import advice
-from storehop.rulefile.schema import in_words
+from storehop.rulefile.values import in_words
 
 type KeyPath = tuple[str | int, ...]
 
