@@ -106,11 +106,16 @@ def encoded(value: str) -> str:
     """The value as it stands in a URL: percent-encoded once as UTF-8, a space is `%20` (RFC 3986 §2.3)."""
     if _UNRESERVED.fullmatch(value):
         return value
-    return _encoded(value) if len(value) <= _LONGEST_KEPT and value.isascii() else quote(value, safe="")
+    return _encoded(value) if may_be_kept(value) else quote(value, safe="")
 
 
-_LONGEST_KEPT = 512
-"""Characters. A stranger chooses what is encoded, and must not choose how much memory that takes."""
+LONGEST_KEPT = 512
+"""Characters."""
+
+
+def may_be_kept(text: str) -> bool:
+    """Whether a cache may hold this text: a stranger chooses it, and must not choose how much memory that takes."""
+    return len(text) <= LONGEST_KEPT and text.isascii()
 
 
 @lru_cache(maxsize=8192)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from storehop.decide import address, device
 from storehop.decide.device import Device, Fact
-from storehop.decide.link import Link, decoded, encoded, is_clean
+from storehop.decide.link import Link, decoded, encoded, is_clean, may_be_kept
 from storehop.decide.unfilled import is_absent, is_unfilled, is_unfilled_referrer
 from storehop.model import Click, Enrich, Param, Rule, S2SCall, Source
 
@@ -86,7 +86,7 @@ def build(subject: Subject, referrer: Param | None, endpoint: str | None) -> Bui
     ours.update((name, Param(name, None, Source.OMITTED, "no room in 2,000 characters")) for name in shed)
     params = (*shown, *ours.values(), _REDIRECT)
     call = S2SCall(subject.click.id, url, _headers(subject, ours), subject.rule.name)
-    return Built(call, params, _unfilled(said, shown))
+    return Built(call, params, _unfilled(subject.link, said, shown))
 
 
 def _query(kept: list[str], added: list[Param]) -> str:
@@ -177,18 +177,13 @@ def _known(subject: Subject, own_ua: _Said | None) -> tuple[Param, ...]:
     user_agent = headers.get("user-agent", "")
     reader = own_ua.value if own_ua and own_ua.value else user_agent
     # Where the link speaks of another browser than the one that clicked, its hints say nothing about that one.
-    hints = tuple(_hint(headers.get(name)) for name in device.HINT_HEADERS) if reader == user_agent else _NO_HINTS
-    is_usual = (
-        len(user_agent) <= _LONGEST_KEPT and len(reader) <= _LONGEST_KEPT and user_agent.isascii() and reader.isascii()
-    )
-    about_device = _about_usual_device if is_usual else _about_device
+    hints = tuple(map(_hint, map(headers.get, device.HINT_HEADERS))) if reader == user_agent else _NO_HINTS
+    about_device = _about_kept_device if may_be_kept(user_agent) and may_be_kept(reader) else _about_device
     about = about_device(enrich, user_agent, reader, device.language(headers), hints)
     return (_about_address(subject.client_ip), *about) if "af_ip" in enrich else about
 
 
 _NO_HINTS = (None,) * len(device.HINT_HEADERS)
-_LONGEST_KEPT = 512
-"""Characters. A stranger chooses what is kept below, and must not choose how much memory that takes."""
 
 
 def _hint(header: str | None) -> str | None:
@@ -210,7 +205,7 @@ def _about_device(
     return tuple(Param(name, *fact) for name, fact in facts if name in enrich)
 
 
-_about_usual_device = lru_cache(maxsize=8192)(_about_device)
+_about_kept_device = lru_cache(maxsize=8192)(_about_device)
 """It is the same for every click of a device."""
 
 
@@ -264,10 +259,12 @@ def _as_sent(query: str) -> str:
     return query
 
 
-def _unfilled(said: Mapping[str, _Said], shown: list[Param]) -> tuple[str, ...]:
+def _unfilled(link: Link, said: Mapping[str, _Said], shown: list[Param]) -> tuple[str, ...]:
+    if _NOTABLE.isdisjoint(link.values):
+        return ()
     ours = (name for name, own in said.items() if own.why == NEVER_FILLED_IN)
     ids = (param.name for param in shown if param.why == NEVER_FILLED_IN)
-    return (*sorted(ours), *ids)
+    return (*ours, *ids)
 
 
 def _unusable_id(link: Link, name: str, value: str) -> str:
