@@ -20,6 +20,8 @@ ENDS = ("", "\x00", "!")
 FAR = 16
 """Repetitions that make a loop."""
 MOST_SAMPLES = 6
+MOST_TOGETHER = 1_000
+"""Pairs or triples of the characters that a pattern names."""
 
 type Tree = Any
 """What the standard library's parser makes of a pattern: pairs of an operation and its arguments."""
@@ -46,14 +48,19 @@ class Attack(NamedTuple):
 
 
 def attacks(pattern: re.Pattern[str]) -> Iterator[Attack]:
-    """For every printable character, the pairs of those that the pattern names, and what its loops read."""
+    """For every printable character, pairs and triples of those that the pattern names, and what its loops read."""
     tree = parser.parse(pattern.pattern, pattern.flags)
     named = sorted(set(_named(tree)))
     loops = list(_loops(tree, [""]))
     starts = dict.fromkeys(["", *(start for start, _ in loops)])
-    pairs = ("".join(pair) for pair in product(named, repeat=2))
+    together = [
+        "".join(few)
+        for repeat in (2, 3)
+        if len(named) ** repeat <= MOST_TOGETHER
+        for few in product(named, repeat=repeat)
+    ]
     bodies = [body for _, body in loops]
-    units = dict.fromkeys([*CHARACTERS, *named, *pairs, *bodies, *_samples(tree)])
+    units = dict.fromkeys([*CHARACTERS, *named, *together, *bodies, *_samples(tree)])
     known = {Attack(*parts) for parts in product(starts, units, ENDS)}
     for start, body in loops:
         known |= {Attack(start, body, end) for end in named}

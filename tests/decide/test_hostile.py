@@ -99,7 +99,8 @@ def decide_anew(known, clicked):
 
 HEADER_UNITS = [
     *CHARACTERS,
-    *(a + b for a, b in product('"\\,;=([:. ', repeat=2)),
+    *map("".join, product('"\\,;=([:. ', repeat=2)),
+    *map("".join, product('"\\,;', repeat=3)),
     "10.0.0.9,",
     "for=10.0.0.9,",
     'for="10.0.0.9";',
