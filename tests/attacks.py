@@ -16,12 +16,12 @@ from typing import Any, NamedTuple
 
 CHARACTERS = (*string.printable, "\x00", "\x7f", "é", "ſ", "٣", "\udcff", "\U0001f4f1")
 """Every printable character, and some that are letters, digits or bytes in other alphabets."""
-ENDS = ("", "\x00", "!")
+ENDS = ("", "\x00")
 FAR = 16
 """Repetitions that make a loop."""
 MOST_SAMPLES = 6
-MOST_TOGETHER = 1_000
-"""Pairs or triples of the characters that a pattern names."""
+MOST_TRIPLES = 216
+"""Where a pattern names no more than six characters, triples of them are tried, too."""
 
 type Tree = Any
 """What the standard library's parser makes of a pattern: pairs of an operation and its arguments."""
@@ -52,16 +52,13 @@ def attacks(pattern: re.Pattern[str]) -> Iterator[Attack]:
     tree = parser.parse(pattern.pattern, pattern.flags)
     named = sorted(set(_named(tree)))
     loops = list(_loops(tree, [""]))
-    starts = dict.fromkeys(["", *(start for start, _ in loops)])
-    together = [
-        "".join(few)
-        for repeat in (2, 3)
-        if len(named) ** repeat <= MOST_TOGETHER
-        for few in product(named, repeat=repeat)
-    ]
+    starts = list(dict.fromkeys(["", *(start for start, _ in loops)]))
+    triples = product(named, repeat=3) if len(named) ** 3 <= MOST_TRIPLES else ()
+    together = map("".join, [*product(named, repeat=2), *triples])
     bodies = [body for _, body in loops]
-    units = dict.fromkeys([*CHARACTERS, *named, *together, *bodies, *_samples(tree)])
+    units = dict.fromkeys([*CHARACTERS, *named, *bodies, *_samples(tree)])
     known = {Attack(*parts) for parts in product(starts, units, ENDS)}
+    known |= {Attack(*parts) for parts in product(starts[:MOST_SAMPLES], together, ENDS)}
     for start, body in loops:
         known |= {Attack(start, body, end) for end in named}
         known |= {Attack(start, body + other, end) for other in bodies for end in ENDS}

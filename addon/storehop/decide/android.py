@@ -58,7 +58,7 @@ _MAKER_FIRST = re.compile(
 """A maker before a build model that does not begin with it."""
 
 _AOSP_BUILD = re.compile(r"[A-Z]{3}\d{2}[A-Z]?|[A-Z0-9]{4}\.\d{6}\.\d{3}(?:\.[A-Z0-9]+)?", re.ASCII)
-_MEMORY = re.compile(r"\d++GB\b", re.ASCII)
+_MEMORY = re.compile(r"\dGB\b", re.ASCII)
 _FIRMWARE = re.compile(r"Build/| Build | (?:MIUI|Sony)/| OS\d[\d.]*+ like Quest", re.IGNORECASE)
 """What ends a build model: firmware, or PICO's system."""
 _WORDS = _words(

@@ -6,7 +6,7 @@ tests/decide/user_agents.yaml has the people that the list took for bots, and bo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 from ua_parser_rs import UserAgentExtractor
@@ -24,9 +24,23 @@ _PATTERNS = (*filter(None, _LISTED), *(known.pattern for known in (*POSING, *MIS
 def _finder() -> Callable[[str], object]:
     """ua-parser's matcher of many patterns tells in 3 µs what `re` needs 0.7 ms for, but knows no look-around."""
     try:
-        return UserAgentExtractor((pattern, None, None, None, None, None) for pattern in _PATTERNS).extract
+        return _matcher(_PATTERNS)
     except ValueError:
-        return re.compile("|".join(_PATTERNS)).search
+        find = _matcher(filter(_is_known, _PATTERNS))
+        others = re.compile("|".join(pattern for pattern in _PATTERNS if not _is_known(pattern)))
+        return lambda user_agent: find(user_agent) or others.search(user_agent)
+
+
+def _matcher(patterns: Iterable[str]) -> Callable[[str], object]:
+    return UserAgentExtractor((pattern, None, None, None, None, None) for pattern in patterns).extract
+
+
+def _is_known(pattern: str) -> bool:
+    try:
+        _matcher([pattern])
+    except ValueError:
+        return False
+    return True
 
 
 _find = _finder()

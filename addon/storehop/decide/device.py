@@ -29,7 +29,7 @@ _OTHER = re.compile(
     r"like (?:Android|iPhone)"  # a Nintendo, a Librem, a Windows phone, an e-book reader
     r"|\bOpenHarmony\b|\bArkWeb/"  # HarmonyOS without Android
     r"|\A[^()]{0,64}\((?:[^();]{0,32}; )?Windows\b"  # `(Windows IoT 10.0; Android 6.0.1; …`
-    r"|\bDarwin/\S++ \((?:x86_64|i386|Power)",  # a Mac's program
+    r"|\bDarwin/[\d.]++ \((?:x86_64|i386|Power)",  # a Mac's program
     re.IGNORECASE,
 )
 """Says Android or iOS, and is neither."""
