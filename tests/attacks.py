@@ -20,6 +20,8 @@ ENDS = ("", "\x00")
 FAR = 16
 """Repetitions that make a loop."""
 MOST_SAMPLES = 6
+MOST_TOGETHER = 1_000
+"""Pairs and triples, each behind each of the first starts: behind fewer of them where a pattern names much."""
 MOST_TRIPLES = 216
 """Where a pattern names no more than six characters, triples of them are tried, too."""
 
@@ -54,11 +56,11 @@ def attacks(pattern: re.Pattern[str]) -> Iterator[Attack]:
     loops = list(_loops(tree, [""]))
     starts = list(dict.fromkeys(["", *(start for start, _ in loops)]))
     triples = product(named, repeat=3) if len(named) ** 3 <= MOST_TRIPLES else ()
-    together = map("".join, [*product(named, repeat=2), *triples])
+    together = ["".join(few) for few in (*product(named, repeat=2), *triples)]
     bodies = [body for _, body in loops]
     units = dict.fromkeys([*CHARACTERS, *named, *bodies, *_samples(tree)])
     known = {Attack(*parts) for parts in product(starts, units, ENDS)}
-    known |= {Attack(*parts) for parts in product(starts[:MOST_SAMPLES], together, ENDS)}
+    known |= {Attack(*parts) for parts in product(starts[: 1 + MOST_TOGETHER // (len(together) + 1)], together, ENDS)}
     for start, body in loops:
         known |= {Attack(start, body, end) for end in named}
         known |= {Attack(start, body + other, end) for other in bodies for end in ENDS}
