@@ -106,6 +106,20 @@ async def test_a_pass_says_why(web, ads):
     assert (await web.flow("pass · ", path))["comment"] == "pass · retargeting"
 
 
+async def test_a_duplicate_names_the_click_that_it_repeats(web, ads, appsflyer):
+    """The same click again is shown as such, with the first one's id and without a call."""
+    path = ads.redirect(link_of(new_id()))
+    for _ in range(2):
+        await get(web.port, path)
+    await appsflyer.next_click()
+    shown = await web.flow("duplicate of ", path)
+    first = re.fullmatch(r"duplicate of (\S+) · games · google play", shown["comment"])[1]
+    text = await web.view(shown)
+
+    assert f"It is click {first} again: the same answer, and no S2S call of its own." in text
+    assert "AppsFlyer gets" not in text
+
+
 async def test_the_call_stands_beside_its_click(web, ads, appsflyer):
     """The S2S call is a flow of its own with its real URL, also in reverse mode, and the click's id."""
     click_id, shown = await direct(web, ads, appsflyer)

@@ -68,7 +68,10 @@ class ClickView(contentviews.Contentview):
         for fact in ("rule", "app", "platform", "store"):
             yield f"{fact}: {getattr(decision, fact) or '–'}"
         yield from ("", "Rules tried", *_tried(story), "", "Gates", *_gates(story))
-        if isinstance(decision, Direct):
+        if isinstance(decision, Direct) and decision.repeats:
+            yield from ("", f"It is click {decision.repeats} again: the same answer, and no S2S call of its own.")
+            yield from ("", f"Location: {decision.location}")
+        elif isinstance(decision, Direct):
             yield from ("", "Parameters of the S2S click", *self._params(decision.params))
             yield from ("", *self._side_by_side(decision))
         else:
