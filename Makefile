@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.14; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test reliability agreement hints bench profile cost picture check format clean
+.PHONY: help demo test reliability agreement corpora hints bench profile cost picture check format clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -23,6 +23,9 @@ reliability: $(READY) ## the figures of the README's reliability table
 
 agreement: $(READY) ## how far ua-parser agrees with what is read from User-Agents (UAP_CORE=path of its fixtures)
 	@PYTHONPATH=addon $(BIN)/python tests/decide/agreement.py $(UAP_CORE)
+
+corpora: $(READY) ## what is told of public corpora's phones, true and false, and bots missed (npm's and PyPI's, kept in .venv)
+	@PYTHONPATH=$(or $(ADDON),addon) $(BIN)/python tests/decide/corpora.py $(ISBOT)
 
 hints: $(READY) ## how many clicks of a Chromium have a model, by client_hints
 	@$(BIN)/python -m pytest -q -s tests/e2e/test_client_hints_in_chromium.py -k two_clicks \

@@ -24,13 +24,17 @@ CORPUS = Path(__file__).with_name("user_agents.yaml")
 GENERIC = {None, "K", "Smartphone", "Tablet", "Feature Phone", "Other", "Android", "iOS-Device", "Generic Smartphone"}
 """What ua-parser says for a model that it does not know."""
 
+PLAIN_CHROME = re.compile(r"like Gecko\) Chrome/\d{3}\.0\.0\.0 (?:Mobile )?Safari/537\.36$")
+
 FORM = re.compile(r"\((?:Linux|MIDP)[^)]*\b(?:Android|Adr)[ /]|\(Android \d|Instagram [\d.]+ Android \(\d+/")
 """How the browsers and web views of Android write the device."""
 
 FROZEN = "we leave out what the browser froze (Android 10; K and its like)"
-UNTOLD = "we leave out 18.6 and 18.7 where they may be iOS 26's frozen token"
-SAFARI = "we read Version/26 and later, they the frozen token"
+UNTOLD = "we leave out what is frozen, guessed from Darwin's, an app's own, or void by another statement"
+SAFARI = "we read Version/26 and later, or what an app says, they the frozen or first token"
 APP = "we read what Facebook or Instagram says, they the token"
+PLAIN = "we leave out what stands beside plain Chrome's N.0.0.0, which names no device"
+LEVEL = "they take an API level for a version"
 ZERO = "we call 26.2.0 26.2, as iOS does"
 UPDATE = "they keep update1, which is no digit"
 LOWER = "AppsFlyer's word is iphone or ipad, without the generation"
@@ -75,12 +79,16 @@ class Comparison:
 def why_version(user_agent, ours, theirs):
     if theirs == f"{ours}.0":
         return ZERO
-    if "like Mac OS X" in user_agent or "Darwin/" in user_agent:
+    if "like Mac OS X" in user_agent or "Darwin/" in user_agent or "iOS" in user_agent:
         if ours is None:
             return UNTOLD
         if re.search(r"FBSV/|; iOS \d", user_agent):
             return APP
         return SAFARI if "Version/" in user_agent else UNEXPLAINED
+    if ours is None and re.fullmatch(r"19|[2-9]\d", theirs):
+        return LEVEL
+    if ours is None and PLAIN_CHROME.search(user_agent) and theirs != "10":
+        return PLAIN
     if ours is None:
         return FROZEN if theirs == "10" else NO_FORM if not FORM.search(user_agent) else UNEXPLAINED
     if theirs is None:
@@ -92,11 +100,19 @@ def plain(text):
     return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
+def why_no_model(user_agent, theirs):
+    if theirs in GENERIC:
+        return FROZEN
+    if PLAIN_CHROME.search(user_agent):
+        return PLAIN
+    return RARE if FORM.search(user_agent) else NO_FORM
+
+
 def why_model(user_agent, ours, theirs):
     if ours in {"iphone", "ipad"}:
         return LOWER
     if ours is None:
-        return FROZEN if theirs in GENERIC else NO_FORM if not FORM.search(user_agent) else RARE
+        return why_no_model(user_agent, theirs)
     if theirs in GENERIC:
         return MORE
     if re.search(r"\b(?:Build|BUILD|MIUI)\b", theirs):
@@ -131,6 +147,8 @@ def compare_corpus():
         Comparison(f"user_agents.yaml, {name}") for name in ("version", "model", "bot", "bot by the crawler list alone")
     )
     for entry in corpus():
+        if "headers" in entry:
+            continue  # what headers say is no matter for ua-parser
         user_agent, seen = entry["ua"], parse(entry["ua"])
         is_spider = seen.device is not None and seen.device.family == "Spider"
         is_bot = entry.get("bot", False)

@@ -88,7 +88,7 @@ def test_the_platform_is_read_from_the_user_agent(user_agent, platform):
             "iphone",
             id="Facebook on iOS",
         ),
-        pytest.param("Game/7 CFNetwork/1410.0.3 Darwin/22.6.0", "16", None, id="an app on iPhone or iPad"),
+        pytest.param("Game/7 CFNetwork/1410.0.3 Darwin/22.6.0", None, None, id="an app on iPhone or iPad"),
         pytest.param(
             f"Mozilla/5.0 (iPod touch; CPU iPhone OS 12_5 like Mac OS X) {WEBKIT} Version/12.1 Mobile/15E148",
             "12.5",

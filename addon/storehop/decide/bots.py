@@ -51,6 +51,12 @@ POSING: tuple[Known, ...] = (
         _SEEN,
     ),
     Known(
+        r"OS 17_4_1 like Mac OS X\) AppleWebKit/605\.1\.15 \(KHTML, like Gecko\) CriOS/123\.0\.6312\.52 ",
+        "one preset, old by two years: all ten pages that it opened saw navigator.platform `Linux x86_64`",
+        _USER_AGENTS,
+        _SEEN,
+    ),
+    Known(
         r"Chrome/\d+\.0\.\d+\.\d{4,} Mobile Safari/537\.36$",
         "Bytespider's templates without its name: random numbers. A real Chrome's last one has at most three digits",
         f"{_USER_AGENTS}; PyPI fake-useragent 2.2.0; {_ISBOT}",
