@@ -174,6 +174,149 @@ def test_amazons_devices_have_no_google_play(user_agent, has_it):
     assert has_it == device.read(user_agent).has_google_play
 
 
+MINI = "Opera/9.80 (Android; Opera Mini/36.2.2254/191.287; U; en) Presto/2.12.423 Version/12.16"
+UC_PROXY = "UCWEB/2.0 (MIDP-2.0; U; Adr 9; en-US; SM-J701F) U2/1.0.0 UCBrowser/10.7.9.856 U2/1.0.0 Mobile"
+UC_MINI = (
+    "UCWEB/2.0 (Java; U; MIDP-2.0; Nokia203/20.37) U2/1.0.0 UCMini/11.2.0.1125 "
+    "(SpeedMode; Proxy; Android 7.1.1; DLI-TL20 ) U2/1.0.0 Mobile"
+)
+UC_DIRECT = android(
+    "Linux; U; Android 9; en-US; SM-J730F Build/PPR1", "Version/4.0 Chrome/78.0.3904.108 UCBrowser/13.4"
+)
+OPERA_DIRECT = android(
+    "Linux; U; Android 10; SM-A205U Build/QP1A; wv", "Version/4.0 Chrome/92.0.4515.131 OPR/58.2.2254"
+)
+PUFFIN = android(
+    "Linux; Android 4.1.2; cm_tenderloin Build/JZO54K; en-us", "Chrome/69.0.3497.81 Safari/537.36 Puffin/7.8"
+)
+SILK = android(
+    "Linux; U; Android 4.0.3; en-us; KFTT Build/IML74K", "Silk/3.4 Mobile Safari/535.19 Silk-Accelerated=true"
+)
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "is_theirs"),
+    [
+        pytest.param(MINI, True, id="Opera Mini"),
+        pytest.param("Opera/9.80 (iPhone; Opera Mini/8.0.0/37.6283; U; en) Presto/2.8.119", True, id="Mini on iPhone"),
+        pytest.param(UC_PROXY, True, id="UC's proxies"),
+        pytest.param(UC_MINI, True, id="UC Mini"),
+        pytest.param(PUFFIN, True, id="Puffin"),
+        pytest.param(SILK, True, id="Silk by Amazon's servers"),
+        pytest.param(SILK.replace("=true", "=false"), False, id="Silk itself"),
+        pytest.param(UC_DIRECT, False, id="UC Browser itself"),
+        pytest.param(OPERA_DIRECT, False, id="Opera Mini's direct mode"),
+        pytest.param(android("Linux; Android 10; K", "Chrome/127.0.0.0 Mobile OPR/84.0.0.0"), False, id="Opera"),
+        pytest.param("Opera/9.80 (Android 4.1.2; Linux; Opera Mobi/ADR-13) Presto/2.11.355", False, id="Opera Mobile"),
+        pytest.param(PIXEL, False, id="Chrome"),
+        pytest.param(IPHONE, False, id="Safari"),
+    ],
+)
+def test_browsers_whose_makers_servers_fetch_the_page_are_known(user_agent, is_theirs):
+    """Opera Mini, UC's proxies, Puffin and their like come from their maker's servers; their direct modes do not."""
+    assert is_theirs == device.read(user_agent).is_fetched_by_maker
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "is_web_view"),
+    [
+        pytest.param(android("Linux; Android 13; SM-S918B Build/TP1A; wv", "Version/4.0 Chrome/119.0"), True, id="wv"),
+        pytest.param(android("Linux; Android 10; K; wv", "Version/4.0 Chrome/143.0.0.0"), True, id="reduced"),
+        pytest.param("Mozilla/5.0(Linux;Android15;SM-S928BBuild/AP3A;wv)AppleWebKit", True, id="lost spaces"),
+        pytest.param(android("Linux; Android 4.4.4; XT1032 Build/KXB21", "Version/4.0 Chrome/33.0"), True, id="old"),
+        pytest.param(android("Linux; Android 11", "Version/4.0 Chrome/126.0 DuckDuckGo/5"), True, id="DuckDuckGo"),
+        pytest.param(
+            android("Linux; Android 10; K", "Chrome/142.0.0.0 [FB_IAB/FB4A;FBAV/535.0;]"), True, id="Facebook"
+        ),
+        pytest.param(
+            android("Linux; Android 10; K", "Chrome/142.0.0.0 musical_ly BytedanceWebview/d8"), True, id="TikTok"
+        ),
+        pytest.param(
+            iphone("17_4_1", "Mobile/15E148 Instagram 410.0 (iPhone14,5; iOS 17_4_1; en)"), True, id="Instagram"
+        ),
+        pytest.param(PIXEL, False, id="Chrome"),
+        pytest.param(android("Linux; Android 10; K", "SamsungBrowser/28.0 Chrome/130.0.0.0"), False, id="Samsung"),
+        pytest.param(IPHONE, False, id="Safari"),
+        pytest.param(DESKTOP, False, id="desktop"),
+    ],
+)
+def test_an_apps_web_view_is_known(user_agent, is_web_view):
+    """An app's own window, and browsers built on Android's WebView, are told from browsers."""
+    assert is_web_view == device.read(user_agent).is_web_view
+
+
+HEADLESS = '"HeadlessChrome";v="129", "Not=A?Brand";v="8", "Chromium";v="129"'
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_bot"),
+    [
+        pytest.param({}, False, id="no brands"),
+        pytest.param({"sec-ch-ua": '"Google Chrome";v="147", "Chromium";v="147"'}, False, id="Chrome"),
+        pytest.param({"sec-ch-ua": '"Brave";v="147", "Chromium";v="147"'}, False, id="Brave"),
+        pytest.param({"sec-ch-ua": ""}, False, id="empty"),
+        pytest.param({"sec-ch-ua": HEADLESS}, True, id="headless"),
+        pytest.param({"sec-ch-ua": HEADLESS.lower()}, True, id="headless in lower case"),
+        pytest.param({"sec-ch-ua": '"HeadlessEdg";v="129"'}, True, id="headless Edge"),
+        pytest.param({"sec-ch-ua": '"Lighthouse";v="12"'}, True, id="Lighthouse"),
+    ],
+)
+def test_brands_of_a_program_are_a_bots(headers, is_bot):
+    """A `Sec-CH-UA` that names HeadlessChrome or its like is a bot's, whatever the User-Agent claims."""
+    assert is_bot == device.is_bot(device.read(REDUCED), headers)
+
+
+@pytest.mark.parametrize("platform", ["Windows", "macOS", "Linux", "Chrome OS", "Chromium OS", "iOS", "windows"])
+def test_hints_of_another_platform_are_void(platform):
+    """A `Sec-CH-UA-Platform` that names another known platform voids the hints beside it."""
+    headers = {
+        "sec-ch-ua-platform": f'"{platform}"',
+        "sec-ch-ua-platform-version": '"15.0.0"',
+        "sec-ch-ua-model": '"X"',
+    }
+    reader = device.read(REDUCED)
+
+    assert [None, None] == [device.os_version(reader, headers).value, device.model(reader, headers).value]
+
+
+@pytest.mark.parametrize(
+    "platform", ['"Android"', '"android"', '"Unknown"', '""', "Android", '"HarmonyOS"', '"Windows']
+)
+def test_hints_of_no_other_platform_count(platform):
+    """Android, an unknown or a malformed `Sec-CH-UA-Platform` contradicts nothing."""
+    headers = {"sec-ch-ua-platform": platform, "sec-ch-ua-platform-version": '"15.0.0"', "sec-ch-ua-model": '"Pixel 9"'}
+    reader = device.read(REDUCED)
+
+    assert ["15", "Pixel 9"] == [device.os_version(reader, headers).value, device.model(reader, headers).value]
+
+
+@pytest.mark.parametrize("fact", [device.os_version, device.model])
+def test_every_header_that_is_looked_at_is_named(fact):
+    """`HINT_HEADERS` has whatever `os_version` and `model` ask for: others keep what they say by these."""
+
+    class Asked(dict):
+        def get(self, name, default=None):
+            assert name in device.HINT_HEADERS
+            return super().get(name, default)
+
+    fact(device.read(PIXEL), Asked(dict.fromkeys(device.HINT_HEADERS, '"x"')))
+
+
+@pytest.mark.parametrize(
+    "user_agent",
+    [
+        pytest.param(PIXEL + " " + "x" * device.MAX_CACHED, id="long"),
+        pytest.param(PIXEL + " \N{PILE OF POO}", id="four bytes a character"),
+    ],
+)
+def test_what_would_fill_the_memory_is_read_but_not_kept(user_agent):
+    """A User-Agent of more than MAX_CACHED bytes is read each time anew: the memory holds 4 MB at the most."""
+    before = device._cached.cache_info()
+
+    assert "Pixel 5" == device.read(user_agent).model
+    assert before == device._cached.cache_info()
+
+
 @pytest.mark.parametrize(
     ("hint", "value"),
     [
@@ -293,6 +436,8 @@ HEADERS = st.fixed_dictionaries(
     optional={
         "sec-ch-ua-model": st.text(max_size=40),
         "sec-ch-ua-platform-version": st.text(max_size=40),
+        "sec-ch-ua-platform": st.text(max_size=40),
+        "sec-ch-ua": st.text(max_size=40),
         "accept-language": st.text(max_size=40),
     },
 )
@@ -304,5 +449,6 @@ def test_no_header_makes_reading_raise_or_a_value_unfit(user_agent, headers):
     reader = device.read(user_agent)
     values = [fact(reader, headers).value for fact in (device.os_version, device.model)]
 
+    device.is_bot(reader, headers)
     values.append(device.language(headers).value)
     assert all(value is None or (value.isascii() and value.isprintable()) for value in values)
