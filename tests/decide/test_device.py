@@ -167,10 +167,12 @@ def test_a_person_is_no_bot(user_agent):
         pytest.param(PIXEL, True, id="Pixel"),
         pytest.param(FIRE, False, id="Fire"),
         pytest.param(IPHONE, False, id="iOS"),
+        pytest.param("Mozilla/5.0 (X11; Linux x86_64; Quest Pro) OculusBrowser/32.1 Chrome/122.0", False, id="Quest"),
+        pytest.param(android("Linux; Android 10; VIVE Focus 3", "Chrome/122.0 VR Safari/537.36"), False, id="VIVE"),
     ],
 )
-def test_amazons_devices_have_no_google_play(user_agent, has_it):
-    """A Fire tablet calls itself Android and has no Google Play."""
+def test_amazons_devices_and_headsets_have_no_google_play(user_agent, has_it):
+    """A Fire tablet and a headset call themselves Android and have no Google Play."""
     assert has_it == device.read(user_agent).has_google_play
 
 

@@ -26,18 +26,18 @@ MAX_CACHED = 512
 """Characters of a User-Agent that is remembered, with 8,191 others: 4 MB at the most. Longer ones are rare."""
 
 _OTHER = re.compile(
-    r"like (?:Android|iPhone)"  # a Nintendo, a Librem, a Windows phone, an e-book reader
+    r"like (?:Android|iPhone|iPad)"  # a Nintendo, a Librem, a Windows phone, an e-book reader
     r"|\bOpenHarmony\b|\bArkWeb/"  # HarmonyOS without Android
     r"|\A[^()]{0,64}\((?:[^();]{0,32}; )?Windows\b"  # `(Windows IoT 10.0; Android 6.0.1; …`
-    r"|\bDarwin/[\d.]++ \((?:x86_64|i386|Power)",  # a Mac's program
+    r"|\bDarwin/[\d.]++ \((?:x86_64|i386|Power|i?Mac)",  # a Mac's program
     re.IGNORECASE,
 )
 """Says Android or iOS, and is neither."""
 _IN_A_NAME = re.compile(r"_Android|Android_")
 """`4K_Android_TV_V01`: a television that only names the product."""
 _ANDROID = re.compile(r"(?<!_)Android(?!_)")
-_HEADSET = re.compile(r"\b(?:OculusBrowser|PicoBrowser)/|[;(] ?(?:Quest|Pico|PICO)\b|\bMobile VR\b")
-"""Quest and PICO: Android, whatever else they call themselves, without Google Play."""
+_HEADSET = re.compile(r"\b(?:OculusBrowser|PicoBrowser)/|[;(] ?(?:Quest|Pico|PICO)\b|\b(?:Mobile VR|VR Safari)\b")
+"""Quest, PICO and their like: Android, whatever else they call themselves, without Google Play."""
 _FIRE = re.compile(r"(?:AFT|KF)[A-Z]{1,6}")
 
 _WEB_VIEW = re.compile(
