@@ -24,7 +24,7 @@ CORPUS = Path(__file__).with_name("user_agents.yaml")
 GENERIC = {None, "K", "Smartphone", "Tablet", "Feature Phone", "Other", "Android", "iOS-Device", "Generic Smartphone"}
 """What ua-parser says for a model that it does not know."""
 
-PLAIN_CHROME = re.compile(r"like Gecko\) Chrome/\d{3}\.0\.0\.0 (?:Mobile )?Safari/537\.36$")
+PLAIN_CHROME = re.compile(r"like ?Gecko\) *Chrome/\d{3}\.0\.0\.0 ?(?:Mobile ?)?Safari/537\.36(?:,gzip\(gfe\))?$")
 
 FORM = re.compile(r"\((?:Linux|MIDP)[^)]*\b(?:Android|Adr)[ /]|\(Android \d|Instagram [\d.]+ Android \(\d+/")
 """How the browsers and web views of Android write the device."""

@@ -189,6 +189,7 @@ ALWAYS = (Consent(frozenset({Limit.PASS})),)
         ),
         pytest.param("deep_link", click(link("af_dp=game%3A%2F%2Fopen")), None, id="deep_link, af_dp"),
         pytest.param("deep_link", click(link("af_force_deeplink=true")), None, id="deep_link, af_force_deeplink"),
+        pytest.param("deep_link", click(link("af_deeplink=True")), None, id="deep_link, af_deeplink"),
         pytest.param("retargeting", click(link("is_retargeting=true")), None, id="retargeting"),
         pytest.param("retargeting", click(link("is_retargeting=TRUE")), None, id="retargeting, upper case"),
         pytest.param("too_long", click(link(f"c={'x' * 2000}")), None, id="too_long"),

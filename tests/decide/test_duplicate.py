@@ -109,13 +109,26 @@ def test_a_real_click_id_needs_no_hints():
     assert [""] * 2 == [likeness(ANDROID_LINK, headers).hints for headers in (HINTED, OTHER)]
 
 
+MODEL = {"Sec-CH-UA-Model": '"A1"'}
+VERSION = {"Sec-CH-UA-Platform-Version": '"15.0.0"'}
+
+
 @pytest.mark.parametrize(
     ("first", "second", "apart"),
-    [("", "", False), ("", "a", False), ("a", "", False), ("a", "a", False), ("a", "b", True)],
+    [
+        pytest.param({}, {}, False, id="none"),
+        pytest.param({}, HINTED, False, id="the first has none"),
+        pytest.param(HINTED, {}, False, id="the second has none"),
+        pytest.param(HINTED, HINTED, False, id="equal"),
+        pytest.param(HINTED, OTHER, True, id="another model"),
+        pytest.param(MODEL, HINTED, False, id="the second tells more"),
+        pytest.param(MODEL, VERSION, False, id="nothing that both tell"),
+        pytest.param({"Sec-CH-UA-Model": '""'}, MODEL, False, id="an empty one is none"),
+    ],
 )
 def test_hints_tell_apart_where_both_carried_them(first, second, apart):
-    """Only two different statements tell two clicks apart."""
-    assert apart == are_apart(first, second)
+    """Only two different statements of the same hint tell two clicks apart."""
+    assert apart == are_apart(likeness(headers=first).hints, likeness(headers=second).hints)
 
 
 def test_clicks_that_hints_tell_apart_have_keys_of_their_own():

@@ -358,6 +358,7 @@ def test_the_links_own_word_comes_first(name):
     [
         pytest.param("a=1&af_ref=Other_%39&b=2", "a=1&af_ref=Other_%39&b=2", id="real"),
         pytest.param("af_ref=%0d%0a&b=2", "af_ref=%0d%0a&b=2", id="no text"),
+        pytest.param("af_ip=8.8.8.8%0d%0a&af_ua=x%00&b=2", "b=2", id="no text, of the device"),
         pytest.param("af_ref=&b=2", "af_ref=&b=2", id="empty"),
         pytest.param("af_ref={ref}&b=2", "b=2", id="never filled in"),
         pytest.param("af_ref=&af_ref=Other_9&b=2", "af_ref=Other_9&b=2", id="twice"),
@@ -410,6 +411,9 @@ def test_such_an_address_is_dropped_where_we_say_none(value):
         pytest.param("Mozilla/5.0%2520(iPhone;%2520CPU)", id="twice, by encodeURI"),
         pytest.param("Mozilla%25252F5.0%252520%252528iPhone", id="three times"),
         pytest.param("okhttp%252F4.9.3", id="twice, a single product"),
+        pytest.param("Mozilla%252F5.0+%2528Linux%253B+Android+13%2529", id="as a form, then by encodeURI"),
+        pytest.param("Dalvik%252F2.1.0%20(Linux%3B%20U)", id="in a part"),
+        pytest.param("Mozilla%2F5.0%20%2528iPhone%253B", id="in another part"),
     ],
 )
 def test_a_user_agent_that_is_encoded_twice_is_ours(value):

@@ -139,6 +139,15 @@ def test_sixteen_random_bytes_are_no_macro(random):
     assert not unfilled.is_absent(urlsafe_b64encode(random).rstrip(b"=").decode())
 
 
+@given(st.binary(min_size=16, max_size=16))
+def test_sixteen_random_bytes_are_no_macro_percent_encoded(random):
+    """Random bytes that hold a macro's marks, `<`, `{` or `#`, are real: they decode to what no macro holds."""
+    assume(any(byte < 0x20 or byte > 0x7E for byte in random))
+    encoded = "".join(f"%{byte:02X}" for byte in random)
+
+    assert not unfilled.is_unfilled(decoded(encoded)) or random.decode(errors="replace").isprintable()
+
+
 @given(st.text(min_size=1).filter(str.isprintable))
 def test_encoding_makes_no_value_a_macro(text):
     """Percent-encoding a real value never makes it look like one that nobody filled in."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from storehop.decide import user_agent as ua
+from storehop.decide.unfilled import is_unfilled
 
 
 def _words(text: str) -> frozenset[str]:
@@ -33,14 +34,18 @@ _NO_MAKER = frozenset({"mobile", "mobility", "global", "technologies", "limited"
 """The second word of a maker's name, where it has one."""
 
 _PLAIN_CHROME = re.compile(
-    r"\) AppleWebKit/537\.36 \(KHTML, like Gecko\) Chrome/(\d{3,4})\.0\.0\.0(?: Mobile)? Safari/537\.36\Z"
+    r"\) ?AppleWebKit/537\.36 ?\(KHTML, ?like ?Gecko\) {0,4}Chrome/(\d{3,4})\.0\.0\.0(?: ?Mobile)? ?Safari/537\.36"
+    r"(?:,gzip\(gfe\))*+\Z"
 )
 _REDUCED_SINCE = 110
 """Since this version, Chrome names no device beside `N.0.0.0`: what does was written by something else."""
 
 _LANGUAGE = re.compile(r"[A-Za-z][a-z]{1,2}")
 _LONE_LANGUAGE = re.compile(r"[A-Za-z][a-z]|fil")
-_REGION = re.compile(r"[A-Za-z]{2}|001|150|419|[A-Z][a-z]{3}|")
+_REGION = re.compile(r"[A-Za-z]{1,2}|001|150|419|[A-Za-z]{4}|[A-Za-z]{5,8}|")
+"""What follows a language: region, script or variant (RFC 5646 §2.1)."""
+_EXTENSIONS = frozenset("ux")
+"""What begins the rest of a language tag, its own words (RFC 5646 §2.2.6)."""
 _RANDOM = re.compile(r"[A-Za-z0-9]{10}")
 """Avast, AVG and Tenta write ten random letters for the model, `U` and a language behind it."""
 _NO_FIELD = re.compile(r"HarmonyOS.*|arm(?:_64)?|\W*|.*://.*", re.DOTALL)
@@ -52,20 +57,39 @@ _MAKERS = _words(
 )
 _MAKER_FIRST = re.compile(
     r"samsung (?=(?:SM|GT|SC[HV]|SG[HP]|SPH|SH[VW])-)|xiaomi (?=(?:M2|2\d)[0-9A-Z]{5})|oppo (?=CPH\d)|vivo (?=V\d{4})"
-    r"|realme (?=RMX\d)|oneplus (?=[A-Z]{2,3}\d{4})|motorola (?=XT\d|moto )|google (?=Pixel \d)|lge (?=L[GM]-)",
+    r"|realme (?=RMX\d)|oneplus (?=[A-Z]{2,3}\d{4})|motorola (?=XT\d|moto )|google (?=Pixel \d)|lge (?=L[GM]|VS\d)"
+    r"|honor (?=[A-Z]{3}-(?:NX|AN|LX|N)\d)|(?:redmi|poco) (?=(?:M2|2\d)[0-9A-Z]{5})|sony (?=XQ-)|nothing (?=A0\d\d)",
     re.IGNORECASE,
 )
 """A maker before a build model that does not begin with it."""
 
 _AOSP_BUILD = re.compile(r"[A-Z]{3}\d{2}[A-Z]?|[A-Z0-9]{4}\.\d{6}\.\d{3}(?:\.[A-Z0-9]+)?", re.ASCII)
+_STRAY_BEFORE, _STRAY_BEHIND = " ,=+", " ,="
+"""Characters around a model that are no part of it."""
 _MEMORY = re.compile(r"\dGB\b", re.ASCII)
-_FIRMWARE = re.compile(r"Build/| Build | (?:MIUI|Sony)/| OS\d[\d.]*+ like Quest", re.IGNORECASE)
-"""What ends a build model: firmware, or PICO's system."""
+_FIRMWARE = re.compile(
+    r"Build/| Build | (?:MIUI|Sony)/| OS\d[\d.]*+ like Quest| V?\d\.\d\d\.\d{2,4}\.\d(?= Build| *\Z)|ro\.product\.",
+    re.IGNORECASE,
+)
+"""What ends a build model: firmware, HTC's too (`HTC Desire HD 1.75.163.2`), PICO's system, a lost property."""
 _WORDS = _words(
     "android generic mobile phone smartphone tablet tv desktop device default null none other java x86 x86_64 aarch64 "
-    "armeabi armeabi-v7a arm64 arm64-v8a hmscore gmscore"
-) | {"mobile vr", "unspecified device", "custom phone", "generic smartphone"}
-_NO_MODEL_PREFIX = ("rv:", "Linux", "HMSCore ", "GMSCore ", "Opera", "Android", "SDK ", "API ", "Windows", "Build")
+    "armeabi armeabi-v7a arm64 arm64-v8a hmscore gmscore compatible model safari xxxx"
+) | {"default string", "mobile vr", "unspecified device", "custom phone", "generic smartphone"}
+_NO_MODEL_PREFIX = (
+    "rv:",
+    "Generic ",
+    "Full AOSP",
+    "Linux",
+    "HMSCore ",
+    "GMSCore ",
+    "Opera",
+    "Android",
+    "SDK ",
+    "API ",
+    "Windows",
+    "Build",
+)
 
 
 def read(user_agent: str) -> tuple[str | None, str | None]:
@@ -133,8 +157,9 @@ def _model(fields: list[str], *, is_uc_proxy: bool) -> str | None:
 def _is_locale(field: str) -> bool:
     """Java's `Locale.toString()` and its relatives: `de`, `en-us`, `zh_HK_#Hant`, `en_US_#u-mu-celsius`, `-tr`."""
     locale, marked, _ = field.partition("#")
-    language, *rest = locale.replace("_", "-").split("-")
-    if not rest and not marked:
+    language, *rest = locale.rstrip(",").replace("_", "-").split("-")
+    rest = rest[: next((place for place, part in enumerate(rest) if part in _EXTENSIONS), len(rest))]
+    if not rest and not marked and "-" not in locale:
         return _LONE_LANGUAGE.fullmatch(language) is not None
     return (not language or bool(_LANGUAGE.fullmatch(language))) and all(map(_REGION.fullmatch, rest))
 
@@ -142,6 +167,8 @@ def _is_locale(field: str) -> bool:
 def _named(field: str) -> str | None:
     """The build model in a field that may hold the maker before it and the firmware behind it."""
     name = _before_firmware(field)
+    if is_unfilled(field) or is_unfilled(name):
+        return None
     if name.startswith("SAMSUNG "):  # Samsung Internet's way, firmware behind the slash: `SAMSUNG SM-G975N/KSU3ASJG`
         name = name[len("SAMSUNG ") :].partition("/")[0]
     if maker := _MAKER_FIRST.match(name):
@@ -155,7 +182,7 @@ def _named(field: str) -> str | None:
     lower = name.lower().strip()
     if lower in _WORDS or lower in _MAKERS or "\\" in name or _is_locale(name.strip()):
         return None
-    return None if name.startswith(_NO_MODEL_PREFIX) else ua.model(name)
+    return None if name.startswith(_NO_MODEL_PREFIX) else ua.model(name.lstrip(_STRAY_BEFORE).rstrip(_STRAY_BEHIND))
 
 
 def _said_once(name: str) -> str:

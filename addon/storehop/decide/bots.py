@@ -63,7 +63,7 @@ POSING: tuple[Known, ...] = (
         _SEEN,
     ),
     Known(
-        r"\(iP(?:hone|ad|od)[^)]*" + _CHROME + r"[\d.]+ (?:Mobile )?Safari/[\d.]+$",
+        r"\(iP(?:hone|ad|od)[^)]*" + _CHROME + r"[\d.]+ (?:Mobile(?:/\w+)? )?Safari/[\d.]+$",
         "No browser on iOS says Chrome and nothing else: it is CriOS there",
         f"{_USER_AGENTS}; chromium.googlesource.com, docs/ios/user_agent.md",
         _SEEN,
@@ -124,11 +124,12 @@ MISSING: tuple[Known, ...] = (
     ),
     Known(
         r"GeoEdge|\bConfiant|DoubleVerify|doubleverify|ias-va/|IAS[ -][Cc]rawler|BrandVerity|pixalate|adscanner"
-        r"|Ad[ -]?[Rr]eview|Yahoo Ad monitoring|CJNetworkQuality|IAB-Tech-Lab",
+        r"|Ad[ -]?[Rr]eview|evaliant$|Yahoo Ad monitoring|CJNetworkQuality|IAB-Tech-Lab",
         "reviewers and verifiers of ads",
         f"{_CRAWLERS}; github.com/matomo-org/device-detector, regexes/bots.yml",
         _SEEN,
     ),
+    Known(r"compatible; \w+/[\d.]+ - https?://", "where to read about the robot, without a plus", _CRAWLERS, _SEEN),
     Known(r"^Thumbor/|^Anonymous, ", "an image fetcher and a proxy that repeat a phone's", _ISBOT, _SEEN),
     Known(
         r"\bConvertify\b|mixed-content-scan|screenshot-generator|qcloudcdn|TinEye/",

@@ -26,7 +26,8 @@ from storehop.model import (
 )
 
 _OTHER_TARGETS = ("af_r", "af_android_url", "af_ios_url", "af_web_dp")
-_ASKING = frozenset({*_OTHER_TARGETS, "signature", "af_dp", "af_force_deeplink", "is_retargeting"})
+_FORCED = ("af_force_deeplink", "af_deeplink")
+_ASKING = frozenset({*_OTHER_TARGETS, "signature", "af_dp", *_FORCED, "is_retargeting"})
 """Parameters by which a link can ask for more than the store."""
 _PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-moz", "x-purpose")
 _PREFETCH = ("prefetch", "prerender", "preview")
@@ -136,7 +137,7 @@ def _link_gate(url: Link, rule: Rule) -> Reason | None:
         return Reason.OTHER_TARGET
     if rule.deep_links_to_store:
         return None
-    if values.get("af_dp") or values.get("af_force_deeplink", "").lower() == "true":
+    if values.get("af_dp") or any(values.get(name, "").lower() == "true" for name in _FORCED):
         return Reason.DEEP_LINK
     return Reason.RETARGETING if values.get("is_retargeting", "").lower() == "true" else None
 

@@ -27,9 +27,11 @@ MAX_CACHED = 512
 
 _LIKE_A_PHONE = ("like Android", "like iPhone", "like iPad", "OpenHarmony", "ArkWeb/")
 """Says so, and is none: a Nintendo, a Librem, a Windows phone, an e-book reader, HarmonyOS without Android."""
+_NEVER_A_PHONE = ("HbbTV/", "NetCast", "SmartTvA/", "Symbian", "webOS", "Sailfish")
+"""Televisions and systems of old that name Android or an iPhone for the pages' sake."""
 _WINDOWS = re.compile(r"[^()]{0,64}\((?:[^();]{0,32}; )?Windows\b")
 """`Mozilla/5.0 (Windows IoT 10.0; Android 6.0.1; …`."""
-_MAC = re.compile(r"\bDarwin/[\d.]++ \((?:x86_64|i386|Power|i?Mac)")
+_MAC = re.compile(r"\bDarwin/[\d.]++ \((?:x86_64|i386|Power|i?Mac)|\ASafari/?[\d.]++ CFNetwork/")
 _IN_A_NAME = re.compile(r"_Android|Android_")
 """`4K_Android_TV_V01`: a television that only names the product."""
 _ANDROID = re.compile(r"(?<!_)Android(?!_)")
@@ -40,7 +42,19 @@ _HEADSET = (
 _FIRE = re.compile(r"(?:AFT|KF)[A-Z]{1,6}")
 
 _WEB_VIEW = (
-    *("; wv)", ";wv)", "Version/4.0 Chrome/", "FB_IAB", "FBAN/", "FBAV/", "Instagram ", "Barcelona ", "Snapchat/"),
+    *(
+        "; wv)",
+        ";wv)",
+        "; wv;",
+        "; wv ",
+        "Version/4.0 Chrome/",
+        "FB_IAB",
+        "FBAN/",
+        "FBAV/",
+        "Instagram ",
+        "Barcelona ",
+        "Snapchat/",
+    ),
     *("BytedanceWebview", "MicroMessenger/", " Line/", "KAKAOTALK", "NAVER(inapp", "LinkedInApp", "TwitterAndroid"),
     *("Telegram-Android/", "GSA/", "[Pinterest/"),
 )
@@ -64,7 +78,7 @@ class Device:
     model: str | None
     is_bot: bool
     has_google_play: bool
-    """False for Amazon's Fire devices and for headsets, which are Android and have no Google Play."""
+    """False for Amazon's Fire devices, Meta's Portal and headsets, which are Android and have no Google Play."""
     is_web_view: bool = False
     """An app's own window, or a browser built on Android's WebView: it may not open `market://`."""
     is_fetched_by_maker: bool = False
@@ -117,7 +131,7 @@ def _platform(user_agent: str, seen: Result) -> Platform:
     family = seen.os.family if seen.os else ""
     if family not in {"Android", "iOS"} and "; Adr " not in user_agent:
         return Platform.OTHER
-    if _has(user_agent, _LIKE_A_PHONE) or _WINDOWS.match(user_agent):
+    if _has(user_agent, (*_LIKE_A_PHONE, *_NEVER_A_PHONE)) or _WINDOWS.match(user_agent):
         return Platform.OTHER
     if family == "iOS":
         return Platform.OTHER if _MAC.search(user_agent) else Platform.IOS
@@ -127,7 +141,7 @@ def _platform(user_agent: str, seen: Result) -> Platform:
 
 def _has_google_play(user_agent: str, model: str | None, seen: Result) -> bool:
     is_fire = bool(model and _FIRE.fullmatch(model)) or (seen.device is not None and seen.device.brand == "Amazon")
-    return not is_fire and not _has(user_agent, _HEADSET)
+    return not is_fire and not _has(user_agent, (*_HEADSET, "; Portal"))
 
 
 def _is_fetched_by_maker(user_agent: str) -> bool:
@@ -158,7 +172,7 @@ def os_version(device: Device, headers: Mapping[str, str]) -> Fact:
     """`af_os_version`: the client hint (`14.0.0` is `14`), else the User-Agent (design §3.3)."""
     hint = _hint(device, headers, HINT_HEADERS[0])
     version = ua.os_version(_without_zeros(hint)) if hint else None
-    if version:
+    if version and version != "0":
         return Fact(version, Source.HINT, "Sec-CH-UA-Platform-Version")
     return _from_user_agent(device.os_version)
 

@@ -11,6 +11,8 @@ from storehop.model import Click, Likeness, Rule
 
 _ASKED_FOR = ("sec-ch-ua-model", "sec-ch-ua-platform-version")
 """Client hints that browsers send when they are asked, lower case."""
+_HINT_DIGITS = 16
+"""Of a hint's hash, hexadecimal."""
 _UNKNOWN = Likeness(None, "")
 
 
@@ -32,13 +34,16 @@ def likeness(click: Click, link: Link, rule: Rule, client_ip: address.Address | 
 
 
 def _hints(headers: Mapping[str, str]) -> str:
-    said = [headers.get(name, "") for name in _ASKED_FOR]
-    return _hash("\n".join(said)).hex() if any(said) else ""
+    """Each hint as a short hash of its own; one that is missing or empty is none."""
+    said = [headers.get(name, "").strip() for name in _ASKED_FOR]
+    hashes = [_hash(text).hex()[:_HINT_DIGITS] if text.strip('"') else "" for text in said]
+    return ".".join(hashes) if any(hashes) else ""
 
 
 def are_apart(first: str, second: str) -> bool:
-    """Whether hints, as `Likeness` has them, tell two clicks apart."""
-    return bool(first and second) and first != second
+    """Whether hints, as `Likeness` has them, tell two clicks apart: both carried one, and it differs."""
+    pairs = zip(first.split("."), second.split("."), strict=False)
+    return any(one and other and one != other for one, other in pairs)
 
 
 def key_with_hints(same: Likeness) -> bytes | None:

@@ -32,12 +32,12 @@ def contradict_android(headers: Mapping[str, str]) -> bool:
 
 
 def names_a_program(headers: Mapping[str, str]) -> bool:
-    """`Sec-CH-UA` names a browser that runs without a person."""
-    brands = headers.get("sec-ch-ua")
-    if not brands or len(brands) > MAX_HEADER:
-        return False
-    brands = brands.lower()
-    return any(name in brands for name in _NO_PERSON)
+    """`Sec-CH-UA`, or its long form, names a browser that runs without a person."""
+    for header in ("sec-ch-ua", "sec-ch-ua-full-version-list"):
+        brands = headers.get(header)
+        if brands and len(brands) <= MAX_HEADER and any(name in brands.lower() for name in _NO_PERSON):
+            return True
+    return False
 
 
 @lru_cache(maxsize=8192)

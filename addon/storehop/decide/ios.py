@@ -11,7 +11,7 @@ import re
 from storehop.decide import user_agent as ua
 
 _TOKEN = re.compile(r"\bi?OS  ?(\d++(?:[._]\d++)++);? like Mac OS X", re.IGNORECASE)
-_FIELD = re.compile(r"[(;] ?(?:iOS|iPhone OS|iPadOS) (\d++(?:[._]\d++)*+)[;)]")
+_FIELD = re.compile(r"[(;] ?(?:iOS |iPhone OS |iPadOS |iphoneos)(\d++(?:[._]\d++)*+)[;)]")
 """A version that stands alone between semicolons, as apps write it: `(iPhone; iOS 16.3.1; Scale/3.00)`."""
 _APP = re.compile(r"\bFBSV/(\d++(?:\.\d++)*+)|\(i\w{1,12}\d,\d{1,2}; (?:iOS|iPadOS) (\d++(?:_\d++)*+);")
 """Facebook's apps (`FBSV/17.4.1`) and Instagram (`(iPhone14,5; iOS 26_2; …`), which know it while Safari hides it."""

@@ -41,12 +41,12 @@ _NEVER_A_STRANGERS = frozenset({"af_ip", "af_ua"})
 NEVER_FILLED_IN = "never filled in"
 _EMPTY = "empty or zeroed"
 _NO_TEXT = "no text"
-_HARMLESS = frozenset({_EMPTY, _NO_TEXT})
-"""What stays in the link byte for byte where the rule does not let us say it better."""
 _REDIRECT = Param("redirect", "false", Source.GENERATED, "marks a server-to-server click")
 _HEADERS = (("Accept", "*/*"), ("Content-Type", "application/json"))
 _BROWSER_ENCODES = str.maketrans({'"': "%22", "<": "%3C", ">": "%3E"})
 """What browsers encode in a query (WHATWG URL, query percent-encode set) and links hold as it is."""
+_ENCODED_MARK = re.compile(r"%(?:25){0,4}(?:2F|28|29|3B)", re.IGNORECASE)
+"""A `/`, a parenthesis or a semicolon of a User-Agent that is still encoded."""
 _DEPTH = 4
 """How many times over a User-Agent may be encoded and is still seen to be one."""
 
@@ -140,7 +140,12 @@ def _unreal(name: str, value: str) -> str:
 
 
 def _is_encoded_twice(user_agent: str) -> bool:
-    """Whether this reads like a User-Agent only once it is decoded again: then it has spaces or a `/` at last."""
+    """Whether this reads like a User-Agent only once it is decoded again: then it has spaces or a `/` at last.
+
+    An app's own name may hold percent-codes, `My%20App/7 CFNetwork/1410`, but no encoded marks of a User-Agent.
+    """
+    if _ENCODED_MARK.search(user_agent):
+        return True
     if " " in user_agent:
         return False
     text = user_agent
@@ -155,8 +160,8 @@ def _ours(subject: Subject, referrer: Param | None, said: Mapping[str, _Said]) -
     if referrer:
         ours = {"af_ref": referrer, **ours}
     for name, own in said.items():
-        if own.why in _HARMLESS and name not in ours:
-            continue  # we say nothing, and nothing false is said
+        if name not in ours and (own.why == _EMPTY or (own.why == _NO_TEXT and name == "af_ref")):
+            continue  # we say nothing, and nothing false is said: it stays
         ours[name] = _chosen(name, own, ours.get(name), is_believed=subject.click.is_believed)
     return ours
 

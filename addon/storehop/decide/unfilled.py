@@ -24,6 +24,8 @@ _WHOLE = re.compile(rf'\[[^"]*\]|#.*#|\$\$.+\$\$|%{_NAME}%|@{_NAME}@|__{_NAME}__
 """Forms that real values may hold, and never are."""
 _OPENINGS = ("[", "#", "$$", "%", "@", "__", "--")
 """How those of `_WHOLE` begin."""
+_BINARY = re.compile(r"[\x00-\x1f\x7f\ufffd]")
+"""What random bytes decode to, and no macro holds."""
 _WORDS = frozenset({"null", "(null)", "undefined", "none", "nil", "nan"})
 """How programs write that there is no value, in lower case."""
 _PERCENT_MACRO = re.compile(rf"%%[^%]+%%|\A%{_NAME}%\Z")
@@ -38,7 +40,10 @@ _HASHES_OF_NOTHING = frozenset(
 def is_unfilled(value: str) -> bool:
     """Whether nobody filled this value in. `value` is decoded, see `link.decoded`."""
     text = value.strip()
-    return text.lower() in _WORDS or _WHOLE.fullmatch(text) is not None or _ANYWHERE.search(text) is not None
+    if text.lower() in _WORDS:
+        return True
+    is_macro = _WHOLE.fullmatch(text) is not None or _ANYWHERE.search(text) is not None
+    return is_macro and _BINARY.search(text) is None
 
 
 def is_absent(value: str) -> bool:
