@@ -413,6 +413,7 @@ def test_such_an_address_is_dropped_where_we_say_none(value):
         pytest.param("okhttp%252F4.9.3", id="twice, a single product"),
         pytest.param("Mozilla%252F5.0+%2528Linux%253B+Android+13%2529", id="as a form, then by encodeURI"),
         pytest.param("Dalvik%252F2.1.0%20(Linux%3B%20U)", id="in a part"),
+        pytest.param("Mozilla/5.0%2B(iPhone;%2BCPU)", id="twice, by a form that leaves marks"),
         pytest.param("Mozilla%2F5.0%20%2528iPhone%253B", id="in another part"),
     ],
 )
@@ -432,6 +433,7 @@ def test_a_user_agent_that_is_encoded_twice_is_ours(value):
         pytest.param("okhttp/4.9.3", id="a single product"),
         pytest.param("100%25+Pure/1.0", id="a per cent sign"),
         pytest.param("Browser", id="a name"),
+        pytest.param("Foo%2F1.0%2Bbar", id="a plus"),
     ],
 )
 def test_a_user_agent_that_is_encoded_once_is_the_links(value):

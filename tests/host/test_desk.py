@@ -21,16 +21,28 @@ USER_AGENT = "Mozilla/5.0 (Linux; Android 12; Pixel 5) AppleWebKit/537.36 Chrome
 STORE = "https://play.google.com/store/apps/details?id=com.example.game&referrer=elsewhere"
 
 
-class Elsewhere:
-    """Stores calls, but for a click that another process answered: it knows that one by its note's key."""
+class Outbox:
+    """What two processes share: answers by their keys, which a clock of the test's ends."""
 
-    def __init__(self, hints):
-        self.hints = hints
-        self.keys = []
+    def __init__(self):
+        self.now = 0.0
+        self.answers = {}
+        self.calls = []
 
-    async def accept(self, _call, _hold, note):
-        self.keys.append(note.key)
-        return f"first {self.hints} {STORE}" if len(self.keys) == 1 else None
+    def known(self, key):
+        text, until = self.answers.get(key, (None, 0.0))
+        return text if until > self.now else None
+
+    async def accept(self, call, _hold, note):
+        if note and (text := self.known(note.key)):
+            return text
+        if note:
+            self.answers[note.key] = note.text, self.now + note.seconds
+        self.calls.append(call.id)
+        return None
+
+    async def read(self, key):
+        return self.known(key)
 
 
 class Courier:
@@ -89,23 +101,45 @@ async def test_a_click_whose_pass_can_not_be_told_passes(rules):
     assert (Pass, Reason.S2S_DOWN) == (type(decision), decision.reason)
 
 
-HINTED = {"sec-ch-ua-model": '"A1"'}
 NO_ID = "https://app.appsflyer.com/com.example.game?pid=networka_int"
+H1, H2 = {"sec-ch-ua-model": '"A1"'}, {"sec-ch-ua-model": '"B2"'}
 
 
-@pytest.mark.parametrize(
-    ("hints", "headers", "repeats", "stored"),
-    [
-        pytest.param("-", HINTED, "first", 1, id="the first had none"),
-        pytest.param("0f", {}, "first", 1, id="the second has none"),
-        pytest.param("0f", HINTED, "", 2, id="two devices"),
-    ],
-)
-async def test_hints_tell_a_click_from_another_process_apart(rules, hints, headers, repeats, stored):
-    """What the other process answered counts, unless both clicks carried hints and they differ: then it is stored."""
-    desk = Desk(Duplicates(lambda: 0.0), Metrics(), ClickLog(), Notes(None))
-    desk.courier = courier = Elsewhere(hints)
-    click = Click("id", "GET", NO_ID, {"user-agent": USER_AGENT, **headers}, "93.184.216.34")
-    decision = await desk.meet(click, rules, SimpleNamespace())
+class Processes:
+    """Two processes that share an outbox."""
 
-    assert (repeats, stored) == (decision.repeats, len(set(courier.keys)))
+    def __init__(self, rules):
+        self.outbox = Outbox()
+        self.rules = rules
+        self.desks = [Desk(Duplicates(lambda: self.outbox.now), Metrics(), ClickLog(), self.outbox) for _ in "AB"]
+        for desk in self.desks:
+            desk.courier = self.outbox
+
+    async def tap(self, process, headers, number):
+        click = Click(str(number), "GET", NO_ID, {"user-agent": USER_AGENT, **headers}, "93.184.216.34")
+        return await self.desks[process].meet(click, self.rules, SimpleNamespace())
+
+
+TAPS = {
+    "the same process": ([(0, {}, 0), (0, {}, 1)], ["0"]),
+    "another process": ([(0, {}, 0), (1, {}, 1)], ["0"]),
+    "hints come with the second": ([(0, {}, 0), (1, H1, 1)], ["0"]),
+    "hints came with the first": ([(0, H1, 0), (1, {}, 1)], ["0"]),
+    "two devices": ([(0, H1, 0), (1, H2, 1)], ["0", "1"]),
+    "two devices, each twice": ([(0, H1, 0), (1, H2, 1), (0, H2, 2), (1, H1, 3)], ["0", "1"]),
+    "two devices in one process, each twice": ([(0, H1, 0), (0, H2, 1), (0, H2, 2), (0, H1, 3)], ["0", "1"]),
+    "the second taps when the first's time is over": ([(0, H1, 0), (0, H2, 9), (0, H2, 11)], ["0", "9"]),
+    "and in another process": ([(0, H1, 0), (1, H2, 9), (0, H2, 11)], ["0", "9"]),
+    "a new tap when its own time is over": ([(0, H1, 0), (1, H1, 11)], ["0", "11"]),
+}
+
+
+@pytest.mark.parametrize(("taps", "calls"), TAPS.values(), ids=TAPS)
+async def test_the_same_click_is_one_call_in_whatever_process(rules, taps, calls):
+    """Taps as (process, hints, second): each click is delivered once, and two devices are two clicks."""
+    both = Processes(rules)
+    for process, headers, second in taps:
+        both.outbox.now = float(second)
+        await both.tap(process, headers, second)
+
+    assert calls == both.outbox.calls

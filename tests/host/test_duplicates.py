@@ -38,13 +38,13 @@ class Act:
         self.may.set()
         self._answers = list(answers)
 
-    async def __call__(self, decision, _key):
+    async def __call__(self, decision, key):
         self.taken.append(decision)
         await self.may.wait()
         text = self._answers.pop(0) if self._answers else decision.location
         if isinstance(text, Exception):
             raise text
-        return Answer(decision.call.id, decision.likeness.hints, text)
+        return Answer(decision.call.id, decision.likeness.hints, text), key
 
 
 @pytest.fixture
@@ -123,8 +123,8 @@ async def test_the_third_click_repeats_the_first(duplicates):
 async def test_a_click_that_another_process_answered_is_a_duplicate(duplicates):
     """Where the outbox knows the click, the decision has the location and the id that it was answered with."""
 
-    async def act(_decision, _key):
-        return Answer("elsewhere", "", "https://play.google.com/elsewhere")
+    async def act(_decision, key):
+        return Answer("elsewhere", "", "https://play.google.com/elsewhere"), key
 
     found = await duplicates.once(direct(), act)
 
@@ -170,6 +170,33 @@ async def test_hints_tell_clicks_apart_where_both_carry_them(duplicates, hints, 
         await duplicates.once(direct(hints=said, number=number), act)
 
     assert calls == len(act.taken)
+
+
+async def test_a_device_that_hints_tell_apart_is_known_after_the_first_ones_window(duplicates, clock):
+    """The second of two devices behind one address taps again when the first one's click is long over."""
+    act = Act()
+    await duplicates.once(direct(hints="a", number=1), act)
+    clock.now += WINDOW - 1
+    await duplicates.once(direct(hints="b", number=2), act)
+    clock.now += 2
+    again = await duplicates.once(direct(hints="b", number=3), act)
+
+    assert (2, "id-2") == (len(act.taken), again.repeats)
+
+
+async def test_an_answer_is_kept_where_it_lies(duplicates):
+    """Where the outbox knew another device by the key, this one's answer is found by its hints, and not by the key."""
+    taken = []
+
+    async def act(decision, _key):
+        taken.append(decision.call.id)
+        return Answer(decision.call.id, decision.likeness.hints, decision.location), b"with hints"
+
+    await duplicates.once(direct(hints="b", number=1), act)
+    await duplicates.once(direct(hints="a", number=2), act)
+
+    assert ["id-1", "id-2"] == taken
+    assert b"key" not in duplicates._answered
 
 
 async def test_hints_tell_clicks_apart_while_the_first_is_under_way(duplicates):

@@ -154,12 +154,10 @@ def limited(subject: Subject, found: Mapping[Limit, str]) -> Limited:
     for name, value, segment in subject.link.params:
         if name in unsayable:
             omitted[name] = unsayable[name]
-        elif name != Enrich.AF_IP or not truncated:
-            segments.append(segment)
-        elif known := address.parse(value):
+        elif truncated and name == Enrich.AF_IP and (known := address.sayable(value)):
             segments.append(f"{name}={quote(str(truncate(known)), safe='')}")
         else:
-            omitted[name] = f"no address that could be truncated: {truncated}"
+            segments.append(segment)  # an af_ip that is no address is left out anyway
     rule, click, client_ip = subject.rule, subject.click, subject.client_ip
     if why := found.get(Limit.OMIT_ENRICHMENT):
         omitted |= {name: why for name in Enrich if name in rule.enrich}

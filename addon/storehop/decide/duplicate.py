@@ -47,8 +47,8 @@ def are_apart(first: str, second: str) -> bool:
 
 
 def key_with_hints(same: Likeness) -> bytes | None:
-    """The key among clicks that only hints tell apart."""
-    return None if same.key is None else _hash(f"{same.key.hex()}\n{same.hints}")
+    """The key among clicks that only hints tell apart; None where this one has no hints."""
+    return None if same.key is None or not same.hints else _hash(f"{same.key.hex()}\n{same.hints}")
 
 
 def _hash(text: str) -> bytes:

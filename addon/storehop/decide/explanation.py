@@ -22,7 +22,8 @@ HELP = {
     Reason.PREFETCH: "the browser only prefetches",
     Reason.NOT_NAVIGATION: "it opens no page: an image, a beacon, a frame or a script asks (Sec-Fetch-Mode, -Dest)",
     Reason.NO_USER_AGENT: "there is no usable User-Agent: give one with -H 'User-Agent: …'",
-    Reason.BOT: f"a crawler, a link preview or a program that poses as a phone asks, by the list of {LIST_DATE}",
+    Reason.BOT: "a crawler, a link preview or a program that poses as a phone asks: by Sec-CH-UA, by what storehop "
+    f"knows itself, or by the list of {LIST_DATE}",
     Reason.WRONG_PLATFORM: "this device cannot use that store",
     Reason.SIGNED: "the link is signed, and more parameters would break the signature",
     Reason.OTHER_TARGET: "the link asks for another place than the store's page",

@@ -10,10 +10,11 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from storehop.decide import address, device
 from storehop.decide.device import Device, Fact
-from storehop.decide.link import Link, decoded, encoded, is_clean, may_be_kept
+from storehop.decide.link import Link, encoded, is_clean, may_be_kept
 from storehop.decide.unfilled import is_absent, is_unfilled, is_unfilled_referrer
 from storehop.model import Click, Enrich, Param, Rule, S2SCall, Source
 
@@ -47,6 +48,8 @@ _BROWSER_ENCODES = str.maketrans({'"': "%22", "<": "%3C", ">": "%3E"})
 """What browsers encode in a query (WHATWG URL, query percent-encode set) and links hold as it is."""
 _ENCODED_MARK = re.compile(r"%(?:25){0,4}(?:2F|28|29|3B)", re.IGNORECASE)
 """A `/`, a parenthesis or a semicolon of a User-Agent that is still encoded."""
+_FORM_ENCODED = re.compile(r"[\w.]+/[\w.]+\+\(")
+"""`Mozilla/5.0+(`: its spaces are still those of a form."""
 _DEPTH = 4
 """How many times over a User-Agent may be encoded and is still seen to be one."""
 
@@ -148,9 +151,11 @@ def _is_encoded_twice(user_agent: str) -> bool:
         return True
     if " " in user_agent:
         return False
+    if _FORM_ENCODED.match(user_agent):
+        return True
     text = user_agent
     for _ in range(_DEPTH):
-        text = decoded(text)
+        text = unquote(text)
     return " " in text or ("/" in text and "/" not in user_agent)
 
 

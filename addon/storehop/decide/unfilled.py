@@ -28,7 +28,7 @@ _BINARY = re.compile(r"[\x00-\x1f\x7f\ufffd]")
 """What random bytes decode to, and no macro holds."""
 _WORDS = frozenset({"null", "(null)", "undefined", "none", "nil", "nan"})
 """How programs write that there is no value, in lower case."""
-_PERCENT_MACRO = re.compile(rf"%%[^%]+%%|\A%{_NAME}%\Z")
+_PERCENT_MACRO = re.compile(rf"%%[^%]+%%|(?:\A|_)%{_NAME}%\Z")
 
 _ZEROS = re.compile(r"[0-]{8,}")  # fewer could be a sub id
 _ZERO_ID = b"00000000-0000-0000-0000-000000000000"

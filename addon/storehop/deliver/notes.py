@@ -23,6 +23,11 @@ class Notes:
         self._check()
         return await self._writer.submit_item(Outbox.leave_all, note, PATIENCE)
 
+    async def read(self, key: bytes) -> str | None:
+        """The text of the note with this key, while it counts."""
+        self._check()
+        return await self._writer.submit_soon(lambda outbox: outbox.note(key), PATIENCE)
+
     async def take[T](self, key: bytes, read: Callable[[str], T | None]) -> T | None:
         """What `read` makes of the note; unless that is None it is gone then, and no other process gets it."""
 

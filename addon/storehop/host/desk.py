@@ -104,14 +104,31 @@ class Desk:
         hold = rules.hints.wait if asks else 0.0
         return await self._duplicates.once(decision, lambda direct, key: self._accept(direct, key, hold))
 
-    async def _accept(self, direct: Direct, key: bytes | None, hold: float) -> Answer:
-        """Has the call delivered, unless another process, or one before a restart, has answered the same click."""
-        same = direct.likeness
-        answer = Answer(direct.call.id, same.hints, direct.location)
-        known = await self._store(direct.call, key, answer, hold)
-        if are_apart(known.hints, same.hints):
-            return await self._store(direct.call, key_with_hints(same), answer, hold)
-        return known
+    async def _accept(self, direct: Direct, key: bytes | None, hold: float) -> tuple[Answer, bytes | None]:
+        """Has the call delivered, unless another process, or one before a restart, has answered the same click.
+
+        Returns the answer that counts, and the key under which it lies.
+        """
+        same, call = direct.likeness, direct.call
+        answer = Answer(call.id, same.hints, direct.location)
+        own = key_with_hints(same)
+        if own and key != own:
+            if known := await self._recall(own):
+                return known, own
+            first = await self._store(call, key, answer, hold)
+            if not are_apart(first.hints, same.hints):
+                return first, key
+            key = own
+        return await self._store(call, key, answer, hold), key
+
+    async def _recall(self, key: bytes) -> Answer | None:
+        """What this click was answered elsewhere, as far as that can be found out."""
+        try:
+            text = await self._notes.read(key)
+        except OutboxError as error:
+            logger.debug("an earlier answer can't be read: %s", error)
+            return None
+        return Answer.read(text) if text else None
 
     async def _store(self, call: S2SCall, key: bytes | None, answer: Answer, hold: float) -> Answer:
         """The answer that counts: this one, an earlier one, or the reason why the click passes."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -56,6 +56,10 @@ class _UnderWay(NamedTuple):
     answer: asyncio.Future[Answer]
 
 
+type Act = Callable[[Direct, bytes | None], Awaitable[tuple[Answer, bytes | None]]]
+"""Has a click's call delivered; gives the answer that counts, and the key under which it lies."""
+
+
 class Duplicates:
     """Remembers answers, by what makes clicks the same. `clock` is in seconds."""
 
@@ -63,32 +67,42 @@ class Duplicates:
         self._answered: TTLCache[bytes, Answer] = TTLCache(MOST, WINDOW, timer=clock)
         self._under_way: dict[bytes, _UnderWay] = {}
 
-    async def once(self, direct: Direct, act: Callable[[Direct, bytes | None], Awaitable[Answer]]) -> Decision:
-        """`act(direct, key)` for the first of equal clicks; the others get its answer. `key` is what they share.
+    async def once(self, direct: Direct, act: Act) -> Decision:
+        """`act(direct, key)` for the first of equal clicks; the others get its answer.
 
+        `key` is what they share, as far as this process knows; `act` says under which one the answer really lies.
         That holds for a click that had to pass, too: AppsFlyer has counted it by the old redirect. A failure of
         `act` is such a pass; it is raised for the first click.
         """
-        key = self._key(direct.likeness)
-        if key is None:
-            return (await act(direct, None)).told(direct)
-        if known := self._answered.get(key):
+        same = direct.likeness
+        if same.key is None:
+            answer, _ = await act(direct, None)
+            return answer.told(direct)
+        if known := self._find(self._answered, same):
             return known.told(direct)
-        if first := self._under_way.get(key):
+        if first := self._find(self._under_way, same):
             return (await asyncio.shield(first.answer)).told(direct)
-        hints = direct.likeness.hints
-        self._under_way[key] = _UnderWay(hints, asyncio.get_running_loop().create_future())
-        answer = Answer(direct.call.id, hints, Reason.ERROR)  # stands where `act` fails or is cancelled
+        key = self._free_key(same)
+        self._under_way[key] = _UnderWay(same.hints, asyncio.get_running_loop().create_future())
+        place = key
+        answer = Answer(direct.call.id, same.hints, Reason.ERROR)  # stands where `act` fails or is cancelled
         try:
-            answer = await act(direct, key)
+            answer, found = await act(direct, key)
+            place = found or key
         finally:
-            self._answered[key] = answer
+            self._answered[place] = answer
             self._under_way.pop(key).answer.set_result(answer)
         return answer.told(direct)
 
-    def _key(self, same: Likeness) -> bytes | None:
-        """What this click is known by: with its hints where they tell it from the first one of its key."""
-        if same.key is None:
-            return None
-        first = self._answered.get(same.key) or self._under_way.get(same.key)
-        return key_with_hints(same) if first and are_apart(first.hints, same.hints) else same.key
+    def _find[T: (Answer, _UnderWay)](self, known: MutableMapping[bytes, T], same: Likeness) -> T | None:
+        """What is known of this click: first among those that hints tell apart, then among all of its key."""
+        if (own := key_with_hints(same)) and (found := known.get(own)):
+            return found
+        first = known.get(same.key) if same.key else None
+        return first if first and not are_apart(first.hints, same.hints) else None
+
+    def _free_key(self, same: Likeness) -> bytes:
+        """The clicks' key, or one with its hints where another click has that."""
+        assert same.key  # noqa: S101  the caller has asked
+        is_taken = same.key in self._answered or same.key in self._under_way
+        return (key_with_hints(same) if is_taken else None) or same.key

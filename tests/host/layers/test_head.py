@@ -105,10 +105,11 @@ def test_a_request_has_one_host(fields, authority):
         ([(b"Host", b"a")], b"", True),
         ([(b"Host", b"")], b"", True),
         ([(b"Host", b"A.example:80")], b"a.EXAMPLE:80", True),
+        ([(b"Host", b"a.example")], b"a.example:443", True),
         ([], b"", False),
         ([], b"a", False),
     ],
-    ids=["one", "an empty one", "the target's", "HTTP/1.0", "HTTP/2"],
+    ids=["one", "an empty one", "the target's", "with a usual port", "HTTP/1.0", "HTTP/2"],
 )
 def test_one_host_is_enough(fields, authority, needs_host):
     """What says where a request goes, once."""

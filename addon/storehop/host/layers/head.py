@@ -51,16 +51,17 @@ class Buffer(Protocol):
     def maybe_extract_lines(self) -> list[bytearray] | None: ...
 
 
-def take_lines(received: Buffer) -> list[bytes] | None:
+def take_lines(received: Buffer, arrived: bytes = b"\n") -> list[bytes] | None:
     """The lines of the next head, without their ends; None: more of it is to come. Raises Refused.
 
-    Empty lines before it are skipped (RFC 9112 §2.2).
+    `arrived` is what came since the last look: lines are counted when one has ended, so that a head that drips in byte
+    by byte is not read again for each. Empty lines before a head are skipped (RFC 9112 §2.2).
     """
     size = len(received)
     while (found := received.maybe_extract_lines()) == []:
         size = len(received)
     if found is None:
-        _check_size(size, bytes(received).count(b"\n"))
+        _check_size(size, bytes(received).count(b"\n") if b"\n" in arrived else 0)
         return None
     _check_size(size - len(received), len(found))
     lines = [bytes(line) for line in found]
@@ -100,6 +101,12 @@ def lines_of(fields: Fields) -> int:
     return len(fields) - max(crumbs - 1, 0) - pseudo + 2
 
 
+def _is_same(host: bytes, authority: bytes) -> bool:
+    """Whether both name one server: case and a usual port make no difference (RFC 9110 §4.2.3)."""
+    one, other = (name.lower().removesuffix(b":80").removesuffix(b":443") for name in (host, authority))
+    return one == other
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """Keeps apart what a client says and what we and our proxies say of it: X-Forwarded-* and its kin."""
@@ -116,7 +123,7 @@ class Gate:
         hosts = names.count(b"host")
         if hosts > 1:
             raise _bad("two Hosts")
-        if hosts and authority and fields[names.index(b"host")][1].lower() != authority.lower():
+        if hosts and authority and not _is_same(fields[names.index(b"host")][1], authority):
             raise _bad("the Host is not the target's")
         if not hosts and needs_host:
             raise _bad("no Host")

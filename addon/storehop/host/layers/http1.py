@@ -42,7 +42,7 @@ class Http1Server(_http1.Http1Server):
             yield commands.CloseConnection(self.conn)
             return
         try:
-            request = self._next_request()
+            request = self._next_request(event.data)
             if request is None:
                 return
             size = http1.expected_http_body_size(request)
@@ -58,8 +58,8 @@ class Http1Server(_http1.Http1Server):
         yield ReceiveHttp(RequestHeaders(self.stream_id, request, size == 0))
         yield from self.state(event)
 
-    def _next_request(self) -> http.Request | None:
-        lines = head.take_lines(self.buf)
+    def _next_request(self, arrived: bytes) -> http.Request | None:
+        lines = head.take_lines(self.buf, arrived)
         if lines is None:
             return None
         request = http1.read_request_head(lines)
