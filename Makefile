@@ -24,8 +24,8 @@ reliability: $(READY) ## the figures of the README's reliability table
 agreement: $(READY) ## how far ua-parser agrees with what is read from User-Agents (UAP_CORE=path of its fixtures)
 	@PYTHONPATH=addon $(BIN)/python tests/decide/agreement.py $(UAP_CORE)
 
-corpora: $(READY) ## what is told of public corpora's phones, true and false, and bots missed (npm's and PyPI's, kept in .venv)
-	@PYTHONPATH=$(or $(ADDON),addon) $(BIN)/python tests/decide/corpora.py $(ISBOT)
+corpora: $(READY) ## what is told of the phones in public corpora, true or false, and bots missed (needs npm)
+	@PYTHONPATH=$(or $(ADDON),addon):tests $(BIN)/python -m decide.corpora $(ISBOT)
 
 hints: $(READY) ## how many clicks of a Chromium have a model, by client_hints
 	@$(BIN)/python -m pytest -q -s tests/e2e/test_client_hints_in_chromium.py -k two_clicks \

