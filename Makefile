@@ -25,6 +25,7 @@ agreement: $(READY) ## how far ua-parser agrees with what is read from User-Agen
 	@PYTHONPATH=addon $(BIN)/python tests/decide/agreement.py $(UAP_CORE)
 
 corpora: $(READY) ## what is told of the phones in public corpora, true or false, and bots missed (needs npm)
+	@test -d $(or $(ADDON),addon)/storehop || { echo "ADDON=$(ADDON): expected a folder with storehop in it" >&2; exit 1; }
 	@PYTHONPATH=$(or $(ADDON),addon):tests $(BIN)/python -m decide.corpora $(ISBOT)
 
 hints: $(READY) ## how many clicks of a Chromium have a model, by client_hints

@@ -152,6 +152,7 @@ def show_posing(samples):
 
 def main(arguments):
     """Prints the figures."""
+    print(f"measured: {Path(device.__file__).parent}")
     fetch()
     samples, people, crawlers = user_agents(), crawlerdetect("devices"), crawlerdetect("crawlers")
     print(ROW.format("phones of", "number", "", "bot", "true", "left out", "false"))
