@@ -122,6 +122,18 @@ def test_a_pattern_that_the_fast_matcher_does_not_know_is_matched_still(monkeypa
     assert [True, True, False] == [find(name) is not None for name in ("Anybot/1.0", "Otherbot", "Anyone")]
 
 
+def test_what_the_fast_matcher_knows_stays_with_it(monkeypatch):
+    """One pattern that only `re` knows takes no other with it: many in `re` would not be linear."""
+    slow = []
+    monkeypatch.setattr(crawler, "_PATTERNS", ("Anybot", "Other(?=bot)"))
+    monkeypatch.setattr(
+        crawler.re, "compile", lambda pattern, compiled=re.compile: slow.append(pattern) or compiled(pattern)
+    )
+    crawler._finder()
+
+    assert ["Other(?=bot)"] == slow
+
+
 def test_the_crawler_list_has_a_date():
     """The list's date is a day, the latest on which an entry was added."""
     latest = max(entry["addition_date"] for entry in CRAWLER_USER_AGENTS_DATA if "addition_date" in entry)

@@ -97,7 +97,7 @@ MISSING: tuple[Known, ...] = (
     Known(r"Safari/[\d.]+ https?://", "the same, at the end and without a plus", _MATOMO, _SEEN),
     Known(
         r"(?:Android|iPhone|iPad|iPod).*(?:Safari|Firefox)/[\d.]+ \(compatible; (?:[^G]|G[^o]|Google[ -]|Google[A-Z])",
-        "a second comment with a name: no phone's browser has one",
+        "a second comment with a name: no phone's browser has one, but crawlerdetect has a device `(compatible; Google)`",
         _GOOGLE,
         _SEEN,
     ),
@@ -112,19 +112,24 @@ MISSING: tuple[Known, ...] = (
         "developers.cloudflare.com/fundamentals/reference/cloudflare-site-crawling",
         _SEEN,
     ),
-    Known(r"[Ss]ynthetics?(?:Agent)?\b", "synthetic monitors: New Relic, Elastic, Splunk, Dynatrace", _ISBOT, _SEEN),
+    Known(
+        r"(?i:(?:datadog|dynatrace|elastic|new ?relic|ruxit|splunk)[ /]?synthetics?\b)|\bSyntheticsAgent/",
+        "synthetic monitors. The word alone may be an app's name",
+        _ISBOT,
+        _SEEN,
+    ),
     Known(r"KHTML, ?link Gecko", "a template with a slip of the pen", _CRAWLERS, _SEEN),
     Known(
-        r"Neustar WPM|YottaaMonitor|(?:Android|iPhone|iPad).*\bKTXN|GomezAgent|DejaClick|AlertSite|\bRigor\b"
+        r"Neustar WPM|YottaaMonitor|(?:Android|iPhone|iPad).*\bKTXN|GomezAgent|DejaClick|AlertSite|; Rigor\)"
         r"|SpeedCurve|DebugBear|Dareboost|\bPTST[ /]|GTmetrix|WebPageTest|pageburst|Uptrends|NewRelicPinger|\bk6/\d"
-        r"|_monitor\b",
+        r"|\bwimb_monitor\b",
         "monitors that open pages as phones",
         f"{_CRAWLERS}; {_ISBOT}",
         _SEEN,
     ),
     Known(
         r"GeoEdge|\bConfiant|DoubleVerify|doubleverify|ias-va/|IAS[ -][Cc]rawler|BrandVerity|pixalate|adscanner"
-        r"|Ad[ -]?[Rr]eview|evaliant$|Yahoo Ad monitoring|CJNetworkQuality|IAB-Tech-Lab",
+        r"|\bAd[ -]?[Rr]eview|evaliant$|Yahoo Ad monitoring|CJNetworkQuality|IAB-Tech-Lab",
         "reviewers and verifiers of ads",
         f"{_CRAWLERS}; github.com/matomo-org/device-detector, regexes/bots.yml",
         _SEEN,
