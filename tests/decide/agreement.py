@@ -30,7 +30,9 @@ FORM = re.compile(r"\((?:Linux|MIDP)[^)]*\b(?:Android|Adr)[ /]|\(Android \d|Inst
 """How the browsers and web views of Android write the device."""
 
 FROZEN = "we leave out what the browser froze (Android 10; K and its like)"
-UNTOLD = "we leave out what is frozen, guessed from Darwin's, an app's own, or void by another statement"
+UNTOLD = "we leave out 18.6 and 18.7 where they may be iOS 26's frozen token"
+DARWIN = "they guess it from the version of CFNetwork or Darwin"
+VOID = "we leave out what another statement of the same User-Agent voids"
 SAFARI = "we read Version/26 and later, or what an app says, they the frozen or first token"
 APP = "we read what Facebook or Instagram says, they the token"
 PLAIN = "we leave out what stands beside plain Chrome's N.0.0.0, which names no device"
@@ -81,7 +83,7 @@ def why_version(user_agent, ours, theirs):
         return ZERO
     if "like Mac OS X" in user_agent or "Darwin/" in user_agent or "iOS" in user_agent:
         if ours is None:
-            return UNTOLD
+            return why_untold_on_ios(user_agent, theirs)
         if re.search(r"FBSV/|; iOS \d", user_agent):
             return APP
         return SAFARI if "Version/" in user_agent else UNEXPLAINED
@@ -94,6 +96,14 @@ def why_version(user_agent, ours, theirs):
     if theirs is None:
         return MORE
     return UPDATE if theirs == f"{ours}.update1" else APP if "Instagram" in user_agent else UNEXPLAINED
+
+
+def why_untold_on_ios(user_agent, theirs):
+    if "like Mac OS X" not in user_agent:
+        return DARWIN if "Darwin/" in user_agent else NO_FORM
+    if theirs.startswith(("18.6", "18.7")):
+        return UNTOLD
+    return VOID if "Version/" in user_agent or len(set(re.findall(r"OS (\d+)[._]", user_agent))) > 1 else NO_FORM
 
 
 def plain(text):

@@ -97,7 +97,7 @@ MISSING: tuple[Known, ...] = (
     Known(r"Safari/[\d.]+ https?://", "the same, at the end and without a plus", _MATOMO, _SEEN),
     Known(
         r"(?:Android|iPhone|iPad|iPod).*(?:Safari|Firefox)/[\d.]+ \(compatible; (?:[^G]|G[^o]|Google[ -]|Google[A-Z])",
-        "a second comment with a name: no phone's browser has one, but crawlerdetect has a device `(compatible; Google)`",
+        "a second comment with a name: no phone's browser has one; `(compatible; Google)` is a device to crawlerdetect",
         _GOOGLE,
         _SEEN,
     ),
