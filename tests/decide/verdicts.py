@@ -42,10 +42,12 @@ MAKERS |= {"oneplus", "oppo", "realme", "samsung", "sony", "tecno", "vivo", "xia
 WORDS = MAKERS | {"android", "arm64-v8a", "armeabi-v7a", "desktop", "generic", "java", "k", "linux", "mobile", "phone"}
 WORDS |= {"smartphone", "tablet", "tv", "u", "unknown", "unspecified device", "wv"}
 MAKER_FIRST = re.compile(
-    r"(?:samsung (?:SM|GT)-|xiaomi (?:M2|2\d)\w{5}|oppo CPH\d|realme RMX\d|motorola XT\d|google Pixel|vivo V\d{4})",
+    r"(?:samsung (?:SM|GT)-|xiaomi (?:M2|2\d)\w{5}|oppo CPH\d|realme RMX\d|motorola XT\d|google Pixel \d|vivo V\d{4})",
     re.IGNORECASE,
 )
-LOCALE = re.compile(r"-*|-?[a-z]{2}|[a-z]{2,3}[-_](?:[A-Za-z]{2}|[A-Z][a-z]{3}(?:[-_][A-Z]{2})?|\d{3})?(?:_?#.*)?")
+LOCALE = re.compile(
+    r"-*|-?[a-z]{2}|[a-z]{2,3}[-_](?:[A-Za-z]{2}|[A-Z][a-z]{3}(?:[-_][A-Z]{2})?|\d{3})?(?:_?#.*|-u-.*)?"
+)
 FIRMWARE = re.compile(r"/(?!\d+GB)|Build/|\bBuild\b|\bMIUI\b|://|HarmonyOS|\bOS\d|\bAndroid \d")
 RANDOM = re.compile(r"; ([A-Za-z0-9]{10}); U; [a-z]{2}\)")
 
@@ -104,7 +106,7 @@ BOTH = (
 )
 ANDROID = (
     *BOTH,
-    ("beside plain Chrome's N.0.0.0", lambda ua, _: PLAIN.search(ua)),
+    ("beside plain Chrome's N.0.0.0", lambda ua, _: PLAIN.search(ua) and " Build/" not in ua),
     ("invented by UC Mini's proxies", lambda ua, _: "UCMini/" in ua),
 )
 ANDROID_VERSION = (
