@@ -51,10 +51,11 @@ _RANDOM = re.compile(r"[A-Za-z0-9]{10}")
 _NO_FIELD = re.compile(r"HarmonyOS.*|arm(?:_64)?|\W*|.*://.*", re.DOTALL)
 
 _MAKERS = _words(
-    "alcatel asus blackview cubot doogee fairphone google hmd honor htc huawei infinix itel lava lenovo lg lge meizu "
-    "microsoft motorola nokia nothing nubia oneplus oppo oukitel realme samsung sharp sony tcl tecno ulefone umidigi "
-    "vivo wiko xiaomi zte"
+    "alcatel asus blackview blu cubot doogee fairphone google hmd honor htc huawei infinix iqoo itel lava lenovo lg "
+    "lge meizu microsoft motorola nokia nothing nubia oneplus oppo oukitel poco realme redmi samsung sharp sony tcl "
+    "tecno ulefone umidigi vivo wiko xiaomi zte"
 )
+"""Makers and their brands, lower case: none alone is a build model."""
 _MAKER_FIRST = re.compile(
     r"samsung (?=(?:SM|GT|SC[HV]|SG[HP]|SPH|SH[VW])-)|xiaomi (?=(?:M2|2\d)[0-9A-Z]{5})|oppo (?=CPH\d)|vivo (?=V\d{4})"
     r"|realme (?=RMX\d)|oneplus (?=[A-Z]{2,3}\d{4})|motorola (?=XT\d|moto )|google (?=Pixel \d)|lge (?=L[GM]|VS\d)"
@@ -75,7 +76,7 @@ _FIRMWARE = re.compile(
 _WORDS = _words(
     "android generic mobile phone smartphone tablet tv desktop device default null none other java x86 x86_64 aarch64 "
     "armeabi armeabi-v7a arm64 arm64-v8a hmscore gmscore compatible model safari xxxx"
-) | {"default string", "mobile vr", "unspecified device", "custom phone", "generic smartphone"}
+) | {"default string", "mobile vr", "unspecified device", "custom phone", "generic smartphone", "smart tv", "tv box"}
 _NO_MODEL_PREFIX = (
     "rv:",
     "Generic ",
