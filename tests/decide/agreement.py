@@ -125,7 +125,7 @@ def why_model(user_agent, ours, theirs):
         return why_no_model(user_agent, theirs)
     if theirs in GENERIC:
         return MORE
-    if re.search(r"(?:Build|BUILD|\bMIUI)\b|Builo", theirs):
+    if re.search(r"(?:Build|BUILD|\bMIUI)\b|Builo|ro\.product\.", theirs):
         return SUFFIX
     mine, other = plain(ours), plain(theirs)
     if mine == other:
