@@ -1,6 +1,8 @@
 """Connections to AppsFlyer: when they are kept, and when they end. Against servers on loopback."""
 
 import asyncio
+import socket
+import struct
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -12,6 +14,10 @@ from storehop.deliver import transport
 from storehop.deliver.transport import ExactTransport, TLSError
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+HANG_UPS = (b"FIN:", b"RST:", b"FIN:HTTP/1.1 2")
+"""Instead of an answer: the connection ends so, after what stands behind the colon."""
+NOW = struct.pack("ii", 1, 0)
+"""SO_LINGER that resets a connection."""
 SOON = 60.0
 """Seconds in which whatever a test waits for has happened."""
 
@@ -35,7 +41,14 @@ class Server:
                 head = await reader.readuntil(b"\r\n\r\n")
                 self.heads.append(head)
                 self.asked.put_nowait(head)
-                if (answer := self.answers.pop(0)) is not None:
+                answer = self.answers.pop(0)
+                if answer in HANG_UPS:
+                    writer.write(answer.partition(b":")[2])
+                    await writer.drain()
+                    if answer.startswith(b"RST"):  # whatever is still unread, the client hears of it at once
+                        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NOW)
+                    return
+                if answer is not None:
                     writer.write(answer)
         except asyncio.IncompleteReadError as end:
             self.ended.put_nowait(end.partial)
@@ -352,6 +365,35 @@ async def test_a_connection_that_its_server_closed_is_forgotten(client):
         await get(client, server)
 
     assert 2 == server.connections
+
+
+@pytest.mark.parametrize("ends", [b"FIN:", b"RST:"], ids=["FIN", "RST"])
+async def test_a_kept_connection_that_is_closed_as_it_is_used_is_no_failure(client, ends):
+    """Its server closed it while the request was on its way: the request goes over a fresh one at once."""
+    async with listening(OK, ends, OK) as server:
+        statuses = [await get(client, server) for _ in range(2)]
+
+    assert ([200, 200], 2, 3) == (statuses, server.connections, len(server.heads))
+
+
+@pytest.mark.parametrize("ends", [b"FIN:", b"RST:"], ids=["FIN", "RST"])
+async def test_a_fresh_connection_that_is_closed_is_a_failure(client, ends):
+    """Nothing is repeated that was sent over a fresh connection."""
+    async with listening(ends) as server:
+        with pytest.raises(httpx.ReadError):
+            await get(client, server)
+
+    assert 1 == len(server.heads)
+
+
+async def test_a_kept_connection_whose_answer_breaks_off_is_a_failure(client):
+    """A byte of an answer came: the request was read, and is not repeated here."""
+    async with listening(OK, b"FIN:HTTP/1.1 2") as server:
+        await get(client, server)
+        with pytest.raises(httpx.ReadError):
+            await get(client, server)
+
+    assert 2 == len(server.heads)
 
 
 async def test_no_answer_in_time(client):
