@@ -18,8 +18,9 @@ from storehop.decide.consent import consented_purposes
 from storehop.decide.decision import decide
 from storehop.decide.explanation import gates_passed, rules_tried
 from storehop.decide.link import LONGEST_LINK
+from storehop.decide.own_words import OURS
 from storehop.decide.rules import Match, Patterns, RuleSet
-from storehop.decide.s2s import DEVICE_IDS, OURS
+from storehop.decide.s2s import DEVICE_IDS
 from storehop.model import Click, Consent, Direct, Gdpr, Limit, Mode, Pass, Rule
 
 FORWARDING = ("x-forwarded-for", "forwarded", "cloudfront-viewer-address")

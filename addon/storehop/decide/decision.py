@@ -8,6 +8,7 @@ from typing import NamedTuple
 from storehop.decide import address, consent, device, duplicate, link, s2s, store
 from storehop.decide.device import Device
 from storehop.decide.link import Link
+from storehop.decide.own_words import real_value
 from storehop.decide.rules import IMPRESSION_HOSTS, Facts, RuleSet
 from storehop.decide.unfilled import is_unfilled
 from storehop.model import (
@@ -202,7 +203,7 @@ def _client_ip(click: Click, reader: Device, proxies: address.Proxies) -> addres
 
 def _referrer(click: Click, url: Link, rule: Rule) -> Param:
     """`af_ref`, the token that the store hands to the app: PARTNER_TRANSACTION (design §3.1)."""
-    if own := s2s.real_value(url, "af_ref"):
+    if own := real_value(url, "af_ref"):
         return Param("af_ref", own, Source.LINK)
     for name in rule.click_id:
         transaction = url.real(name)

@@ -10,13 +10,13 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from storehop.decide import address, device
 from storehop.decide.device import Device, Fact
 from storehop.decide.link import Link, encoded, is_clean, may_be_kept
-from storehop.decide.unfilled import is_absent, is_unfilled, is_unfilled_referrer
-from storehop.model import Click, Enrich, Param, Rule, S2SCall, Source
+from storehop.decide.own_words import EMPTY, NEVER_FILLED_IN, NO_TEXT, OURS, Said, own_words
+from storehop.decide.unfilled import is_absent, is_unfilled
+from storehop.model import Click, Param, Rule, S2SCall, Source
 
 MAX_URL = 2000
 """Characters of a whole click URL (appsflyer-clicks.md §2.5)."""
@@ -32,26 +32,12 @@ DEVICE_IDS = _ANDROID_IDS | {
     for hash_ in ("", "sha1_", "md5_")
     for name in ("advertising_id", "idfa", "idfv", "oaid", "imei", "fire_advertising_id")
 }
-OURS = ("af_ref", *(name.value for name in Enrich))
-"""What we add to a link that does not say it."""
-_OURS = frozenset(OURS)
-_NOTABLE = DEVICE_IDS | _OURS | {"redirect"}
+_NOTABLE = DEVICE_IDS | frozenset(OURS) | {"redirect"}
 """Parameters of a link that may not stay as they are."""
-_NEVER_A_STRANGERS = frozenset({"af_ip", "af_ua"})
-"""What leaves from our servers as a header: no stranger's link chooses it (design §2)."""
-NEVER_FILLED_IN = "never filled in"
-_EMPTY = "empty or zeroed"
-_NO_TEXT = "no text"
 _REDIRECT = Param("redirect", "false", Source.GENERATED, "marks a server-to-server click")
 _HEADERS = (("Accept", "*/*"), ("Content-Type", "application/json"))
 _BROWSER_ENCODES = str.maketrans({'"': "%22", "<": "%3C", ">": "%3E"})
 """What browsers encode in a query (WHATWG URL, query percent-encode set) and links hold as it is."""
-_ENCODED_MARK = re.compile(r"%(?:25){0,4}(?:2F|28|29|3B)", re.IGNORECASE)
-"""A `/`, a parenthesis or a semicolon of a User-Agent that is still encoded."""
-_FORM_ENCODED = re.compile(r"[\w.]+/[\w.]+\+\(")
-"""`Mozilla/5.0+(`: its spaces are still those of a form."""
-_DEPTH = 4
-"""How many times over a User-Agent may be encoded and is still seen to be one."""
 
 
 class Subject(NamedTuple):
@@ -74,7 +60,7 @@ class Built(NamedTuple):
 
 def build(subject: Subject, referrer: Param | None, endpoint: str | None) -> Built | None:
     """The call; None where it stays longer than 2,000 characters. `referrer` is `af_ref`, where the store takes one."""
-    said = _said(subject)
+    said = own_words(subject.link, is_believed=subject.click.is_believed)
     ours = _ours(subject, referrer, said)
     kept, shown = _kept(subject.link, ours)
     base = f"{endpoint or 'https://' + subject.link.host}{subject.link.path}?"
@@ -97,81 +83,22 @@ def _query(kept: list[str], added: list[Param]) -> str:
     return "&".join([*kept, *ours, "redirect=false"])
 
 
-# what the link says of what is ours to say
+# what we say
 
 
-class _Said(NamedTuple):
-    """What the link says: its value, or why it does not count."""
-
-    value: str | None
-    why: str
-
-
-def _said(subject: Subject) -> dict[str, _Said]:
-    """The link's own words by name, for those of our parameters that it has. Most links have none."""
-    link = subject.link
-    if _OURS.isdisjoint(link.values):
-        return {}
-    found = {}
-    for name in OURS:
-        if name not in link.values:
-            continue
-        why = _unreal(name, link.values[name])
-        if not why and not subject.click.is_believed and name in _NEVER_A_STRANGERS:
-            why = "a stranger's word"
-        found[name] = _Said(None if why else link.values[name], why)
-    return found
-
-
-def real_value(link: Link, name: str) -> str | None:
-    """The link's own value of a parameter of ours, decoded, where it counts."""
-    value = link.values.get(name)
-    return None if value is None or _unreal(name, value) else value
-
-
-def _unreal(name: str, value: str) -> str:
-    """Why this value of ours counts as if the link did not have it (design §3.2), or ""."""
-    if is_unfilled_referrer(value) if name == "af_ref" else is_unfilled(value):
-        return NEVER_FILLED_IN
-    if is_absent(value):
-        return _EMPTY
-    if not is_clean(value):
-        return _NO_TEXT
-    if name == "af_ip" and address.sayable(value) is None:
-        return "no single public address"
-    return "encoded twice" if name == "af_ua" and _is_encoded_twice(value) else ""
-
-
-def _is_encoded_twice(user_agent: str) -> bool:
-    """Whether this reads like a User-Agent only once it is decoded again: then it has spaces or a `/` at last.
-
-    An app's own name may hold percent-codes, `My%20App/7 CFNetwork/1410`, but no encoded marks of a User-Agent.
-    """
-    if _ENCODED_MARK.search(user_agent):
-        return True
-    if " " in user_agent:
-        return False
-    if _FORM_ENCODED.match(user_agent):
-        return True
-    text = user_agent
-    for _ in range(_DEPTH):
-        text = unquote(text)
-    return " " in text or ("/" in text and "/" not in user_agent)
-
-
-def _ours(subject: Subject, referrer: Param | None, said: Mapping[str, _Said]) -> dict[str, Param]:
+def _ours(subject: Subject, referrer: Param | None, said: Mapping[str, Said]) -> dict[str, Param]:
     """Our parameters in the order in which they are added. One with Source.LINK stays where the link has it."""
     ours = {param.name: param for param in _known(subject, said.get("af_ua"))}
     if referrer:
         ours = {"af_ref": referrer, **ours}
     for name, own in said.items():
-        if name not in ours and (own.why == _EMPTY or (own.why == _NO_TEXT and name == "af_ref")):
+        if name not in ours and (own.why == EMPTY or (own.why == NO_TEXT and name == "af_ref")):
             continue  # we say nothing, and nothing false is said: it stays
         ours[name] = _chosen(name, own, ours.get(name), is_believed=subject.click.is_believed)
     return ours
 
 
-def _chosen(name: str, own: _Said, known: Param | None, *, is_believed: bool) -> Param:
+def _chosen(name: str, own: Said, known: Param | None, *, is_believed: bool) -> Param:
     """The link's real value wins over ours; a stranger's does where we know none."""
     if own.value is not None and (is_believed or known is None or known.value is None):
         return Param(name, own.value, Source.LINK)
@@ -181,7 +108,7 @@ def _chosen(name: str, own: _Said, known: Param | None, *, is_believed: bool) ->
     return known._replace(why=f"{known.why}; {why}")
 
 
-def _known(subject: Subject, own_ua: _Said | None) -> tuple[Param, ...]:
+def _known(subject: Subject, own_ua: Said | None) -> tuple[Param, ...]:
     """What we know and the rule lets us say, in order."""
     enrich, headers = subject.rule.enrich_names, subject.click.headers
     user_agent = headers.get("user-agent", "")
@@ -269,7 +196,7 @@ def _as_sent(query: str) -> str:
     return query
 
 
-def _unfilled(link: Link, said: Mapping[str, _Said], shown: list[Param]) -> tuple[str, ...]:
+def _unfilled(link: Link, said: Mapping[str, Said], shown: list[Param]) -> tuple[str, ...]:
     if _NOTABLE.isdisjoint(link.values):
         return ()
     ours = (name for name, own in said.items() if own.why == NEVER_FILLED_IN)
@@ -284,7 +211,7 @@ def _unusable_id(link: Link, name: str, value: str) -> str:
     if is_unfilled(value):
         return NEVER_FILLED_IN
     if is_absent(value):
-        return _EMPTY
+        return EMPTY
     if name in _ANDROID_IDS and _has_advertising_id(link):
         return "the link has an advertising id"
     if name == "android_id" and link.real("sha1_android_id"):
