@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storehop.decide import device
+from storehop.decide.link import LONGEST_KEPT
 from storehop.model import Platform, Source
 
 WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
@@ -307,12 +308,12 @@ def test_every_header_that_is_looked_at_is_named(fact):
 @pytest.mark.parametrize(
     "user_agent",
     [
-        pytest.param(PIXEL + " " + "x" * device.MAX_CACHED, id="long"),
+        pytest.param(PIXEL + " " + "x" * LONGEST_KEPT, id="long"),
         pytest.param(PIXEL + " \N{PILE OF POO}", id="four bytes a character"),
     ],
 )
 def test_what_would_fill_the_memory_is_read_but_not_kept(user_agent):
-    """A User-Agent of more than MAX_CACHED bytes is read each time anew: the memory holds 4 MB at the most."""
+    """A User-Agent of more than LONGEST_KEPT characters is read each time anew: the memory holds 4 MB at the most."""
     before = device._cached.cache_info()
 
     assert "Pixel 5" == device.read(user_agent).model

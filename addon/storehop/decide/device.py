@@ -17,13 +17,11 @@ from ua_parser import Result, parse
 from storehop.decide import android, hints, ios
 from storehop.decide import user_agent as ua
 from storehop.decide.crawler import is_crawler
-from storehop.decide.link import is_clean
+from storehop.decide.link import is_clean, may_be_kept
 from storehop.model import Platform, Source
 
 MAX_HEADER = hints.MAX_HEADER
 MAX_USER_AGENT = 1024
-MAX_CACHED = 512
-"""Characters of a User-Agent that is remembered, with 8,191 others: 4 MB at the most. Longer ones are rare."""
 
 _LIKE_A_PHONE = ("like Android", "like iPhone", "like iPad", "OpenHarmony", "ArkWeb/")
 """Says so, and is none: a Nintendo, a Librem, a Windows phone, an e-book reader, HarmonyOS without Android."""
@@ -90,7 +88,7 @@ _UNKNOWN = Device(Platform.OTHER, None, None, is_bot=False, has_google_play=Fals
 
 def read(user_agent: str) -> Device:
     """Reads a User-Agent. One that is no text, or too long for any S2S call, says nothing."""
-    if len(user_agent) <= MAX_CACHED and user_agent.isascii():
+    if may_be_kept(user_agent):
         return _cached(user_agent)
     return _read(user_agent) if len(user_agent) <= MAX_USER_AGENT else _UNKNOWN
 
