@@ -6,11 +6,12 @@ rules make a decision; a decision's call is delivered; the outcome is shown. Nam
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
+
+from storehop.settings import ClientHints, Store
 
 
 class Reason(StrEnum):
@@ -50,61 +51,6 @@ class Platform(StrEnum):
     OTHER = "other"
 
 
-class Store(StrEnum):
-    """An app store that a rule can name; `auto` is resolved per app id (design §3.1)."""
-
-    AUTO = "auto"
-    GOOGLE_PLAY = "google_play"
-    APP_STORE = "app_store"
-    HUAWEI_APPGALLERY = "huawei_appgallery"
-    SAMSUNG_GALAXY_STORE = "samsung_galaxy_store"
-    XIAOMI_GETAPPS = "xiaomi_getapps"
-    AMAZON_APPSTORE = "amazon_appstore"
-    CUSTOM = "custom"
-
-
-class Mode(StrEnum):
-    DIRECT = "direct"
-    OBSERVE = "observe"
-    OFF = "off"
-
-
-class Enrich(StrEnum):
-    """The parameters that a rule lets us add about the device (design §3.3)."""
-
-    AF_IP = "af_ip"
-    AF_UA = "af_ua"
-    AF_LANG = "af_lang"
-    AF_OS_VERSION = "af_os_version"
-    AF_MODEL = "af_model"
-
-
-class ClientHints(StrEnum):
-    """Whether browsers are asked for client hints, and how urgently (design §3.3)."""
-
-    OFF = "off"
-    ACCEPT = "accept"
-    """The next click brings them."""
-    CRITICAL = "critical"
-    """The browser repeats a first click with them."""
-
-
-class Gdpr(StrEnum):
-    """What a link says about the GDPR. One that says `gdpr=0` is neither of the two."""
-
-    APPLIES = "applies"
-    UNSAID = "unsaid"
-
-
-class Limit(StrEnum):
-    """What a signal of consent can lead to."""
-
-    OMIT_IDS = "omit_ids"
-    TRUNCATE_IP = "truncate_ip"
-    OMIT_ENRICHMENT = "omit_enrichment"
-    PASS = "pass"  # noqa: S105  no password
-
-
 class Source(StrEnum):
     """Where a parameter's value came from. A closed list: it labels metrics."""
 
@@ -136,101 +82,6 @@ class Click:
     """False where the link is a stranger's own word: what it says of the device does not win over what we know."""
 
 
-@dataclass(frozen=True, slots=True)
-class Campaign:
-    """App Store campaign tokens: provider (`pt`), campaign (`ct`), media type (`mt`)."""
-
-    pt: str | None = None
-    ct: str | None = None
-    mt: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """Signals of consent that must all hold, and the limits that they then put on a click. Empty is no condition."""
-
-    then: frozenset[Limit]
-    gdpr: frozenset[Gdpr] = frozenset()
-    gdpr_consent_lacks: frozenset[int] = frozenset()
-    """TCF purposes: holds where the link's TC string consents to less than all of them."""
-    us_privacy: bool = False
-    gpp: bool = False
-    gpc: bool = False
-    params: tuple[tuple[str, re.Pattern[str]], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What to do with the clicks that a rule matches, with the file's defaults filled in (design §4)."""
-
-    name: str
-    mode: Mode = Mode.DIRECT
-    percent: float = 100.0
-    """Share of clicks that go direct, 0 to 100."""
-    store: Store = Store.AUTO
-    store_url: str | None = None
-    """Template of `store: custom`; may hold {app}, {package} and {referrer}."""
-    market_link: bool = False
-    """Google Play by `market://` instead of `https://`."""
-    country: str | None = None
-    campaign: Campaign = Campaign()
-    channel_id: str | None = None
-    partner: str = ""
-    click_id: tuple[str, ...] = ("clickid",)
-    enrich: frozenset[Enrich] = frozenset(Enrich)
-    deep_links_to_store: bool = False
-    client_hints: ClientHints = ClientHints.ACCEPT
-    answers: bool = True
-    """Whether requests that are addressed to an attribution host itself are answered, or pass (design §2)."""
-    consent: tuple[Consent, ...] = ()
-    """All cases that hold count together."""
-    enrich_names: frozenset[str] = field(init=False, compare=False, repr=False)
-    """`enrich` as plain text: an enum's member is hashed by Python code, once for each look-up."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "enrich_names", frozenset(name.value for name in self.enrich))
-
-
-@dataclass(frozen=True, slots=True)
-class OneLink:
-    """A OneLink template that the rules map to apps; an app id is None where it has none."""
-
-    host: str
-    template: str
-    android: str | None
-    ios: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class HintSettings:
-    """How the ad stack's answers ask for client hints, clicks with a rule of their own apart."""
-
-    mode: ClientHints = ClientHints.ACCEPT
-    wait: float = 0.25
-    """Seconds for which the S2S call of a first click waits for the browser's retry."""
-    delegates: tuple[str, ...] = ()
-    """Origins of frames that may have the hints too."""
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """How S2S calls are sent. Durations are seconds."""
-
-    endpoint: str | None = None
-    """`scheme://host[:port]` in place of the link's own, for every call."""
-    timeout: float = 5.0
-    max_age: float = 120.0
-    concurrency: int = 64
-    retry_ambiguous: bool = True
-    """Send again what may have been counted already, such as after a read timeout."""
-    recovery_rate: float = 50.0
-    """Stored calls a second that are sent again, at most."""
-    power_safe: bool = True
-    """A stored click survives a power cut (SQLite's synchronous=FULL), not only a crash of the process."""
-    max_outbox: int = 256 * 1024 * 1024
-    """Bytes that the outbox may grow to; above it clicks pass."""
-
-
 class Param(NamedTuple):
     """One parameter of the S2S call and where its value came from; `value` is None when it was left out."""
 
@@ -248,11 +99,18 @@ class S2SCall:
 
     id: str
     """The click's id."""
-    url: str
-    """Absolute, exactly as it goes on the wire."""
+    origin: str
+    """`scheme://host[:port]` that it goes to."""
+    target: str
+    """Path and query, exactly as they go on the wire."""
     headers: tuple[tuple[str, str], ...]
     rule: str = ""
     """Name of the rule that it came from, for people."""
+
+    @property
+    def url(self) -> str:
+        """Absolute."""
+        return self.origin + self.target
 
 
 class Likeness(NamedTuple):
@@ -370,6 +228,15 @@ class RetryAt:
 
     when: float
     spent: bool = True
+    """False gives the attempt back: it was put off before anything was sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryIn:
+    """To be sent again."""
+
+    seconds: float
+    is_spent: bool = True
     """False gives the attempt back: it was put off before anything was sent."""
 
 

@@ -28,7 +28,7 @@ def work(file: Path, name: str, batch: int, begin: float, done: multiprocessing.
     number = 0
     while time.monotonic() - begin < SECONDS:
         calls = [
-            S2SCall(f"{name}-{number + place}", f"{HOST}/com.example.game?clickid=K{number}", HEADERS)
+            S2SCall(f"{name}-{number + place}", HOST, f"/com.example.game?clickid=K{number}", HEADERS)
             for place in range(batch)
         ]
         with outbox.transaction():

@@ -23,7 +23,7 @@ def run(*arguments, answer=None):
 def store(path, *names, verdict):
     outbox = Outbox.open(path, SystemClock())
     for name in names:
-        call = S2SCall(name, f"{HOST}/com.example.game?{SECRET}&clickid={name}", (("User-Agent", "ua"),), "games")
+        call = S2SCall(name, HOST, f"/com.example.game?{SECRET}&clickid={name}", (("User-Agent", "ua"),), "games")
         with outbox.transaction():
             (claim,) = outbox.add_all([NewCall(call, HOST, "test", 60)])
             outbox.settle(claim, "test", verdict, "404")

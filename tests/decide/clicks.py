@@ -1,7 +1,8 @@
 """Clicks, User-Agents and rules for tests. A click is a person's, on an Android phone, unless told otherwise."""
 
 from storehop.decide.rules import Match, RuleSet
-from storehop.model import Click, Decision, Direct, OneLink, Rule
+from storehop.model import Click, Decision, Direct
+from storehop.settings import OneLink, Rule
 
 CLICK_ID = "0191d8a4-7c00-7000-8000-0123456789ab"
 PEER = "93.184.216.34"

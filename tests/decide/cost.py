@@ -20,7 +20,8 @@ from decide.clicks import ANDROID_LINK, IOS_LINK, IPHONE, PIXEL, REDUCED, click,
 from storehop.decide.address import Proxies
 from storehop.decide.decision import decide
 from storehop.decide.rules import Match, Patterns
-from storehop.model import Click, Direct, Pass, Rule
+from storehop.model import Click, Direct, Pass
+from storehop.settings import Rule
 
 BASELINE = Path(__file__).with_name("cost.json")
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"

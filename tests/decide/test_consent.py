@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from storehop.decide import consent
 from storehop.decide.decision import decide
 from storehop.decide.link import split
-from storehop.model import Consent, Direct, Enrich, Gdpr, Limit, Param, Pass, Reason, Rule, Source
+from storehop.model import Direct, Param, Pass, Reason, Source
+from storehop.settings import Consent, Enrich, Gdpr, Limit, Rule
 
 GAID = "38400000-8cf0-11bd-b23e-10b96e40000d"
 IDS = ("advertising_id", "android_id", "idfa", "idfv", "oaid", "imei", "fire_advertising_id", "mac")

@@ -30,20 +30,8 @@ from storehop.decide.address import Proxies
 from storehop.decide.decision import decide
 from storehop.decide.link import LONGEST_LINK, decoded, is_absent, is_clean
 from storehop.decide.rules import Match, Patterns, RuleSet
-from storehop.model import (
-    Click,
-    Consent,
-    Delivery,
-    Direct,
-    Limit,
-    Mode,
-    OneLink,
-    Pass,
-    Platform,
-    Reason,
-    Rule,
-    Store,
-)
+from storehop.model import Click, Direct, Pass, Platform, Reason
+from storehop.settings import Consent, Delivery, Limit, Mode, OneLink, Rule, Store
 
 GAME = "https://app.appsflyer.com/com.example.game"
 UNENCODED = "it holds a space, a control character or a character outside ASCII: percent-encode it"

@@ -8,7 +8,8 @@ from decide.clicks import ANDROID_LINK, IOS_LINK, IPHONE, PEER, PIXEL, click, ru
 from storehop.decide.address import Proxies
 from storehop.decide.decision import decide
 from storehop.decide.duplicate import are_apart, key_with_hints
-from storehop.model import Likeness, Rule
+from storehop.model import Likeness
+from storehop.settings import Rule
 
 NO_ID = "https://app.appsflyer.com/com.example.game?pid=x"
 HINTED = {"Sec-CH-UA-Model": '"A1"', "Sec-CH-UA-Platform-Version": '"15.0.0"'}

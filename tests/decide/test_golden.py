@@ -10,8 +10,9 @@ from ruamel.yaml import YAML
 
 from storehop.cli.explain import to_json
 from storehop.decide.decision import decide
-from storehop.model import Click, Reason, Source, Store
+from storehop.model import Click, Reason, Source
 from storehop.rulefile import load
+from storehop.settings import Store
 
 FOLDER = Path(__file__).parent.parent / "clicks"
 CASES = sorted(file for file in FOLDER.iterdir() if file.suffix in {".yaml", ".json"})

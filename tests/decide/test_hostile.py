@@ -21,7 +21,8 @@ from storehop.decide.link import LONGEST_LINK
 from storehop.decide.own_words import OURS
 from storehop.decide.rules import Match, Patterns, RuleSet
 from storehop.decide.s2s import DEVICE_IDS
-from storehop.model import Click, Consent, Direct, Gdpr, Limit, Mode, Pass, Rule
+from storehop.model import Click, Direct, Pass
+from storehop.settings import Consent, Gdpr, Limit, Mode, Rule
 
 FORWARDING = ("x-forwarded-for", "forwarded", "cloudfront-viewer-address")
 PROXY = "10.0.0.1"

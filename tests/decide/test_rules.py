@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from storehop.decide.link import split
 from storehop.decide.rules import Facts, Match, Patterns, RuleSet
-from storehop.model import Platform, Rule
+from storehop.model import Platform
+from storehop.settings import Rule
 
 FACTS = Facts(
     app="com.example.game",

@@ -11,7 +11,8 @@ from decide.clicks import CLICK_ID, IPAD, IPHONE, PEER, PIXEL, REDUCED, click, p
 
 from storehop.decide.address import Proxies
 from storehop.decide.decision import decide
-from storehop.model import Delivery, Direct, Enrich, Param, Rule, Source, Store
+from storehop.model import Direct, Param, Source
+from storehop.settings import Delivery, Enrich, Rule, Store
 
 BASE = "https://app.appsflyer.com/com.example.game"
 IOS = "https://app.appsflyer.com/id123456789"

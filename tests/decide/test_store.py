@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from storehop.decide import store
 from storehop.decide.link import split
-from storehop.model import Campaign, Platform, Rule, Store
+from storehop.model import Platform
+from storehop.settings import Campaign, Rule, Store
 
 APP = "com.example.game"
 CHANNEL = "com.example.game-xyz_store"

@@ -14,7 +14,8 @@ from ruamel.yaml import YAML
 from storehop.decide import unfilled
 from storehop.decide.decision import decide
 from storehop.decide.link import decoded
-from storehop.model import Param, Rule, Source
+from storehop.model import Param, Source
+from storehop.settings import Rule
 
 FILE = YAML(typ="safe").load(Path(__file__).with_name("unfilled.yaml"))
 UNFILLED = {f"{entry['form']}, {value}": value for entry in FILE["unfilled"] for value in entry["values"]}

@@ -15,7 +15,8 @@ from storehop.deliver.outbox import NewCall, Note, Outbox
 from storehop.deliver.outbox_file import OutboxError
 from storehop.deliver.sender import Sender
 from storehop.deliver.writer import Writer
-from storehop.model import Dead, DeadReason, Delivered, Delivery, OutboxCounts, Reason, RetryAt, S2SCall
+from storehop.model import Dead, DeadReason, Delivered, OutboxCounts, Reason, RetryAt, S2SCall
+from storehop.settings import Delivery
 
 SOON = 60.0
 """Seconds in which whatever a test waits for has happened."""
@@ -48,7 +49,7 @@ class AppsFlyer:
             writer.close()
 
     def call(self, name="c1", query="", host="127.0.0.1", headers=()):
-        return S2SCall(name, f"http://{host}:{self.port}/{name}{query}", headers)
+        return S2SCall(name, f"http://{host}:{self.port}", f"/{name}{query}", headers)
 
 
 class Watcher:
@@ -288,7 +289,7 @@ async def test_a_reload_does_not_let_dead_letters_fill_the_outbox(start, path):
     """The file keeps the size limit that it was opened with."""
     outbox = Outbox.open(path, SystemClock())
     with outbox.transaction():
-        calls = [NewCall(S2SCall(f"c{n}", "http://af.test/x", ()), "http://af.test", "me", 1.0) for n in range(200)]
+        calls = [NewCall(S2SCall(f"c{n}", "http://af.test", "/x", ()), "http://af.test", "me", 1.0) for n in range(200)]
         for claim in outbox.add_all(calls):
             outbox.settle(claim, "me", Dead(DeadReason.REJECTED), "400")
     outbox.close()

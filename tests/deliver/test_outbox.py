@@ -19,7 +19,7 @@ LEASE = 6.0
 
 
 def call(name="c1"):
-    return S2SCall(name, f"{HOST}/com.x.y?clickid={name}&redirect=false", (("User-Agent", "ua"),), "games")
+    return S2SCall(name, HOST, f"/com.x.y?clickid={name}&redirect=false", (("User-Agent", "ua"),), "games")
 
 
 @pytest.fixture
@@ -624,7 +624,7 @@ def test_dead_letters_fill_half_of_it(path, clock, length):
     small = Outbox.open(path, clock, max_bytes=limit)
     headers = (("User-Agent", "ua" * 100), ("X-Forwarded-For", "93.184.216.34"))
     calls = [
-        S2SCall(f"{number:036}", f"{HOST}/com.x.y?".ljust(length, "x"), headers, "games")
+        S2SCall(f"{number:036}", HOST, "/com.x.y?".ljust(length - len(HOST), "x"), headers, "games")
         for number in range(limit // 2 // DEAD_LETTER)
     ]
     with small.transaction():

@@ -42,7 +42,7 @@ class OutboxMachine(RuleBasedStateMachine):
     @rule(target=claims, holder=HOLDERS)
     def add(self, holder):
         name = f"c{len(self.calls) + len(self.delivered)}"
-        call = S2SCall(name, f"{HOST}/x?c={name}", (("User-Agent", "ua"),), "r")
+        call = S2SCall(name, HOST, f"/x?c={name}", (("User-Agent", "ua"),), "r")
         claim = self.step(lambda o: o.add_all([NewCall(call, HOST, holder, LEASE)])[0])
         self.calls[name] = {"state": "leased", "holder": holder, "until": claim.lease_until, "attempts": 0}
         self.calls[name]["born"] = self.clock.up

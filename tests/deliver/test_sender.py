@@ -33,7 +33,7 @@ async def attempt(answer, timeout=SOON, path="/com.x.y?a={b}&c=%7e%2F(x)&d='q'&e
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     sender = Sender.with_pool()
-    call = S2SCall("c1", f"http://127.0.0.1:{port}{path}", (("User-Agent", "ua é"),))
+    call = S2SCall("c1", f"http://127.0.0.1:{port}", path, (("User-Agent", "ua é"),))
     outcome = await sender.send(call, timeout)
     await sender.close()
     server.close()
@@ -121,7 +121,7 @@ async def test_a_refused_connection_was_surely_not_sent():
     with socket.socket() as taken:  # and not listened on
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        outcome = await sender.send(S2SCall("c1", f"http://127.0.0.1:{port}/x", ()), SOON)
+        outcome = await sender.send(S2SCall("c1", f"http://127.0.0.1:{port}", "/x", ()), SOON)
     await sender.close()
 
     assert Failure(Fault.CONNECT, maybe_sent=False) == outcome
@@ -144,7 +144,7 @@ def hanging_lookup(monkeypatch):
 async def test_a_name_that_is_looked_up_too_long_was_surely_not_sent(hanging_lookup):
     """Looking up the name is connecting: no byte has left."""
     sender = Sender.with_pool()
-    outcome = await sender.send(S2SCall("c1", "http://af.test/x", ()), 0.4)
+    outcome = await sender.send(S2SCall("c1", "http://af.test", "/x", ()), 0.4)
     await sender.close()
 
     assert Failure(Fault.CONNECT_TIMEOUT, maybe_sent=False) == outcome
@@ -153,7 +153,7 @@ async def test_a_name_that_is_looked_up_too_long_was_surely_not_sent(hanging_loo
 async def test_lookups_that_hang_leave_the_loop_s_threads_alone(hanging_lookup):
     """Mitmproxy looks up the ad stack in them."""
     sender = Sender.with_pool()
-    calls = [S2SCall(f"c{n}", "http://af.test/x", ()) for n in range(100)]
+    calls = [S2SCall(f"c{n}", "http://af.test", "/x", ()) for n in range(100)]
     sending = [asyncio.create_task(sender.send(call, 60.0)) for call in calls]
     await asyncio.sleep(0)
     is_free = await asyncio.wait_for(asyncio.to_thread(lambda: True), SOON)
@@ -187,7 +187,7 @@ async def test_what_makes_no_request_is_never_sent(path, headers):
     port = server.sockets[0].getsockname()[1]
     sender = Sender.with_pool()
     with pytest.raises(UnsendableError):
-        await sender.send(S2SCall("c1", f"http://127.0.0.1:{port}{path}", headers), SOON)
+        await sender.send(S2SCall("c1", f"http://127.0.0.1:{port}", path, headers), SOON)
     await sender.close()
     server.close()
 
@@ -199,5 +199,5 @@ async def test_a_host_that_is_none_is_never_sent_to(host):
     """No attempt will find it."""
     sender = Sender.with_pool()
     with pytest.raises(UnsendableError):
-        await sender.send(S2SCall("c1", f"http://{host}/x", ()), 2.0)
+        await sender.send(S2SCall("c1", f"http://{host}", "/x", ()), 2.0)
     await sender.close()

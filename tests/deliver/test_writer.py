@@ -12,7 +12,7 @@ from storehop.deliver import writer as module
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.outbox_file import OutboxError
 from storehop.deliver.writer import TooSlowError, Writer
-from storehop.model import Delivery
+from storehop.settings import Delivery
 
 SOON = 60.0
 """Seconds in which whatever a test waits for has happened."""

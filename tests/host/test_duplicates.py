@@ -5,14 +5,20 @@ import asyncio
 import pytest
 
 from storehop.host.duplicates import WINDOW, Answer, Duplicates
-from storehop.model import Direct, Likeness, Pass, Platform, Reason, S2SCall, Store
+from storehop.model import Direct, Likeness, Pass, Platform, Reason, S2SCall
+from storehop.settings import Store
 
 LINK = "https://app.appsflyer.com/com.example.game?pid=x"
 
 
 def direct(key=b"key", hints="", number=0):
     """A direct decision; those with other numbers have other ids and tokens, as new clicks do."""
-    call = S2SCall(f"id-{number}", f"{LINK}&af_ref=N_{number}", ())
+    call = S2SCall(
+        f"id-{number}",
+        "https://app.appsflyer.com",
+        f"{LINK.removeprefix('https://app.appsflyer.com')}&af_ref=N_{number}",
+        (),
+    )
     location = f"https://play.google.com/store/apps/details?id=com.example.game&referrer=N_{number}"
     store, same = Store.GOOGLE_PLAY, Likeness(key, hints)
     return Direct("games", "com.example.game", Platform.ANDROID, store, f"N_{number}", location, call, (), same)

@@ -15,7 +15,8 @@ from storehop.deliver.notes import Notes
 from storehop.deliver.writer import Writer
 from storehop.host import flows, hints
 from storehop.host.hints import Asked, Retries, hide_cookie, is_secure, looks_like_retry
-from storehop.model import Click, Delivery, HintSettings
+from storehop.model import Click
+from storehop.settings import Delivery, HintSettings
 
 ODD = b"caf\xc3\xa9 \xff"
 """Bytes that are no UTF-8: headers may hold any."""

@@ -22,12 +22,12 @@ from storehop.model import (
     Reply,
     S2SCall,
     Settled,
-    Store,
 )
 from storehop.observe import log
 from storehop.observe.log import BatchHandler, ClickLog
+from storehop.settings import Store
 
-CALL = S2SCall("c1", "https://app.appsflyer.com/com.x.y?af_ip=81.2.69.142", (), "games")
+CALL = S2SCall("c1", "https://app.appsflyer.com", "/com.x.y?af_ip=81.2.69.142", (), "games")
 CLICK = Click("c1", "GET", "https://app.appsflyer.com/com.x.y?é", {"user-agent": "Pixel 5"}, "81.2.69.142")
 DIRECT = Direct(
     "games", "com.x.y", Platform.ANDROID, Store.GOOGLE_PLAY, "N_1", "https://play", CALL, (), Likeness(b"key", "")

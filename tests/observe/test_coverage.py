@@ -5,8 +5,8 @@ from decide.clicks import ANDROID_LINK, IOS_LINK, IPHONE, REDUCED, click, rule_s
 
 from storehop.decide import s2s
 from storehop.decide.decision import decide
-from storehop.model import Enrich, Rule
 from storehop.observe.coverage import NAMES, SIGNALS, Coverage, Signal, signals
+from storehop.settings import Enrich, Rule
 
 IDFA = "6A1B4D0C-93F1-4A07-8F6E-0C2A4E7D9B55"
 OURS = {Signal.IP, Signal.USER_AGENT, Signal.OS_VERSION, Signal.MODEL}

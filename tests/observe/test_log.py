@@ -21,12 +21,12 @@ from storehop.model import (
     RetryAt,
     S2SCall,
     Settled,
-    Store,
 )
 from storehop.observe.log import ClickLog, JsonFormatter
+from storehop.settings import Store
 
 PERSONAL = ("81.2.69.142", "Pixel 5", "advertising_id")
-CALL = S2SCall("c1", "https://app.appsflyer.com/com.x.y?advertising_id=a&af_ip=81.2.69.142", (), "games")
+CALL = S2SCall("c1", "https://app.appsflyer.com", "/com.x.y?advertising_id=a&af_ip=81.2.69.142", (), "games")
 CLICK = Click(
     "c1", "GET", "https://app.appsflyer.com/com.x.y?advertising_id=a", {"user-agent": "Pixel 5"}, "81.2.69.142"
 )

@@ -166,7 +166,7 @@ def real():
         metrics.observe(lambda: OutboxCounts(3, 1, 12.5), lambda: 0, lambda number=number: f"hash{number}")
         metrics.answered(Pass(Reason.BOT, f"rule {number}"))
         metrics.answered(Pass(Reason.NO_RULE))
-        call = S2SCall(f"c{number}", "https://app.appsflyer.com/x", ())
+        call = S2SCall(f"c{number}", "https://app.appsflyer.com", "/x", ())
         metrics.settled(Settled(call, Reply(200), Delivered(), 1, 0.03))
     return Merged(*made)
 

@@ -25,11 +25,11 @@ from storehop.model import (
     S2SCall,
     Settled,
     Source,
-    Store,
 )
 from storehop.observe.metrics import Metrics, outcome_label
+from storehop.settings import Store
 
-CALL = S2SCall("c1", "https://app.appsflyer.com/com.x.y?redirect=false", (), "games")
+CALL = S2SCall("c1", "https://app.appsflyer.com", "/com.x.y?redirect=false", (), "games")
 PARAMS = (
     Param("pid", "x", Source.LINK),
     Param("af_ip", "8.8.8.8", Source.ADDRESS),

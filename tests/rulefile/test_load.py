@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from storehop.decide.address import Proxies
 from storehop.decide.link import split
 from storehop.decide.rules import DEFAULT_HOSTS, Facts
-from storehop.model import Campaign, Consent, Delivery, Enrich, Gdpr, Limit, Mode, OneLink, Platform, Rule, Store
+from storehop.model import Platform
 from storehop.rulefile import RuleFileError, load, read, summary
 from storehop.rulefile.keys import _SECTIONS
 from storehop.rulefile.schema import RuleFile, RuleSection
+from storehop.settings import Campaign, Consent, Delivery, Enrich, Gdpr, Limit, Mode, OneLink, Rule, Store
 
 SAMPLE = """\
 version: 1

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from storehop.assets import asset
-from storehop.model import Enrich, Gdpr, Limit, Mode, Platform, Store
+from storehop.model import Platform
 from storehop.rulefile import load
 from storehop.rulefile.schema import (
     ConsentSection,
@@ -16,6 +16,7 @@ from storehop.rulefile.schema import (
     RuleSection,
     json_schema,
 )
+from storehop.settings import Enrich, Gdpr, Limit, Mode, Store
 
 MANUAL = asset("rules/storehop.yaml")
 

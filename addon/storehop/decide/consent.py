@@ -17,7 +17,8 @@ from storehop.decide import address
 from storehop.decide.link import Link
 from storehop.decide.s2s import DEVICE_IDS, Subject
 from storehop.decide.unfilled import is_unfilled
-from storehop.model import Click, Consent, Enrich, Gdpr, Limit, Param, Source
+from storehop.model import Click, Param, Source
+from storehop.settings import Consent, Enrich, Gdpr, Limit
 
 USER_AGENT = "storehop"
 """Says who calls where nothing may be said about the device: the call's own User-Agent would tell as much."""

@@ -11,20 +11,8 @@ from storehop.decide.link import Link
 from storehop.decide.own_words import real_value
 from storehop.decide.rules import IMPRESSION_HOSTS, Facts, RuleSet
 from storehop.decide.unfilled import is_unfilled
-from storehop.model import (
-    Click,
-    Decision,
-    Direct,
-    Limit,
-    Mode,
-    Param,
-    Pass,
-    Platform,
-    Reason,
-    Rule,
-    Source,
-    Store,
-)
+from storehop.model import Click, Decision, Direct, Param, Pass, Platform, Reason, Source
+from storehop.settings import Limit, Mode, Rule, Store
 
 _OTHER_TARGETS = ("af_r", "af_android_url", "af_ios_url", "af_web_dp")
 _FORCED = ("af_force_deeplink", "af_deeplink")

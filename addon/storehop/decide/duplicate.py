@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 from storehop.decide import address
 from storehop.decide.link import Link
-from storehop.model import Click, Likeness, Rule
+from storehop.model import Click, Likeness
+from storehop.settings import Rule
 
 _ASKED_FOR = ("sec-ch-ua-model", "sec-ch-ua-platform-version")
 """Client hints that browsers send when they are asked, lower case."""

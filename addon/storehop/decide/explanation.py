@@ -6,7 +6,8 @@ from storehop.decide import device, link
 from storehop.decide.crawler import LIST_DATE
 from storehop.decide.decision import find_target
 from storehop.decide.rules import RuleSet
-from storehop.model import Click, Decision, Direct, Pass, Reason, Rule
+from storehop.model import Click, Decision, Direct, Pass, Reason
+from storehop.settings import Rule
 
 HELP = {
     Reason.NOT_A_CLICK: "the host is not one of an attribution link",

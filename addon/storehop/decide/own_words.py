@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from storehop.decide import address
 from storehop.decide.link import Link, is_clean
 from storehop.decide.unfilled import is_absent, is_unfilled, is_unfilled_referrer
-from storehop.model import Enrich
+from storehop.settings import Enrich
 
 OURS = ("af_ref", *(name.value for name in Enrich))
 """What we add to a link that does not say it."""

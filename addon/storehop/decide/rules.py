@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 from storehop.decide.address import Proxies
 from storehop.decide.link import Link
-from storehop.model import Delivery, HintSettings, OneLink, Platform, Rule
+from storehop.model import Platform
+from storehop.settings import Delivery, HintSettings, OneLink, Rule
 
 DEFAULT_HOSTS = frozenset({"app.appsflyer.com", "app.aflink.com"})
 IMPRESSION_HOSTS = frozenset(

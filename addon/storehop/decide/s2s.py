@@ -16,7 +16,8 @@ from storehop.decide.device import Device, Fact
 from storehop.decide.link import Link, encoded, is_clean, may_be_kept
 from storehop.decide.own_words import EMPTY, NEVER_FILLED_IN, NO_TEXT, OURS, Said, own_words
 from storehop.decide.unfilled import is_absent, is_unfilled
-from storehop.model import Click, Param, Rule, S2SCall, Source
+from storehop.model import Click, Param, S2SCall, Source
+from storehop.settings import Rule
 
 MAX_URL = 2000
 """Characters of a whole click URL (appsflyer-clicks.md §2.5)."""
@@ -63,10 +64,11 @@ def build(subject: Subject, referrer: Param | None, endpoint: str | None) -> Bui
     said = own_words(subject.link, is_believed=subject.click.is_believed)
     ours = _ours(subject, referrer, said)
     kept, shown = _kept(subject.link, ours)
-    base = f"{endpoint or 'https://' + subject.link.host}{subject.link.path}?"
+    origin = endpoint or f"https://{subject.link.host}"
+    room = MAX_URL - len(origin)
     shed: list[str] = []
     added = [param for param in ours.values() if param.value is not None and param.source is not Source.LINK]
-    while len(url := base + _query(kept, added)) > MAX_URL:
+    while len(target := f"{subject.link.path}?{_query(kept, added)}") > room:
         name = next((name for name in SHED_ORDER if any(param.name == name for param in added)), None)
         if name is None:
             return None
@@ -74,7 +76,7 @@ def build(subject: Subject, referrer: Param | None, endpoint: str | None) -> Bui
         shed.append(name)
     ours.update((name, Param(name, None, Source.OMITTED, "no room in 2,000 characters")) for name in shed)
     params = (*shown, *ours.values(), _REDIRECT)
-    call = S2SCall(subject.click.id, url, _headers(subject, ours), subject.rule.name)
+    call = S2SCall(subject.click.id, origin, target, _headers(subject, ours), subject.rule.name)
     return Built(call, params, _unfilled(subject.link, said, shown))
 
 

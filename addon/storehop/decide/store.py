@@ -9,7 +9,8 @@ import re
 from urllib.parse import parse_qs, urlsplit
 
 from storehop.decide.link import APP_STORE_ID, PACKAGE, Link, encoded
-from storehop.model import Platform, Rule, Store
+from storehop.model import Platform
+from storehop.settings import Rule, Store
 
 HUAWEI_MAX_REFERRER = 500
 TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,128}")

@@ -30,7 +30,6 @@ from storehop.model import (
     Dead,
     DeadReason,
     Delivered,
-    Delivery,
     Failure,
     Fault,
     OutboxCounts,
@@ -41,6 +40,7 @@ from storehop.model import (
     Settled,
     Verdict,
 )
+from storehop.settings import Delivery
 
 logger = logging.getLogger(__name__)
 

@@ -167,7 +167,8 @@ class Outbox:
             " RETURNING id, url, headers, rule, host, attempts, born",
             (holder, until, call_id),
         ).fetchone()
-        call = S2SCall(row[0], row[1], tuple((name, value) for name, value in json.loads(row[2])), row[3])
+        headers = tuple((name, value) for name, value in json.loads(row[2]))
+        call = S2SCall(row[0], row[4], row[1].removeprefix(row[4]), headers, row[3])
         return Claim(call, row[4], row[5] + 1, row[6], until)
 
     def renew(self, claim: Claim, holder: str, lease: float) -> Claim | None:

@@ -20,7 +20,7 @@ from typing import Any
 from storehop.deliver.clock import Clock
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.outbox_file import CorruptOutboxError, OutboxError, inode_of, set_aside
-from storehop.model import Delivery
+from storehop.settings import Delivery
 
 logger = logging.getLogger(__name__)
 

@@ -37,11 +37,12 @@ from storehop.host.inspector import Inspector
 from storehop.host.layers.head import Gate
 from storehop.host.layers.stack import layers_for
 from storehop.host.rules import LiveRules
-from storehop.model import ClientHints, Direct, Reason
+from storehop.model import Direct, Reason
 from storehop.observe.admin import AdminServer
 from storehop.observe.log import ClickLog
 from storehop.observe.metrics import Metrics
 from storehop.rulefile import RuleFileError
+from storehop.settings import ClientHints
 from storehop.state import outbox_path
 
 logger = logging.getLogger(__name__)

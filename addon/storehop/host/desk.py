@@ -23,9 +23,10 @@ from storehop.deliver.outbox_file import OutboxError
 from storehop.host.duplicates import WINDOW, Answer, Duplicates
 from storehop.host.hints import FirstAnswer, lacks_hints, without_hints
 from storehop.host.inspector import Inspector
-from storehop.model import Claim, Click, ClientHints, Decision, Direct, Pass, Reason, S2SCall, Settled
+from storehop.model import Claim, Click, Decision, Direct, Pass, Reason, S2SCall, Settled
 from storehop.observe.log import ClickLog
 from storehop.observe.metrics import Metrics
+from storehop.settings import ClientHints
 
 logger = logging.getLogger(__name__)
 

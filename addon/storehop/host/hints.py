@@ -26,7 +26,8 @@ from storehop.deliver.outbox import Note
 from storehop.deliver.outbox_file import OutboxError
 from storehop.host.duplicates import WINDOW
 from storehop.host.flows import Seen
-from storehop.model import Click, Direct, HintSettings
+from storehop.model import Click, Direct
+from storehop.settings import HintSettings
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from storehop.decide.link import APP_STORE_ID, is_app_id
 from storehop.decide.rules import is_glob
-from storehop.model import Store
+from storehop.settings import Store
 
 type Finding = tuple[tuple[str | int, ...], str]
 

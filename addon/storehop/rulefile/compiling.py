@@ -11,8 +11,8 @@ from typing import Any
 
 from storehop.decide.address import Proxies
 from storehop.decide.rules import DEFAULT_HOSTS, Match, Patterns, RuleSet, is_glob
-from storehop.model import Campaign, Consent, Delivery, Gdpr, HintSettings, OneLink, Rule
 from storehop.rulefile.schema import ConsentSection, MatchSection, RuleFile, RuleSection
+from storehop.settings import Campaign, Consent, Delivery, Gdpr, HintSettings, OneLink, Rule
 
 _DEFAULTS = RuleFile.model_fields
 

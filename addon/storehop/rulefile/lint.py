@@ -16,12 +16,13 @@ from ruamel.yaml.comments import CommentedMap
 
 from storehop.decide.link import APP_STORE_ID
 from storehop.decide.rules import DEFAULT_HOSTS, Match, RuleSet, is_glob
-from storehop.model import Mode, Platform, Rule, Store
+from storehop.model import Platform
 from storehop.rulefile import checks
 from storehop.rulefile.apps import meant_app
 from storehop.rulefile.cover import Conditions, takers
 from storehop.rulefile.faults import RuleFault, named, position_of
 from storehop.rulefile.schema import RuleFile
+from storehop.settings import Mode, Rule, Store
 
 type _Files = Sequence[tuple[Path, CommentedMap, RuleFile]]
 type _Section = dict[str, Any]

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from storehop.decide.rules import DEFAULT_HOSTS
-from storehop.model import ClientHints, Enrich, Mode, Store
 from storehop.rulefile.values import (
     App,
     AppPatterns,
@@ -35,6 +34,7 @@ from storehop.rulefile.values import (
     off_word,
     version_1,
 )
+from storehop.settings import ClientHints, Enrich, Mode, Store
 
 
 class _Section(BaseModel):

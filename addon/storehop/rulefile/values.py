@@ -14,8 +14,9 @@ from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 from storehop.decide.address import Network
 from storehop.decide.link import is_app_id
 from storehop.decide.rules import is_glob
-from storehop.model import Gdpr, Limit, Platform
+from storehop.model import Platform
 from storehop.rulefile.apps import meant_app
+from storehop.settings import Gdpr, Limit
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
