@@ -1,0 +1,71 @@
+"""What an outbox asks of the engine that keeps it: a closed list of operations (design §6.1).
+
+An engine is synchronous and belongs to one thread. It runs batches: what `run` returns is stored, all of it, and
+what it raises for is not, none of it. Any number of processes may have an engine each on the same outbox. Durations
+are seconds and relative: an engine counts them by a clock of its own.
+
+A call's states:
+
+    (none) ──Accept──▶ leased ──Settle: Delivered, Withdraw──▶ (deleted)
+                        │ ▲ └───Settle: Dead──▶ dead ──Revive──▶ due
+          Settle: RetryIn │ ClaimDue            ▲ └──Purge──▶ (deleted)
+                        ▼ │                     │ Sweep: older than max_age_s
+                        due ────────────────────┘
+
+    leased   The holder of the lease may send it. A lease that lapses makes the call due. A call that is held is
+             leased as well: it waits `hold_s` for a browser's retry, which may amend it from any process.
+    due      Any process may claim it, once its time has come.
+    dead     Nobody sends it; the reason stands beside it, until a person revives or purges it.
+
+The laws, which the conformance suite runs on every engine:
+
+     1  What was accepted survives a kill of the process (and a power cut, where the engine promises that).
+     2  What was refused or withdrawn is never handed out.
+     3  Of two accepts with one answer's key, within its seconds, the first is taken; the other gets its text.
+     4  A call has one live lease at the most.
+     5  A stale lease settles, withdraws and extends nothing, and is told so (False).
+     6  A lease that lapses makes its call due.
+     7  Extend and Amend say so (False, None) where the lease or the held call is gone.
+     8  ClaimDue hands out the newest first.
+     9  Sweep makes room before it needs room; what it has freed stays free when the rest fails.
+    10  A fault heals without a restart: the next `run` may succeed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from storehop.deliver.operations import Operation
+
+
+class EngineError(Exception):
+    """The engine could not do it: disk full, locked, gone. The message is for people and holds no personal data."""
+
+
+class Engine(Protocol):
+    """Keeps an outbox. Its laws stand at the top of this file."""
+
+    where: str
+    """Which outbox, for people; without credentials."""
+    most: int
+    """Operations that a batch may hold."""
+    patience_s: float
+    """How long the storing of a click may take before the click passes."""
+
+    def run(self, batch: Sequence[Operation[Any]]) -> list[Any]:
+        """The operations' results, in their order, once all are stored. Opens what is not open.
+
+        Raises EngineError: then nothing of the batch is stored (a Sweep's room apart).
+        """
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Until it ends, no other process sees what `run` stores in it, where the engine can do that.
+
+        Where it can't, a lease keeps the others away, and only what a reader of answers sees may differ.
+        Raises EngineError.
+        """
+
+    def close(self) -> None:
+        """Lets go of everything. `run` may open it again."""
