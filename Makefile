@@ -22,11 +22,11 @@ reliability: $(READY) ## the figures of the README's reliability table
 	@grep --only-matching 'figures: .*' .venv/reliability.log
 
 agreement: $(READY) ## how far ua-parser agrees with what is read from User-Agents (UAP_CORE=path of its fixtures)
-	@PYTHONPATH=addon $(BIN)/python tests/decide/agreement.py $(UAP_CORE)
+	@PYTHONPATH=addon $(BIN)/python -m tests.support.agreement $(UAP_CORE)
 
 corpora: $(READY) ## what is told of the phones in public corpora, true or false, and bots missed (needs npm)
 	@test -d $(or $(ADDON),addon)/storehop || { echo "ADDON=$(ADDON): expected a folder with storehop in it" >&2; exit 1; }
-	@PYTHONPATH=$(or $(ADDON),addon):tests $(BIN)/python -m decide.corpora $(ISBOT)
+	@PYTHONPATH=$(or $(ADDON),addon) $(BIN)/python -m tests.support.corpora $(ISBOT)
 
 hints: $(READY) ## how many clicks of a Chromium have a model, by client_hints
 	@$(BIN)/python -m pytest -q -s tests/e2e/test_client_hints_in_chromium.py -k two_clicks \
@@ -34,13 +34,13 @@ hints: $(READY) ## how many clicks of a Chromium have a model, by client_hints
 	@grep --only-matching 'figures: .*' .venv/hints.log
 
 bench: $(READY) ## storehop beside stock mitmdump, a naive addon and nginx; QUICK=1 for a first idea
-	@PYTHONPATH=addon:tests $(BIN)/python -m bench $(if $(QUICK),--quick)
+	@PYTHONPATH=addon $(BIN)/python -m tests.bench $(if $(QUICK),--quick)
 
 profile: $(READY) ## where storehop's processor time goes under a load of clicks
-	@PYTHONPATH=addon:tests $(BIN)/python -m bench.profile_host
+	@PYTHONPATH=addon $(BIN)/python -m tests.bench.profile_host
 
 cost: $(READY) ## write down anew what a decision may cost, for this Python
-	@PYTHONPATH=addon:tests $(BIN)/python -m decide.cost
+	@PYTHONPATH=addon $(BIN)/python -m tests.decide.cost
 
 picture: $(READY) ## the README's picture of mitmweb
 	STOREHOP_SCREENSHOT=tests/mitmweb.png $(BIN)/python -m pytest -q tests/e2e/test_browser.py

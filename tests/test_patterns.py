@@ -8,12 +8,12 @@ import re
 from fnmatch import translate
 
 import pytest
-from attacks import attacks
-from linear import MOST_GROWTH, growth
-from patterns import WORK, imports_of_re, made_while_running, modules, patterns
 
 from storehop.decide import crawler
 from storehop.decide.rules import Patterns
+from tests.support.attacks import attacks
+from tests.support.linear import MOST_GROWTH, growth
+from tests.support.patterns import WORK, imports_of_re, made_while_running, modules, patterns
 
 OPERATORS = {
     "storehop.cli.": "options, which the operator writes",

@@ -12,10 +12,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.measures import FULL, QUICK, Plan
-from bench.report import markdown, with_ratios
-from bench.rounds import EVERYBODY, run
-from e2e.processes import ROOT
+from tests.bench.measures import FULL, QUICK, Plan
+from tests.bench.report import markdown, with_ratios
+from tests.bench.rounds import EVERYBODY, run
+from tests.support.processes import ROOT
 
 
 def main() -> None:

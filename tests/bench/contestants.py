@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from bench.machine import pin
-from bench.traffic import ADS_HOST, RULES
-from e2e.processes import ADDON, free_port
+from tests.bench.machine import pin
+from tests.bench.traffic import ADS_HOST, RULES
+from tests.support.patience import START_S
+from tests.support.processes import ADDON, free_port
 
 HERE = Path(__file__).parent
-START = 120.0
-"""Seconds that a proxy may take to answer."""
 NGINX = """
 daemon off;
 master_process off;
@@ -201,7 +200,7 @@ async def running(
 async def _answering(port: int, process: asyncio.subprocess.Process, log: Path) -> None:
     """Returns when a request comes through to the ad stack."""
     with suppress(TimeoutError):
-        async with asyncio.timeout(START):
+        async with asyncio.timeout(START_S):
             while process.returncode is None:
                 with suppress(OSError):
                     if (await fetch(port, "/ready")).startswith(b"HTTP/1.1 200"):
@@ -219,7 +218,7 @@ async def fetch(port: int, path: str) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {ADS_HOST}\r\nConnection: close\r\n\r\n".encode())
-        async with asyncio.timeout(START):
+        async with asyncio.timeout(START_S):
             return await reader.read()
     finally:
         writer.close()

@@ -7,12 +7,11 @@ import time
 from itertools import islice
 from pathlib import Path
 
-from bench.traffic import Kind, headers, link_path, requests, user_agents
-
 from storehop.decide.decision import decide
 from storehop.decide.rules import RuleSet
 from storehop.model import Click, Direct
 from storehop.rulefile import load
+from tests.bench.traffic import Kind, headers, link_path, requests, user_agents
 
 SIZES = (10, 1_000, 100_000)
 BATCH = 100

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
-from bench.traffic import ATTRIBUTION, STORE, Kind, requests, templates
+from tests.bench.traffic import ATTRIBUTION, STORE, Kind, requests, templates
 
 CONNECTIONS = 16
 STALL = 30.0

@@ -14,10 +14,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 
-from bench.contestants import Neighbours, Proxy, fetch
-from bench.generators import Answers, at_rate, by_hand, by_wrk, one_by_one
-from bench.machine import processor_seconds, resident_megabytes
-from bench.traffic import Kind
+from tests.bench.contestants import Neighbours, Proxy, fetch
+from tests.bench.generators import Answers, at_rate, by_hand, by_wrk, one_by_one
+from tests.bench.machine import processor_seconds, resident_megabytes
+from tests.bench.traffic import Kind
 
 _runs = count()
 

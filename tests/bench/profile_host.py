@@ -15,12 +15,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench import contestants
-from bench.contestants import Command, Place, running
-from bench.machine import Cores, available, pinned
-from bench.measures import load
-from bench.traffic import Kind
-from e2e.processes import ROOT
+from tests.bench import contestants
+from tests.bench.contestants import Command, Place, running
+from tests.bench.machine import Cores, available, pinned
+from tests.bench.measures import load
+from tests.bench.traffic import Kind
+from tests.support.processes import ROOT
 
 HERE = Path(__file__).parent
 

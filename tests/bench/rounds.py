@@ -10,12 +10,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import contestants
-from bench.contestants import Command, Neighbours, Place, running
-from bench.decisions import decision_microseconds
-from bench.machine import Cores, available, describe, pin, pinned
-from bench.measures import Plan, clicks, forwarding, half_load, light_load, load, memory, scraped
-from bench.traffic import Kind
+from tests.bench import contestants
+from tests.bench.contestants import Command, Neighbours, Place, running
+from tests.bench.decisions import decision_microseconds
+from tests.bench.machine import Cores, available, describe, pin, pinned
+from tests.bench.measures import Plan, clicks, forwarding, half_load, light_load, load, memory, scraped
+from tests.bench.traffic import Kind
 
 type Figures = dict[str, dict]
 """Name of a measurement to its numbers."""

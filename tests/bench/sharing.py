@@ -1,4 +1,4 @@
-"""One outbox for all workers, or one each: calls a second that are stored and settled (`python -m bench.sharing`).
+"""One outbox for all workers, or one each: calls a second stored and settled (`python -m tests.bench.sharing`).
 
 Each process does what a worker's writer does: a commit that stores a batch, and one that settles it.
 """

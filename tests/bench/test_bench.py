@@ -3,14 +3,15 @@
 import asyncio
 
 import pytest
-from bench.__main__ import measure
-from bench.contestants import neighbours
-from bench.generators import at_rate, by_hand, by_wrk, one_by_one
-from bench.measures import TINY, percentiles
-from bench.report import GOALS, RATES, markdown
-from bench.rounds import loading_only, stock, storehop
-from bench.traffic import Kind, user_agents
-from e2e.needs import need
+
+from tests.bench.__main__ import measure
+from tests.bench.contestants import neighbours
+from tests.bench.generators import at_rate, by_hand, by_wrk, one_by_one
+from tests.bench.measures import TINY, percentiles
+from tests.bench.report import GOALS, RATES, markdown
+from tests.bench.rounds import loading_only, stock, storehop
+from tests.bench.traffic import Kind, user_agents
+from tests.support.needs import need
 
 
 @pytest.mark.parametrize("program", ["wrk", None])

@@ -2,9 +2,8 @@
 
 import socket
 
-from e2e.processes import free_port
-
 from storehop.cli import demo
+from tests.support.processes import free_port
 
 FIRST_OUTGOING = 32_768
 """Of the ports that Linux gives to outgoing connections, unless it is told otherwise."""

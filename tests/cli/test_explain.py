@@ -6,7 +6,6 @@ import re
 import sys
 
 import pytest
-from decide.clicks import PIXEL
 from typer.testing import CliRunner
 
 from storehop import __main__ as program
@@ -16,6 +15,7 @@ from storehop.decide.crawler import LIST_DATE
 from storehop.decide.explanation import HELP
 from storehop.model import Reason
 from storehop.rulefile.schema import json_schema
+from tests.support.clicks import PIXEL
 
 LINK = "https://app.appsflyer.com/com.example.game?pid=networka_int&clickid=K1"
 RULES = """\

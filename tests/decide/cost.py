@@ -15,13 +15,12 @@ from ipaddress import ip_network
 from pathlib import Path
 from threading import get_ident
 
-from decide.clicks import ANDROID_LINK, IOS_LINK, IPHONE, PIXEL, REDUCED, click, rule_set
-
 from storehop.decide.address import Proxies
 from storehop.decide.decision import decide
 from storehop.decide.rules import Match, Patterns
 from storehop.model import Click, Direct, Pass
 from storehop.settings import Rule
+from tests.support.clicks import ANDROID_LINK, IOS_LINK, IPHONE, PIXEL, REDUCED, click, rule_set
 
 BASELINE = Path(__file__).with_name("cost.json")
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -7,7 +7,6 @@ from ipaddress import ip_address
 from urllib.parse import quote, unquote
 
 import pytest
-from decide.clicks import ANDROID_LINK, IOS_LINK, IPHONE, PEER, PIXEL, click, params, rule_set, segments
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from storehop.decide.decision import decide
 from storehop.decide.link import split
 from storehop.model import Direct, Param, Pass, Reason, Source
 from storehop.settings import Consent, Enrich, Gdpr, Limit, Rule
+from tests.support.clicks import ANDROID_LINK, IOS_LINK, IPHONE, PEER, PIXEL, click, params, rule_set, segments
 
 GAID = "38400000-8cf0-11bd-b23e-10b96e40000d"
 IDS = ("advertising_id", "android_id", "idfa", "idfv", "oaid", "imei", "fire_advertising_id", "mac")

@@ -1,10 +1,10 @@
 """The decision stays as cheap as it is: counted in bytecode instructions, which no busy machine changes."""
 
 import pytest
-from decide.cost import CLICKS, VERSION, baseline, instructions, rules
-from e2e.needs import missing
 
 from storehop.decide.decision import decide
+from tests.decide.cost import CLICKS, VERSION, baseline, instructions, rules
+from tests.support.needs import missing
 
 TOLERANCE = 1.2
 RULES = rules()

@@ -7,7 +7,16 @@ from itertools import combinations
 from urllib.parse import quote
 
 import pytest
-from decide.clicks import (
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from storehop.decide.address import Proxies
+from storehop.decide.decision import decide
+from storehop.decide.link import LONGEST_LINK, decoded, is_absent, is_clean
+from storehop.decide.rules import Match, Patterns, RuleSet
+from storehop.model import Click, Direct, Pass, Platform, Reason
+from storehop.settings import Consent, Delivery, Limit, Mode, OneLink, Rule, Store
+from tests.support.clicks import (
     ANDROID_LINK,
     CLICK_ID,
     DESKTOP,
@@ -23,15 +32,6 @@ from decide.clicks import (
     rule_set,
     segments,
 )
-from hypothesis import HealthCheck, example, given, settings
-from hypothesis import strategies as st
-
-from storehop.decide.address import Proxies
-from storehop.decide.decision import decide
-from storehop.decide.link import LONGEST_LINK, decoded, is_absent, is_clean
-from storehop.decide.rules import Match, Patterns, RuleSet
-from storehop.model import Click, Direct, Pass, Platform, Reason
-from storehop.settings import Consent, Delivery, Limit, Mode, OneLink, Rule, Store
 
 GAME = "https://app.appsflyer.com/com.example.game"
 UNENCODED = "it holds a space, a control character or a character outside ASCII: percent-encode it"

@@ -1,13 +1,13 @@
 """What User-Agent and client hints say about a device: the truth or nothing (design §3.3)."""
 
 import pytest
-from decide.clicks import DESKTOP, FIRE, IPAD, IPHONE, PIXEL, REDUCED
 from hypothesis import given
 from hypothesis import strategies as st
 
 from storehop.decide import device
 from storehop.decide.link import LONGEST_KEPT
 from storehop.model import Platform, Source
+from tests.support.clicks import DESKTOP, FIRE, IPAD, IPHONE, PIXEL, REDUCED
 
 WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko)"
 BLINK = "AppleWebKit/537.36 (KHTML, like Gecko)"

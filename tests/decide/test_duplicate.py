@@ -3,13 +3,13 @@
 from ipaddress import ip_network
 
 import pytest
-from decide.clicks import ANDROID_LINK, IOS_LINK, IPHONE, PEER, PIXEL, click, rule_set
 
 from storehop.decide.address import Proxies
 from storehop.decide.decision import decide
 from storehop.decide.duplicate import are_apart, key_with_hints
 from storehop.model import Likeness
 from storehop.settings import Rule
+from tests.support.clicks import ANDROID_LINK, IOS_LINK, IPHONE, PEER, PIXEL, click, rule_set
 
 NO_ID = "https://app.appsflyer.com/com.example.game?pid=x"
 HINTED = {"Sec-CH-UA-Model": '"A1"', "Sec-CH-UA-Platform-Version": '"15.0.0"'}

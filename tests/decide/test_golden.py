@@ -5,7 +5,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from decide.clicks import CLICK_ID
 from ruamel.yaml import YAML
 
 from storehop.cli.explain import to_json
@@ -13,6 +12,7 @@ from storehop.decide.decision import decide
 from storehop.model import Click, Reason, Source
 from storehop.rulefile import load
 from storehop.settings import Store
+from tests.support.clicks import CLICK_ID
 
 FOLDER = Path(__file__).parent.parent / "clicks"
 CASES = sorted(file for file in FOLDER.iterdir() if file.suffix in {".yaml", ".json"})

@@ -6,11 +6,8 @@ from ipaddress import ip_network
 from itertools import product
 
 import pytest
-from attacks import CHARACTERS, Attack
-from decide.clicks import ANDROID_LINK, CLICK_ID, IOS_LINK, IPHONE, PEER, PIXEL, click
 from hypothesis import given
 from hypothesis import strategies as st
-from linear import MOST_GROWTH, growth
 
 from storehop import decide as package
 from storehop.decide.address import Proxies
@@ -23,6 +20,9 @@ from storehop.decide.rules import Match, Patterns, RuleSet
 from storehop.decide.s2s import DEVICE_IDS
 from storehop.model import Click, Direct, Pass
 from storehop.settings import Consent, Gdpr, Limit, Mode, Rule
+from tests.support.attacks import CHARACTERS, Attack
+from tests.support.clicks import ANDROID_LINK, CLICK_ID, IOS_LINK, IPHONE, PEER, PIXEL, click
+from tests.support.linear import MOST_GROWTH, growth
 
 FORWARDING = ("x-forwarded-for", "forwarded", "cloudfront-viewer-address")
 PROXY = "10.0.0.1"

@@ -4,7 +4,6 @@ from dataclasses import replace
 from functools import cache
 
 import pytest
-from decide.clicks import ONELINK
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from storehop.decide.link import split
 from storehop.decide.rules import Facts, Match, Patterns, RuleSet
 from storehop.model import Platform
 from storehop.settings import Rule
+from tests.support.clicks import ONELINK
 
 FACTS = Facts(
     app="com.example.game",

@@ -7,12 +7,12 @@ from ipaddress import ip_network
 from urllib.parse import quote, unquote
 
 import pytest
-from decide.clicks import CLICK_ID, IPAD, IPHONE, PEER, PIXEL, REDUCED, click, params, rule_set, segments
 
 from storehop.decide.address import Proxies
 from storehop.decide.decision import decide
 from storehop.model import Direct, Param, Source
 from storehop.settings import Delivery, Enrich, Rule, Store
+from tests.support.clicks import CLICK_ID, IPAD, IPHONE, PEER, PIXEL, REDUCED, click, params, rule_set, segments
 
 BASE = "https://app.appsflyer.com/com.example.game"
 IOS = "https://app.appsflyer.com/id123456789"

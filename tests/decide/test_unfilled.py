@@ -6,7 +6,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
-from decide.clicks import PIXEL, click, params, rule_set
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
@@ -16,6 +15,7 @@ from storehop.decide.decision import decide
 from storehop.decide.link import decoded
 from storehop.model import Param, Source
 from storehop.settings import Rule
+from tests.support.clicks import PIXEL, click, params, rule_set
 
 FILE = YAML(typ="safe").load(Path(__file__).with_name("unfilled.yaml"))
 UNFILLED = {f"{entry['form']}, {value}": value for entry in FILE["unfilled"] for value in entry["values"]}

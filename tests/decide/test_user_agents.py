@@ -5,12 +5,12 @@ from datetime import date
 
 import pytest
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
-from decide.agreement import CORPUS, compare_corpus, corpus
 from ruamel.yaml import YAML
 
 from storehop.decide import crawler, device
 from storehop.decide.bots import MISSING, NARROWED, POSING
 from storehop.model import Platform
+from tests.support.agreement import CORPUS, compare_corpus, corpus
 
 GROUPS = YAML(typ="safe").load(CORPUS)
 PEOPLE = {

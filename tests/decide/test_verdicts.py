@@ -1,9 +1,9 @@
 """The rules by which `make corpora` tells true from false."""
 
 import pytest
-from decide.verdicts import FALSE, KINDS, LEFT_OUT, TRUE, judge, poses
 
 from storehop.model import Platform
+from tests.support.verdicts import FALSE, KINDS, LEFT_OUT, TRUE, judge, poses
 
 BLINK = "AppleWebKit/537.36 (KHTML, like Gecko)"
 WEBKIT = "AppleWebKit/605.1.15 (KHTML, like Gecko)"

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
-from decide.clicks import CLICK_ID, PEER, params
 from ruamel.yaml import YAML
 
 from storehop.decide.decision import decide
 from storehop.decide.link import decoded
 from storehop.model import Click, Direct
 from storehop.rulefile import load
+from tests.support.clicks import CLICK_ID, PEER, params
 
 CASES = YAML(typ="safe").load(Path(__file__).with_name("wild.yaml"))
 ALL_APPS = 'version: 1\npartner: NetworkA\nrules:\n  - {name: all, match: {app: "*"}}\n'

@@ -6,13 +6,13 @@ import subprocess
 import sys
 
 import pytest
-from deliver.clocks import HandClock
 
 from storehop.deliver import outbox_file
 from storehop.deliver.courier import DEAD_LETTER
 from storehop.deliver.outbox import NewCall, Note, Outbox
 from storehop.deliver.outbox_file import CorruptOutboxError, OutboxError, set_aside
 from storehop.model import Dead, DeadReason, Delivered, OutboxCounts, RetryAt, S2SCall
+from tests.support.clocks import HandClock
 
 HOST = "https://app.appsflyer.com"
 LEASE = 6.0

@@ -3,13 +3,13 @@
 import tempfile
 from pathlib import Path
 
-from deliver.clocks import HandClock
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from storehop.deliver.outbox import NewCall, Outbox
 from storehop.model import Dead, DeadReason, Delivered, RetryAt, S2SCall
+from tests.support.clocks import HandClock
 
 HOST = "https://app.appsflyer.com"
 LEASE = 6.0

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
-from e2e.certificates import Authority, server_context
 
 from storehop.deliver import transport
 from storehop.deliver.transport import ExactTransport, TLSError
+from tests.support.certificates import Authority, server_context
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 HANG_UPS = (b"FIN:", b"RST:", b"FIN:HTTP/1.1 2")

@@ -6,13 +6,13 @@ import logging
 import threading
 
 import pytest
-from deliver.clocks import HandClock
 
 from storehop.deliver import writer as module
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.outbox_file import OutboxError
 from storehop.deliver.writer import TooSlowError, Writer
 from storehop.settings import Delivery
+from tests.support.clocks import HandClock
 
 SOON = 60.0
 """Seconds in which whatever a test waits for has happened."""

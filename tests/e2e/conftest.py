@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from e2e.certificates import Authority
-from e2e.processes import STARTERS, Host, Process
-from e2e.scenes import RULES, World, write_rules
-from e2e.standins import AdStack, AppsFlyer
+
+from tests.support.certificates import Authority
+from tests.support.processes import STARTERS, Host, Process
+from tests.support.scenes import RULES, World, write_rules
+from tests.support.standins import AdStack, AppsFlyer
 
 HERE = Path(__file__).parent
 

@@ -8,10 +8,11 @@ import sys
 
 import pytest
 import pytest_asyncio
-from e2e.clients import get
-from e2e.processes import ADDON, free_port, start_sidecar
-from e2e.scenes import World, link_of, new_id, write_rules
 from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.clients import get
+from tests.support.processes import ADDON, free_port, start_sidecar
+from tests.support.scenes import World, link_of, new_id, write_rules
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -7,12 +7,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest_asyncio
-from e2e.clients import ANDROID, PUBLIC, get
-from e2e.needs import need
-from e2e.processes import START, Process, free_port, listening, sidecar_command
-from e2e.scenes import link_of, new_id, play
-from e2e.standins import AdStack, response
 from playwright.async_api import async_playwright
+
+from tests.support.clients import ANDROID, PUBLIC, get
+from tests.support.needs import need
+from tests.support.patience import START_S
+from tests.support.processes import Process, free_port, listening, sidecar_command
+from tests.support.scenes import link_of, new_id, play
+from tests.support.standins import AdStack, response
 
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
 """No connection of Chromium's own."""
@@ -37,8 +39,8 @@ async def inspected(tmp_path_factory, ads, module_rules):
     folder, port = tmp_path_factory.mktemp("inspected"), free_port()
     command = sidecar_command(f"http://127.0.0.1:{ads.port}", module_rules, f"127.0.0.1:{port}", folder)
     process = await Process.start(*command, "--web", f"127.0.0.1:{free_port()}")
-    line = await process.output.saw("Web server listening at ", seconds=START)
-    await process.output.saw("storehop: ", seconds=START)
+    line = await process.output.saw("Web server listening at ", seconds=START_S)
+    await process.output.saw("storehop: ", seconds=START_S)
     await listening(port, process)
     yield port, line.rpartition(" ")[2].strip()
     await process.stop()

@@ -6,12 +6,14 @@ import asyncio
 
 import pytest
 import pytest_asyncio
-from e2e.clients import ANDROID, connection, get, read_answer, request
-from e2e.load import until
-from e2e.phones import FIRST, HINTS, RETRY, cookies
-from e2e.processes import STARTERS, start_sidecar
-from e2e.scenes import RULES, World, link_of, new_id, path_of, play, write_rules
-from e2e.standins import WAIT, response
+
+from tests.support.clients import ANDROID, connection, get, read_answer, request
+from tests.support.load import until
+from tests.support.patience import SOON_S
+from tests.support.phones import FIRST, HINTS, RETRY, cookies
+from tests.support.processes import STARTERS, start_sidecar
+from tests.support.scenes import RULES, World, link_of, new_id, path_of, play, write_rules
+from tests.support.standins import response
 
 CRITICAL = "client_hints: critical\nhints_wait: 100ms\n" + RULES.lstrip()
 PATIENT = CRITICAL.replace("100ms", "2s")
@@ -277,7 +279,7 @@ async def test_a_held_click_survives_a_kill(launch, start, tmp_path, ads, appsfl
     world.host.process.process.kill()
     await world.host.process.ended()
     await start(start_sidecar, f"http://127.0.0.1:{ads.port}", tmp_path / "rules.yaml", tmp_path)
-    await until(lambda: appsflyer.clicks_waiting() > 0, WAIT)
+    await until(lambda: appsflyer.clicks_waiting() > 0, SOON_S)
 
     assert click_id == dict((await appsflyer.next_click()).params)["clickid"]
 

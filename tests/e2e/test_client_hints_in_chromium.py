@@ -12,13 +12,14 @@ import pytest
 import pytest_asyncio
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from e2e.load import report
-from e2e.needs import need
-from e2e.phones import REDUCED
-from e2e.processes import Host, start_sidecar
-from e2e.scenes import RULES, link_of, new_id, play, write_rules
-from e2e.standins import AdStack, AppsFlyer, response
 from playwright.async_api import Browser, BrowserContext, Page, async_playwright
+
+from tests.support.load import report
+from tests.support.needs import need
+from tests.support.phones import REDUCED
+from tests.support.processes import Host, start_sidecar
+from tests.support.scenes import RULES, link_of, new_id, play, write_rules
+from tests.support.standins import AdStack, AppsFlyer, response
 
 PHONE = {
     "brands": [{"brand": "Chromium", "version": "139"}, {"brand": "Google Chrome", "version": "139"}],

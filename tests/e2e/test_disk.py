@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest_asyncio
-from e2e.clients import Answer, get
-from e2e.needs import need_mount
-from e2e.processes import Host, free_port, start_sidecar
-from e2e.scenes import RULES, link_of, new_id, play, write_rules
-from e2e.standins import WAIT, AppsFlyer
+
+from tests.support.clients import Answer, get
+from tests.support.needs import need_mount
+from tests.support.patience import SOON_S
+from tests.support.processes import Host, free_port, start_sidecar
+from tests.support.scenes import RULES, link_of, new_id, play, write_rules
+from tests.support.standins import AppsFlyer
 
 PROBLEM = "can't be used, clicks pass"
 JUNK = b"this was an outbox once " * 1000
@@ -169,7 +171,7 @@ async def _later(admin: int, click: Callable[[str], Awaitable[Answer]]) -> Answe
 
 async def _ready(admin: int, holds: Callable[[Answer], bool]) -> Answer:
     """Asks /readyz until the answer is the wanted one; a look at the outbox comes every second."""
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(SOON_S):
         while not holds(answer := await get(admin, "/readyz")):
             await asyncio.sleep(0.1)
     return answer

@@ -6,10 +6,11 @@ import asyncio
 import re
 
 import pytest
-from e2e.clients import ANDROID, connection, get, request
-from e2e.processes import start_sidecar
-from e2e.scenes import World, link_of, new_id
-from e2e.standins import WAIT
+
+from tests.support.clients import ANDROID, connection, get, request
+from tests.support.patience import SOON_S
+from tests.support.processes import start_sidecar
+from tests.support.scenes import World, link_of, new_id
 
 
 def fresh_link():
@@ -50,7 +51,7 @@ async def test_many_taps_are_the_same_click(world):
     raw = request(world.ads.redirect(fresh_link()), connection="close")
 
     async def tap(everybody_is_ready):
-        async with connection(world.port) as (reader, writer), asyncio.timeout(WAIT):
+        async with connection(world.port) as (reader, writer), asyncio.timeout(SOON_S):
             await everybody_is_ready.wait()
             writer.write(raw)
             return await reader.read()

@@ -9,11 +9,13 @@ from contextlib import closing
 
 import pytest
 import pytest_asyncio
-from e2e.clients import Answer, connection, get, read_answer, request
-from e2e.load import pending, until
-from e2e.processes import free_port, start_sidecar
-from e2e.scenes import RULES, link_of, new_id, play, write_rules
-from e2e.standins import WAIT, echo, in_two_parts, response
+
+from tests.support.clients import Answer, connection, get, read_answer, request
+from tests.support.load import pending, until
+from tests.support.patience import SOON_S
+from tests.support.processes import free_port, start_sidecar
+from tests.support.scenes import RULES, link_of, new_id, play, write_rules
+from tests.support.standins import echo, in_two_parts, response
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ async def test_a_start_after_a_crash_gives_up_what_is_too_old(crashed, start, up
     rules, _ = crashed
     _change(tmp_path, "UPDATE calls SET born = born - 1000")
     await start(start_sidecar, upstream, rules, tmp_path)
-    is_dead = await until(lambda: pending(tmp_path, dead=True) == 1, WAIT)
+    is_dead = await until(lambda: pending(tmp_path, dead=True) == 1, SOON_S)
 
     assert (True, True) == (is_dead, appsflyer.clicks_waiting() == 0)
 

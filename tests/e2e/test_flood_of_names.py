@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from e2e.clients import connection, read_answer
-from e2e.processes import start_sidecar
-from e2e.scenes import World
-from e2e.standins import WAIT, response
+
+from tests.support.clients import connection, read_answer
+from tests.support.patience import SOON_S
+from tests.support.processes import start_sidecar
+from tests.support.scenes import World
+from tests.support.standins import response
 
 LARGE = 50_000
 """Bytes: nearly a whole head."""
@@ -28,7 +30,7 @@ def host(tmp_path, start, ads, appsflyer, module_rules):
 async def pour(world, numbers, make):
     """A request for each number, 20 at a time on one connection; returns when all are answered."""
     numbers = list(numbers)
-    async with connection(world.port) as (reader, writer), asyncio.timeout(10 * WAIT):
+    async with connection(world.port) as (reader, writer), asyncio.timeout(10 * SOON_S):
         for begin in range(0, len(numbers), 20):
             batch = numbers[begin : begin + 20]
             writer.write(b"".join(b"GET /new HTTP/1.1\r\n" + make(number) + b"\r\n" for number in batch))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import pytest_asyncio
-from e2e.clients import request, talk
-from e2e.phones import FIRST, HINTS
-from e2e.processes import start_sidecar
-from e2e.scenes import RULES, World, write_rules
-from e2e.standins import response
+
+from tests.support.clients import request, talk
+from tests.support.phones import FIRST, HINTS
+from tests.support.processes import start_sidecar
+from tests.support.scenes import RULES, World, write_rules
+from tests.support.standins import response
 
 ASKING = "client_hints: accept\n" + RULES.lstrip()
 SECURE = (("https",), ("HTTPS",), ("Https",), ("https, http",), ("HTTPS,http",), ("https", "http"))

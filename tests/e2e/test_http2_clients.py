@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from e2e.clients import ask_http2, fields_http2, get_http2
-from e2e.processes import STARTERS
-from e2e.scenes import World, link_of, new_id, play
-from e2e.standins import response
 from h2.exceptions import ProtocolError
 
 from storehop.host.layers.head import MAX_LINES
+from tests.support.clients import ask_http2, fields_http2, get_http2
+from tests.support.processes import STARTERS
+from tests.support.scenes import World, link_of, new_id, play
+from tests.support.standins import response
 
 ADS = "ads.network.example"
 OURS = f"__Host-storehop={'0' * 32}"

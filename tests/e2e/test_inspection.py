@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 import pytest_asyncio
-from e2e.clients import get
-from e2e.processes import START, Process, free_port, listening, stock_command
-from e2e.scenes import link_of, new_id, path_of, play
-from e2e.standins import WAIT, response
+
+from tests.support.clients import get
+from tests.support.patience import SOON_S, START_S
+from tests.support.processes import Process, free_port, listening, stock_command
+from tests.support.scenes import link_of, new_id, path_of, play
+from tests.support.standins import response
 
 TOKEN = "let-me-in"
 
@@ -34,7 +36,7 @@ class Web:
 
     async def flow(self, wanted: str, path: str = "") -> dict:
         """The newest flow (of this path) in whose comment this stands; comments change when an S2S call ends."""
-        async with asyncio.timeout(WAIT):
+        async with asyncio.timeout(SOON_S):
             while True:
                 flows = [flow for flow in await self.flows() if path in {"", flow["request"]["path"]}]
                 found = [flow for flow in flows if wanted in flow["comment"]]
@@ -76,7 +78,7 @@ async def web(tmp_path_factory, ads, module_rules):
     options = {"web_password": TOKEN, "storehop_view_flows": 5}
     own = [part for name, value in options.items() for part in ("--set", f"{name}={value}")]
     process = await Process.start(*command, "--no-web-open-browser", "--web-port", str(api), *own)
-    await process.output.saw("storehop: ", seconds=START)
+    await process.output.saw("storehop: ", seconds=START_S)
     await listening(port, process)
     yield Web(port, api)
     await process.stop()
@@ -175,7 +177,7 @@ async def test_only_clicks_stay(web, ads, appsflyer):
     for _ in range(6):
         await get(web.port, ads.serve(response("200 OK")))
         await direct(web, ads, appsflyer)
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(SOON_S):
         while len(await web.flows()) > 5:
             await asyncio.sleep(0.1)
 
@@ -234,7 +236,7 @@ async def test_a_replayed_call_is_not_sent_again(web, ads, appsflyer):
     _, shown = await direct(web, ads, appsflyer)
     call = await web.flow(f"S2S of {shown['id']}")
     await web.replay(call)
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(SOON_S):
         while "response" not in (replayed := await web.flow(f"S2S of {shown['id']}")):
             await asyncio.sleep(0.05)
 

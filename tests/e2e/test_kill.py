@@ -11,10 +11,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import pytest_asyncio
-from e2e.faulty import FaultyAppsFlyer
-from e2e.load import Clicks, Load, pending, report, stored, to_appsflyer, until
-from e2e.processes import start_sidecar
-from e2e.standins import WAIT
+
+from tests.support.faulty import FaultyAppsFlyer
+from tests.support.load import Clicks, Load, pending, report, stored, to_appsflyer, until
+from tests.support.patience import SOON_S
+from tests.support.processes import start_sidecar
 
 ROUNDS = 20
 AT_LEAST = 55
@@ -63,7 +64,7 @@ async def story(tmp_path_factory, ads):
         host = await start_sidecar(upstream, rules, folder)
         load = Load(f"R{number}-")
         running = asyncio.create_task(load.run(host.port))
-        await until(lambda load=load: len(load.clicks.direct) >= AT_LEAST, WAIT)
+        await until(lambda load=load: len(load.clicks.direct) >= AT_LEAST, SOON_S)
         await asyncio.sleep(chance.uniform(0.0, 0.8))  # the random moment
         host.process.send(signal.SIGKILL)
         await host.process.ended()
@@ -72,7 +73,7 @@ async def story(tmp_path_factory, ads):
         told.clicks.append(load.clicks)
         told.in_flight += Counter(dict(parse_qsl(urlsplit(url).query))["clickid"] for url in stored(folder))
     host = await start_sidecar(upstream, rules, folder)
-    await until(lambda: pending(folder) == 0, WAIT)
+    await until(lambda: pending(folder) == 0, SOON_S)
     told.left = pending(folder, dead=None)
     await host.process.stop()
     await told.arrived.stop()

@@ -11,9 +11,10 @@ import re
 from dataclasses import dataclass
 
 import pytest
-from e2e.clients import HEADERS, connection, get, talk
-from e2e.scenes import link_of, new_id, path_of, play
-from e2e.standins import Received, response
+
+from tests.support.clients import HEADERS, connection, get, talk
+from tests.support.scenes import link_of, new_id, path_of, play
+from tests.support.standins import Received, response
 
 PIECES = [
     # control characters, raw and encoded

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 
-from e2e.clients import get
-from e2e.faulty import FaultyAppsFlyer
-from e2e.load import Load, pending, to_appsflyer, until
-from e2e.processes import free_port, sidecar_command, started
-from e2e.scenes import RULES, link_of, new_id, play, write_rules
-from e2e.standins import WAIT
-
 from storehop.deliver.courier import PATIENCE
+from tests.support.clients import get
+from tests.support.faulty import FaultyAppsFlyer
+from tests.support.load import Load, pending, to_appsflyer, until
+from tests.support.patience import SOON_S
+from tests.support.processes import free_port, sidecar_command, started
+from tests.support.scenes import RULES, link_of, new_id, play, write_rules
 
 JUMPING_CLOCK = """
 import time
@@ -52,14 +51,14 @@ async def test_a_jumping_clock_loses_doubles_and_freezes_nothing(start, ads, tmp
     host = await start(start_odd, JUMPING_CLOCK, f"http://127.0.0.1:{ads.port}", rules, tmp_path)
     load = Load("clock-")
     running = asyncio.create_task(load.run(host.port, connections=2, rate=40))
-    await until(lambda: len(load.clicks.direct) >= 20, WAIT)
+    await until(lambda: len(load.clicks.direct) >= 20, SOON_S)
     appsflyer.fault = "500"
-    await until(lambda: len(load.clicks.passed) >= 40, WAIT)
+    await until(lambda: len(load.clicks.passed) >= 40, SOON_S)
     appsflyer.fault, before = None, len(load.clicks.direct)
-    assert await until(lambda: len(load.clicks.direct) >= before + 20, WAIT)
+    assert await until(lambda: len(load.clicks.direct) >= before + 20, SOON_S)
     load.stop()
     await running
-    await until(lambda: pending(tmp_path) == 0, WAIT)
+    await until(lambda: pending(tmp_path) == 0, SOON_S)
     await appsflyer.stop()
 
     assert dict.fromkeys(load.clicks.direct, 1) == dict(appsflyer.accepted)
@@ -77,7 +76,7 @@ async def test_a_stalled_disk_lets_the_click_pass(start, ads, rules, tmp_path, a
     good = new_id()
     after = await get(host.port, ads.redirect(link_of(good)))
     came = dict((await appsflyer.next_click()).params)["clickid"]
-    is_empty = await until(lambda: pending(tmp_path, dead=None) == 0, WAIT)
+    is_empty = await until(lambda: pending(tmp_path, dead=None) == 0, SOON_S)
 
     assert (late, play(good), good, True) == (answer.location, after.location, came, is_empty)
     assert PATIENCE <= waited < STALL - PATIENCE

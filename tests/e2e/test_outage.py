@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
-from e2e.certificates import Authority, server_context
-from e2e.faulty import FaultyAppsFlyer
-from e2e.load import Clicks, Lag, Load, pending, report, to_appsflyer, until
-from e2e.processes import free_port, start_sidecar
-from e2e.standins import WAIT
+
+from tests.support.certificates import Authority, server_context
+from tests.support.faulty import FaultyAppsFlyer
+from tests.support.load import Clicks, Lag, Load, pending, report, to_appsflyer, until
+from tests.support.patience import SOON_S
+from tests.support.processes import free_port, start_sidecar
 
 OUTAGE = 10.0
 """Seconds."""
@@ -85,7 +86,7 @@ async def _live(fault, folder, ads, authority) -> Day:
     load = Load(f"{fault}-")
     running = asyncio.create_task(load.run(host.port, connections=2, rate=20))
     try:
-        await until(lambda: load.clicks.answered >= A_FEW, WAIT)
+        await until(lambda: load.clicks.answered >= A_FEW, SOON_S)
         passed_before, direct_before = len(load.clicks.passed), len(load.clicks.direct)
         await _begin(appsflyer, fault, authority)
         await asyncio.sleep(OUTAGE)
@@ -94,14 +95,14 @@ async def _live(fault, folder, ads, authority) -> Day:
         tried_before_the_end = set(appsflyer.seen) | (load.clicks.direct - set(appsflyer.accepted))
         late_ids = tried_before_the_end - set(appsflyer.accepted)
         await _end(appsflyer, good)
-        await until(lambda: set(appsflyer.accepted) >= late_ids, WAIT)
+        await until(lambda: set(appsflyer.accepted) >= late_ids, SOON_S)
         passed_then, answered_then = len(load.clicks.passed), load.clicks.answered
-        await until(lambda: load.clicks.answered >= answered_then + A_FEW, WAIT)
+        await until(lambda: load.clicks.answered >= answered_then + A_FEW, SOON_S)
         passed_after = len(load.clicks.passed) - passed_then
     finally:
         load.stop()
         await running
-    await until(lambda: pending(folder) == 0, WAIT)
+    await until(lambda: pending(folder) == 0, SOON_S)
     await host.process.stop()
     await appsflyer.stop()
     late = sorted(appsflyer.when[click_id] for click_id in late_ids if click_id in appsflyer.when)

@@ -7,11 +7,13 @@ import time
 from dataclasses import dataclass
 
 import pytest_asyncio
-from e2e.clients import get
-from e2e.load import Clicks, Load, pending, report, to_appsflyer, until
-from e2e.processes import free_port, sidecar_command, started
-from e2e.scenes import new_id, path_of, play
-from e2e.standins import WAIT, Received, _Server, response
+
+from tests.support.clients import get
+from tests.support.load import Clicks, Load, pending, report, to_appsflyer, until
+from tests.support.patience import SOON_S
+from tests.support.processes import free_port, sidecar_command, started
+from tests.support.scenes import new_id, path_of, play
+from tests.support.standins import Received, _Server, response
 
 SECONDS = 7.0
 CONNECTIONS = 200
@@ -76,7 +78,7 @@ async def story(tmp_path_factory, ads):
     begin = time.monotonic()
     running = asyncio.create_task(load.run(port, connections=CONNECTIONS))
     await asyncio.sleep(SECONDS)  # so long it has to bear it, and until AppsFlyer has had its share
-    await until(lambda: len(load.clicks.passed) > len(load.clicks.direct), WAIT)
+    await until(lambda: len(load.clicks.passed) > len(load.clicks.direct), SOON_S)
     load.stop()
     await running
     pace = (time.monotonic() - begin) / load.clicks.answered
@@ -84,7 +86,7 @@ async def story(tmp_path_factory, ads):
     appsflyer.pause = 0.0
     again, answer = await _recovery(port, appsflyer)
     grown = host.process.memory()["VmHWM"] / before
-    await until(lambda: pending(folder) == 0, WAIT)
+    await until(lambda: pending(folder) == 0, SOON_S)
     await host.process.stop()
     await appsflyer.stop()
     clicks = load.clicks
@@ -107,11 +109,11 @@ async def story(tmp_path_factory, ads):
 async def _recovery(port: int, appsflyer: SlowAppsFlyer) -> tuple[float, float]:
     """Clicks until one is delivered. Seconds that this took, and that its answer took."""
     end = time.monotonic()
-    while time.monotonic() - end < WAIT:
+    while time.monotonic() - end < SOON_S:
         click_id, begin = new_id(), time.monotonic()
         answer = await get(port, path_of(click_id))
         answered = time.monotonic() - begin
-        if answer.location == play(click_id) and await until(lambda: click_id in appsflyer.accepted, WAIT):  # noqa: B023
+        if answer.location == play(click_id) and await until(lambda: click_id in appsflyer.accepted, SOON_S):  # noqa: B023
             return time.monotonic() - end, answered
         await asyncio.sleep(0.1)
     raise AssertionError("no click went direct again")

@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 import pytest_asyncio
-from e2e.clients import get
-from e2e.processes import free_port, sidecar_command, start_mitmdump, started
-from e2e.scenes import World, link_of, new_id, path_of, play
-from e2e.standins import response
+
+from tests.support.clients import get
+from tests.support.processes import free_port, sidecar_command, start_mitmdump, started
+from tests.support.scenes import World, link_of, new_id, path_of, play
+from tests.support.standins import response
 
 BREAKS = {
     "decide": """

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import pytest
 import pytest_asyncio
-from e2e.certificates import client_context
-from e2e.clients import (
+
+from tests.support.certificates import client_context
+from tests.support.clients import (
     ANDROID,
     PUBLIC,
     get,
@@ -21,9 +22,9 @@ from e2e.clients import (
     request,
     talk,
 )
-from e2e.processes import Host, free_port, start_mitmdump, start_sidecar, start_stock
-from e2e.scenes import RULES, android_call, new_id, path_of, play, write_rules
-from e2e.standins import response
+from tests.support.processes import Host, free_port, start_mitmdump, start_sidecar, start_stock
+from tests.support.scenes import RULES, android_call, new_id, path_of, play, write_rules
+from tests.support.standins import response
 
 APPSFLYER = "app.appsflyer.com"
 NOWHERE = """

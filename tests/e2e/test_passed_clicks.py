@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
-from e2e.clients import ANDROID, DESKTOP, IPHONE, get
-from e2e.scenes import link_of, new_id, path_of
-from e2e.standins import response
+
+from tests.support.clients import ANDROID, DESKTOP, IPHONE, get
+from tests.support.scenes import link_of, new_id, path_of
+from tests.support.standins import response
 
 GOOGLEBOT = (
     "Mozilla/5.0 (Linux; Android 6.0.1; Nexus 5X Build/MMB29P) AppleWebKit/537.36 (KHTML, like Gecko) "

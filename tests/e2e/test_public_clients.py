@@ -11,23 +11,25 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import pytest_asyncio
-from e2e.clients import PUBLIC, get
-from e2e.needs import need_namespace
-from e2e.processes import ADDON, ROOT, START, STARTERS, start_sidecar
-from e2e.public_scene import FORGED
-from e2e.scenes import RULES, World, link_of, new_id, play, write_rules
+
+from tests.support.clients import PUBLIC, get
+from tests.support.needs import need_namespace
+from tests.support.patience import START_S
+from tests.support.processes import ADDON, ROOT, STARTERS, start_sidecar
+from tests.support.public_scene import FORGED
+from tests.support.scenes import RULES, World, link_of, new_id, play, write_rules
 
 _IN_NAMESPACE = f'ip link set lo up && ip address add {PUBLIC}/32 dev lo && exec "$@"'
 
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
-    """What e2e.public_scene saw."""
+    """What tests.support.public_scene saw."""
     need_namespace()
-    scene = [sys.executable, "-m", "e2e.public_scene", str(tmp_path_factory.mktemp("public"))]
+    scene = [sys.executable, "-m", "tests.support.public_scene", str(tmp_path_factory.mktemp("public"))]
     command = ["unshare", "--net", "sh", "-c", _IN_NAMESPACE, "sh", *scene]
-    environment = os.environ | {"PYTHONPATH": f"{ADDON}{os.pathsep}{ROOT / 'tests'}"}
-    run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=2 * START)
+    environment = os.environ | {"PYTHONPATH": f"{ADDON}{os.pathsep}{ROOT}"}
+    run = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=2 * START_S)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 

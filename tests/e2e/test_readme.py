@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from e2e.clients import Answer, get
-from e2e.needs import need
-from e2e.processes import ROOT, Host, Process, free_port, listening
-from e2e.scenes import link_of, new_id, play
-from e2e.standins import WAIT
+
+from tests.support.clients import Answer, get
+from tests.support.needs import need
+from tests.support.patience import SOON_S
+from tests.support.processes import ROOT, Host, Process, free_port, listening
+from tests.support.scenes import link_of, new_id, play
 
 README = (ROOT / "README.md").read_text()
 BIN = Path(sys.executable).parent
@@ -102,7 +103,7 @@ async def test_a_forward_proxy_answers_clicks(command, start, rules, tmp_path, a
 
 async def _first_direct(ask: Callable[[str], Awaitable[Answer]]) -> tuple[str, Answer]:
     """The first click that does not pass: mitmproxy's tools listen a moment before their addons run."""
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(SOON_S):
         while True:
             answer = await ask(click_id := new_id())
             if answer.location and "appsflyer.com" not in answer.location:

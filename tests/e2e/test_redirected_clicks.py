@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from e2e.clients import ANDROID, IPHONE, PUBLIC, get
-from e2e.scenes import APP_STORE, android_call, link_of, new_id, path_of, play
+
+from tests.support.clients import ANDROID, IPHONE, PUBLIC, get
+from tests.support.scenes import APP_STORE, android_call, link_of, new_id, path_of, play
 
 OURS = ("Location", "Cache-Control", "Content-Length")
 COOKIES = ("Set-Cookie: visitor=7; Path=/; HttpOnly", "Set-Cookie: seen=spring; Max-Age=60")

@@ -9,11 +9,12 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from e2e.clients import connection, get, read_answer, request, talk
-from e2e.scenes import RULES, link_of, new_id, play
-from e2e.standins import WAIT, response
 
 from storehop.host.layers.head import MAX_HEAD, MAX_LINES
+from tests.support.clients import connection, get, read_answer, request, talk
+from tests.support.patience import SOON_S
+from tests.support.scenes import RULES, link_of, new_id, play
+from tests.support.standins import response
 
 ADS = "ads.network.example"
 HOST = b"Host: ads.network.example\r\n"
@@ -98,7 +99,7 @@ async def test_http_1_0_needs_no_host(world):
 async def test_empty_lines_before_a_request_are_nothing(world):
     """Old browsers end a form's body with one (RFC 9112 §2.2)."""
     body = request("/ad/none", "POST", b"a=1") + b"\r\n"
-    async with connection(world.port) as (reader, writer), asyncio.timeout(WAIT):
+    async with connection(world.port) as (reader, writer), asyncio.timeout(SOON_S):
         writer.write(b"\r\n\r\n" + body + body)
         answers = [await read_answer(reader), await read_answer(reader)]
 
@@ -128,7 +129,7 @@ async def test_trailers_do_not_stop_a_request(world):
     """It arrives without them, whole, and the connection goes on."""
     path = world.ads.serve(response("201 Created"))
     raw = request(path, "POST", transfer_encoding="chunked") + b"5\r\nhello\r\n0\r\nX-Sum: 7\r\n\r\n"
-    async with connection(world.port) as (reader, writer), asyncio.timeout(WAIT):
+    async with connection(world.port) as (reader, writer), asyncio.timeout(SOON_S):
         writer.write(raw * 2)
         answers = [await read_answer(reader), await read_answer(reader)]
 

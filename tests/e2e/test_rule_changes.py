@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from e2e.clients import get
-from e2e.processes import ENTRY, STARTERS, free_port, start_sidecar, started, stock_command
-from e2e.scenes import RULES, World, link_of, new_id, play, write_rules
-from e2e.standins import AppsFlyer
+
+from tests.support.clients import get
+from tests.support.processes import ENTRY, STARTERS, free_port, start_sidecar, started, stock_command
+from tests.support.scenes import RULES, World, link_of, new_id, play, write_rules
+from tests.support.standins import AppsFlyer
 
 RELOADED = "rules reloaded"
 FAULTY = RULES.replace("mode: observe", "mode: obsrve")

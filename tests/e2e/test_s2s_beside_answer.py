@@ -7,9 +7,10 @@ import time
 from contextlib import contextmanager
 
 import pytest
-from e2e.clients import get
-from e2e.scenes import RULES, link_of, new_id, path_of, play
-from e2e.standins import response
+
+from tests.support.clients import get
+from tests.support.scenes import RULES, link_of, new_id, path_of, play
+from tests.support.standins import response
 
 TIMEOUT = 60.0
 """Seconds that a call may take."""

@@ -6,10 +6,11 @@ import asyncio
 from dataclasses import dataclass
 
 import pytest_asyncio
-from e2e.faulty import FaultyAppsFlyer
-from e2e.load import Clicks, Load, pending, report, to_appsflyer, until
-from e2e.processes import start_sidecar
-from e2e.standins import WAIT
+
+from tests.support.faulty import FaultyAppsFlyer
+from tests.support.load import Clicks, Load, pending, report, to_appsflyer, until
+from tests.support.patience import SOON_S
+from tests.support.processes import start_sidecar
 
 CLICKS = 10_000
 RULES = """
@@ -41,7 +42,7 @@ async def story(tmp_path_factory, ads) -> Story:
     loads = [Load(f"{number}-") for number in range(2)]
     browsing = (load.run(host.port, connections=8, most=CLICKS // 2) for load, host in zip(loads, hosts, strict=True))
     await asyncio.gather(*browsing)
-    await until(lambda: len(appsflyer.accepted) >= CLICKS and pending(folder) == 0, 2 * WAIT)
+    await until(lambda: len(appsflyer.accepted) >= CLICKS and pending(folder) == 0, 2 * SOON_S)
     for host in hosts:
         await host.process.stop()
     await appsflyer.stop()

@@ -9,9 +9,11 @@ import sys
 
 import pytest
 import pytest_asyncio
-from e2e.clients import get
-from e2e.processes import START, STARTERS, Process, free_port, stock_command
-from e2e.scenes import RULES, link_of, new_id, play
+
+from tests.support.clients import get
+from tests.support.patience import START_S
+from tests.support.processes import STARTERS, Process, free_port, stock_command
+from tests.support.scenes import RULES, link_of, new_id, play
 
 UPSTREAM = "http://127.0.0.1:9"
 FAULTS = """
@@ -59,7 +61,7 @@ async def refused(arguments):
     words = [word for pair in arguments.items() for word in pair]
     process = await Process.start(sys.executable, "-m", "storehop", "run", *words)
     try:
-        return await process.ended(seconds=START), process.errors.text
+        return await process.ended(seconds=START_S), process.errors.text
     finally:
         if process.is_alive:
             await process.stop()
@@ -130,7 +132,7 @@ async def test_ctrl_c_ends_it(start, arguments):
     """SIGINT ends `storehop run` with exit code 0 and without a traceback."""
     words = [word for pair in arguments.items() for word in pair]
     process = await start(Process.start, sys.executable, "-m", "storehop", "run", *words)
-    await process.output.saw("storehop: ", seconds=START)
+    await process.output.saw("storehop: ", seconds=START_S)
 
     process.send(signal.SIGINT)
 

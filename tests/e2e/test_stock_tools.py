@@ -6,11 +6,12 @@ import asyncio
 import os
 
 import pytest_asyncio
-from e2e.clients import ANDROID, get, talk
-from e2e.load import until
-from e2e.processes import Process, free_port, listening, stock_command
-from e2e.scenes import android_call, link_of, new_id, path_of, play
-from e2e.standins import WAIT
+
+from tests.support.clients import ANDROID, get, talk
+from tests.support.load import until
+from tests.support.patience import SOON_S
+from tests.support.processes import Process, free_port, listening, stock_command
+from tests.support.scenes import android_call, link_of, new_id, path_of, play
 
 OWN_FLAGS = {
     "mitmdump": list,
@@ -32,7 +33,7 @@ async def port(request, start, ads, module_rules, tmp_path):
 
 async def click(port, ads):
     """The first click that does not pass: it listens a moment before its addons run."""
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(SOON_S):
         while True:
             link = link_of(click_id := new_id())
             answer = await get(port, ads.redirect(link))
@@ -54,7 +55,7 @@ async def test_it_answers_clicks(port, ads, appsflyer):
 
 async def test_it_refuses_heads_as_the_sidecar_does(port, ads):
     """Our layer is in force with no flag: a head without an end is cut, one of two meanings is refused."""
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(SOON_S):
         await click(port, ads)
         endless, twofold = await talk(port, b"GET /" + b"a" * 70_000), await talk(port, b"GET / HTTP/1.1\r\n\r\n")
 
@@ -75,4 +76,4 @@ async def test_the_console_tells_a_click_s_story(tmp_path, start, ads, appsflyer
     os.write(process.terminal, b":set view_filter=~marked\r")  # what came before the addons ran is no click to it
     os.write(process.terminal, b":storehop.explain @focus\r")
 
-    assert await until(lambda: "games: matches" in process.output.text, WAIT), process.output.text
+    assert await until(lambda: "games: matches" in process.output.text, SOON_S), process.output.text

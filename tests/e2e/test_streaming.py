@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from e2e.clients import ANDROID, Answer, connection, get, read_answer, request
-from e2e.scenes import link_of, new_id, path_of, play
-from e2e.standins import WAIT, echo, response
 from websockets.asyncio.client import connect
+
+from tests.support.clients import ANDROID, Answer, connection, get, read_answer, request
+from tests.support.patience import SOON_S
+from tests.support.scenes import link_of, new_id, path_of, play
+from tests.support.standins import echo, response
 
 MB = 1 << 20
 CHUNK = bytes(MB // 4)
@@ -73,7 +75,7 @@ class Slow:
 
 async def first_and_rest(port, path, slow, **changes):
     """Reads what comes before the response may go on, then the rest."""
-    async with connection(port) as (reader, writer), asyncio.timeout(WAIT):
+    async with connection(port) as (reader, writer), asyncio.timeout(SOON_S):
         writer.write(request(path, connection="close", **changes))
         first = await reader.readuntil(b"data: 1\n\n")
         slow.go_on.set()
@@ -126,7 +128,7 @@ async def test_an_upload_waits_for_100_continue(world):
     """A client that expects 100 Continue gets it, and its body arrives."""
     path = world.ads.serve(response("201 Created"))
 
-    async with connection(world.port) as (reader, writer), asyncio.timeout(WAIT):
+    async with connection(world.port) as (reader, writer), asyncio.timeout(SOON_S):
         writer.write(request(path, "POST", expect="100-continue", content_length="5"))
         interim = await reader.readuntil(b"\r\n\r\n")
         writer.write(b"hello")
@@ -158,7 +160,7 @@ async def test_a_websocket_echoes(world):
     """A WebSocket is upgraded and says back text and bytes."""
     url = f"ws://127.0.0.1:{world.port}{world.ads.serve(echo)}"
 
-    async with connect(url, proxy=None) as socket, asyncio.timeout(WAIT):
+    async with connect(url, proxy=None) as socket, asyncio.timeout(SOON_S):
         await socket.send("hello")
         await socket.send(b"\x00\xff")
         heard = [await socket.recv(), await socket.recv()]

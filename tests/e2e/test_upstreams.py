@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from e2e.certificates import server_context
-from e2e.clients import get, get_http2
-from e2e.processes import STARTERS, Host, free_port
-from e2e.scenes import RULES, link_of, new_id, play
-from e2e.standins import AdStack, AdStackOfBoth, response
+
+from tests.support.certificates import server_context
+from tests.support.clients import get, get_http2
+from tests.support.processes import STARTERS, Host, free_port
+from tests.support.scenes import RULES, link_of, new_id, play
+from tests.support.standins import AdStack, AdStackOfBoth, response
 
 ADS = "ads.network.example"
 FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host")

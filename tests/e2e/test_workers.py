@@ -14,15 +14,16 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from e2e.clients import Answer, connection, get, request
-from e2e.load import Load, pending, report, to_appsflyer, until
-from e2e.phones import FIRST, RETRY, cookies
-from e2e.processes import START, Host, Process, free_port, sidecar_command
-from e2e.scenes import RULES, new_id, path_of, play, write_rules
-from e2e.standins import WAIT, AppsFlyer, in_two_parts
 
 from storehop.observe import merge
 from storehop.observe.merge import ask
+from tests.support.clients import Answer, connection, get, request
+from tests.support.load import Load, pending, report, to_appsflyer, until
+from tests.support.patience import SOON_S, START_S
+from tests.support.phones import FIRST, RETRY, cookies
+from tests.support.processes import Host, Process, free_port, sidecar_command
+from tests.support.scenes import RULES, new_id, path_of, play, write_rules
+from tests.support.standins import AppsFlyer, in_two_parts
 
 CONNECTIONS = 40
 """Of so many connections both workers get some."""
@@ -78,7 +79,7 @@ class Pair:
 
     async def complete(self) -> None:
         """Waits until both workers are there."""
-        has_both = await until(lambda: self.were_ready() - self._ended() == 2 == len(self.workers()), START)
+        has_both = await until(lambda: self.were_ready() - self._ended() == 2 == len(self.workers()), START_S)
         assert has_both, self.host.log.text
 
     async def clicks(self) -> float:
@@ -100,7 +101,7 @@ async def start_pair(upstream: str, rules: Path, folder: Path, *extra: str | Pat
         gate.touch()
     command = [*sidecar_command(upstream, rules, f"127.0.0.1:{port}", folder), "--workers", "2"]
     process = await Process.start(*command, "--admin", f"127.0.0.1:{admin}", *extra, modules=modules)
-    answers = await until(lambda: not process.is_alive or _listens(admin), START)
+    answers = await until(lambda: not process.is_alive or _listens(admin), START_S)
     assert answers, process.output.text
     return Pair(Host(port, process, folder), admin, gate)
 
@@ -114,7 +115,7 @@ def _listens(port: int) -> bool:
 def _patience():
     """Workers may take longer to answer a test than to answer their supervisor."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merge, "TIMEOUT", WAIT)
+        patch.setattr(merge, "TIMEOUT", SOON_S)
         yield
 
 
@@ -142,7 +143,7 @@ async def shared(tmp_path_factory, module_rules, upstream):
 async def pair(shared, appsflyer) -> Pair:
     """The module's pair, both workers there and nothing under way."""
     await shared.complete()
-    assert await until(lambda: pending(shared.host.folder) == 0, WAIT)
+    assert await until(lambda: pending(shared.host.folder) == 0, SOON_S)
     await arrived(appsflyer)
     return shared
 
@@ -171,7 +172,7 @@ async def test_metrics_add_both_up(pair):
     """One /metrics counts every click once, whoever answered it."""
     expected = await pair.clicks() + CONNECTIONS
     await asyncio.gather(*(get(pair.host.port, path_of(new_id())) for _ in range(CONNECTIONS)))
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(SOON_S):
         while (counted := await pair.clicks()) < expected:
             await asyncio.sleep(0.1)  # a worker that answers its supervisor too late counts as when it was asked last
 
@@ -182,7 +183,7 @@ async def test_the_same_click_at_once(pair, appsflyer):
     """Equal clicks that come in the same moment on many connections get one answer, and AppsFlyer hears of one."""
     click_id = new_id()
     answers = await asyncio.gather(*(get(pair.host.port, path_of(click_id)) for _ in range(CONNECTIONS)))
-    await until(lambda: pending(pair.host.folder) == 0, WAIT)
+    await until(lambda: pending(pair.host.folder) == 0, SOON_S)
 
     assert ({play(click_id)}, {click_id: 1}) == ({answer.location for answer in answers}, await arrived(appsflyer))
 
@@ -191,7 +192,7 @@ async def test_the_same_click_one_after_the_other(pair, appsflyer):
     """A click that is repeated within ten seconds is the same click on any worker."""
     click_id = new_id()
     locations = {(await get(pair.host.port, path_of(click_id))).location for _ in range(A_FEW)}
-    await until(lambda: pending(pair.host.folder) == 0, WAIT)
+    await until(lambda: pending(pair.host.folder) == 0, SOON_S)
 
     assert ({play(click_id)}, {click_id: 1}) == (locations, await arrived(appsflyer))
 
@@ -217,7 +218,7 @@ async def test_sighup_reloads_all(pair):
     before = len(pair.host.log.text)
     pair.host.process.send(signal.SIGHUP)
 
-    assert await until(lambda: pair.host.log.text.count("rules reloaded", before) == 2, WAIT), pair.host.log.text[
+    assert await until(lambda: pair.host.log.text.count("rules reloaded", before) == 2, SOON_S), pair.host.log.text[
         before:
     ]
 
@@ -274,7 +275,7 @@ async def death(shared, appsflyer) -> Death:
     shared.gate.touch()
     appsflyer.unhold()
     await shared.complete()
-    left = not await until(lambda: pending(shared.host.folder) == 0, WAIT)
+    left = not await until(lambda: pending(shared.host.folder) == 0, SOON_S)
     await arrived(appsflyer)
     came = dict(again.params)["clickid"]
     location = (meanwhile.location or "").replace(other, "ID")
@@ -338,10 +339,10 @@ async def test_nothing_is_lost_when_workers_die_under_load(pair, appsflyer):
         await pair.complete()
         before = len(load.clicks.direct)
         pair.kill()
-        assert await until(lambda before=before: len(load.clicks.direct) > before + 100, START)
+        assert await until(lambda before=before: len(load.clicks.direct) > before + 100, START_S)
     load.stop()
     await running
-    await until(lambda: pending(pair.host.folder) == 0, WAIT)
+    await until(lambda: pending(pair.host.folder) == 0, SOON_S)
     came = await arrived(appsflyer)
     lost = load.clicks.direct - set(came)
     doubled = sum(times - 1 for times in came.values())

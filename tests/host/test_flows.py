@@ -3,13 +3,13 @@
 from ipaddress import ip_network
 
 import pytest
-from linear import MOST_GROWTH, growth
 from mitmproxy.http import Headers
 from mitmproxy.test import tflow
 
 from storehop.decide.address import Proxies, client_address
 from storehop.host import flows
 from storehop.host.flows import drop_trailers, read, see
+from tests.support.linear import MOST_GROWTH, growth
 
 CLIENT = "93.184.216.34"
 LINK = "https://app.appsflyer.com/com.example.game?pid=x"

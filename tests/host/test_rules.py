@@ -15,14 +15,13 @@ from storehop.host import rules as module
 from storehop.host.background import in_background
 from storehop.host.rules import LiveRules
 from storehop.rulefile import RuleFileError, files
+from tests.support.patience import SOON_S
 
 HEAD = "version: 1\npartner: NetworkA\n"
 RULES = HEAD + "rules: [{name: games, match: {}}]\n"
 NEW = HEAD + "rules: [{name: others, match: {}}]\n"
 """As long as RULES."""
 FAULTY = HEAD + "rules: [{name: games, match: {}, mod: off}]\n"
-SOON = 60.0
-"""Seconds in which whatever a test waits for has happened."""
 ENOUGH = 3
 """Looks at the files in which whatever is wrong with looking shows."""
 
@@ -52,13 +51,13 @@ class Watched:
 
     async def told(self):
         """What was made of the next change: the names of its rules, or None."""
-        rules = await asyncio.wait_for(self.done.get(), SOON)
+        rules = await asyncio.wait_for(self.done.get(), SOON_S)
         return rules and [rule.name for _, rule in rules.rules]
 
     async def looked(self):
         """Returns when the files have been looked at a few more times."""
         enough = self.looks + ENOUGH
-        async with asyncio.timeout(SOON):
+        async with asyncio.timeout(SOON_S):
             while self.looks < enough:
                 await asyncio.sleep(0.01)
 
@@ -199,7 +198,7 @@ async def test_asking_needs_a_second_look_too(file, watched):
     """SIGHUP looks at once, and takes nothing that only one look found."""
     file.write_text(FAULTY)
     watched.live.reload()
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(SOON_S):
         while not watched.reads:
             await asyncio.sleep(0)
     file.write_text(NEW)
@@ -228,7 +227,7 @@ async def test_rules_that_do_not_rest_are_told_of(file, watched, monkeypatch, ca
     monkeypatch.setattr(module, "PATIENCE", 3)
     monkeypatch.setattr(module.files, "found_again", lambda _: False)
     file.write_text(NEW)
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(SOON_S):
         while "until they rest" not in caplog.text:
             await asyncio.sleep(0.01)
 

@@ -8,15 +8,14 @@ import socket
 
 import pytest
 import pytest_asyncio
-from e2e.processes import free_port
 
 from storehop.host import supervisor as module
 from storehop.host.supervisor import Supervisor, hold_port
 from storehop.observe.admin import AdminServer
 from storehop.observe.metrics import Metrics
+from tests.support.patience import SOON_S
+from tests.support.processes import free_port
 
-SOON = 60.0
-"""Seconds in which whatever a test waits for has happened."""
 HANGS = ("sh", "-c", "exec sleep 100")
 
 
@@ -33,7 +32,7 @@ async def hung(monkeypatch, tmp_path):
 
 async def _begun(place, after=None):
     """The next process in this place."""
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(SOON_S):
         while place.process is after:
             await asyncio.sleep(0.01)
     return place.process
@@ -54,7 +53,7 @@ async def test_a_worker_that_hangs_later_is_replaced(hung, monkeypatch):
     monkeypatch.setattr(module, "CALM", 0.01)
     first = await _begun(hung)
     admin = AdminServer(hung.socket, list, Metrics().registry)
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(SOON_S):
         while not hung.is_ready:
             await asyncio.sleep(0.01)
     admin.close()
@@ -75,7 +74,7 @@ async def test_a_command_that_cannot_run_is_tried_again(tmp_path, caplog):
     """A fault of the machine while a worker is started ends nothing."""
     supervisor = Supervisor([str(tmp_path / "none")], 1, tmp_path, tmp_path / "outbox.db")
     running = asyncio.create_task(supervisor.run("off"))
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(SOON_S):
         while caplog.text.count("could not be started") < 2:
             await asyncio.sleep(0.01)
     supervisor._end(signal.SIGTERM)
@@ -91,7 +90,7 @@ async def test_a_worker_that_does_not_end_is_killed(tmp_path, monkeypatch, caplo
     deaf = f"trap '' TERM INT; echo > {sign}; exec sleep 100"
     supervisor = Supervisor(("sh", "-c", deaf), 1, tmp_path, tmp_path / "outbox.db")
     running = asyncio.create_task(supervisor.run("off"))
-    async with asyncio.timeout(SOON):
+    async with asyncio.timeout(SOON_S):
         while not sign.exists():
             await asyncio.sleep(0.01)
         for _ in range(signals):

@@ -1,12 +1,12 @@
 """What AppsFlyer can match a click on, and the shares."""
 
 import pytest
-from decide.clicks import ANDROID_LINK, IOS_LINK, IPHONE, REDUCED, click, rule_set
 
 from storehop.decide import s2s
 from storehop.decide.decision import decide
 from storehop.observe.coverage import NAMES, SIGNALS, Coverage, Signal, signals
 from storehop.settings import Enrich, Rule
+from tests.support.clicks import ANDROID_LINK, IOS_LINK, IPHONE, REDUCED, click, rule_set
 
 IDFA = "6A1B4D0C-93F1-4A07-8F6E-0C2A4E7D9B55"
 OURS = {Signal.IP, Signal.USER_AGENT, Signal.OS_VERSION, Signal.MODEL}

@@ -11,33 +11,18 @@ from storehop.model import (
     Dead,
     DeadReason,
     Delivered,
-    Direct,
     Failure,
     Fault,
-    Likeness,
     OutboxCounts,
-    Param,
     Pass,
-    Platform,
     Reason,
     Reply,
     RetryAt,
-    S2SCall,
     Settled,
-    Source,
 )
 from storehop.observe.metrics import Metrics, outcome_label
-from storehop.settings import Store
+from tests.support.observed import CALL, DIRECT
 
-CALL = S2SCall("c1", "https://app.appsflyer.com", "/com.x.y?redirect=false", (), "games")
-PARAMS = (
-    Param("pid", "x", Source.LINK),
-    Param("af_ip", "8.8.8.8", Source.ADDRESS),
-    Param("af_model", None, Source.OMITTED),
-)
-DIRECT = Direct(
-    "games", "com.x.y", Platform.ANDROID, Store.GOOGLE_PLAY, "N_1", "https://play", CALL, PARAMS, Likeness(b"key", "")
-)
 DESIGN = {
     "storehop_clicks_total",
     "storehop_s2s_attempts_total",

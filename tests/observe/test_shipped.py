@@ -7,12 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from observe.test_metrics import CALL, DIRECT, OutboxCounts
 from prometheus_client.exposition import generate_latest
 from ruamel.yaml import YAML
 
-from storehop.model import Delivered, Reply, Settled
+from storehop.model import Delivered, OutboxCounts, Reply, Settled
 from storehop.observe.metrics import Metrics
+from tests.support.observed import CALL, DIRECT
 
 RULES = Path(__file__).resolve().parents[2] / "rules"
 DASHBOARD = json.loads((RULES / "monitoring" / "grafana.json").read_text())

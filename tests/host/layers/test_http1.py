@@ -1,12 +1,12 @@
 """HTTP/1.1 heads that are refused while they arrive, and those that are not: sans I/O, with mitmproxy's own layers."""
 
 import pytest
-from host.layers.wires import Wire
 from hypothesis import given
 from hypothesis import strategies as st
 
 from storehop.host.layers import http1
 from storehop.host.layers.head import MAX_HEAD, MAX_LINES
+from tests.support.wires import Wire
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 REFUSED = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"

@@ -3,10 +3,10 @@
 import h2.events
 import pytest
 from h2.errors import ErrorCodes
-from host.layers.wires import Browser2
 from hyperframe.frame import ContinuationFrame, HeadersFrame
 
 from storehop.host.layers.head import MAX_HEAD, MAX_LINES
+from tests.support.wires import Browser2
 
 HOOKS = ["requestheaders", "request", "responseheaders", "response"]
 """Of a request that was let in."""

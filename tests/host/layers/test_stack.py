@@ -1,10 +1,10 @@
 """Which connections get layers of ours."""
 
 import pytest
-from host.layers.wires import GATE, context
 from mitmproxy.proxy.layers import ClientTLSLayer, ServerTLSLayer
 
 from storehop.host.layers.stack import Http, layers_for
+from tests.support.wires import GATE, context
 
 HELLO = b"\x16\x03\x01\x02\x00\x01"
 

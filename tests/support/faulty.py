@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 
-from e2e.standins import Received, _Server, response
+from tests.support.standins import Received, _Server, response
 
 
 class FaultyAppsFlyer(_Server):

@@ -1,6 +1,6 @@
 """Run in a network namespace of its own, where a client may have a public address. Prints JSON.
 
-    unshare --net … python -m e2e.public_scene FOLDER
+    unshare --net … python -m tests.support.public_scene FOLDER
 
 Everything is in this one process, because nothing outside of the namespace can be reached from within.
 """
@@ -13,12 +13,12 @@ import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from e2e.clients import PUBLIC, Answer, connection, request
-from e2e.processes import Host, start_mitmdump, start_sidecar, start_stock
-from e2e.scenes import RULES, link_of, write_rules
-from e2e.standins import WAIT, AdStack, AppsFlyer
-
 from storehop.assets import asset
+from tests.support.clients import PUBLIC, Answer, connection, request
+from tests.support.patience import SOON_S
+from tests.support.processes import Host, start_mitmdump, start_sidecar, start_stock
+from tests.support.scenes import RULES, link_of, write_rules
+from tests.support.standins import AdStack, AppsFlyer
 
 FORGED = "9.9.9.9"
 _FORGERY = {"x_forwarded_for": FORGED, "forwarded": f"for={FORGED}", "cf_connecting_ip": FORGED, "x_real_ip": FORGED}
@@ -28,7 +28,7 @@ _STRICT = RULES.replace("127.0.0.0/8", "10.0.0.0/8")
 
 async def _get(port: int, target: str, **changes: str | None) -> Answer:
     """A request whose TCP peer has the public address."""
-    async with connection(port, address=PUBLIC) as (reader, writer), asyncio.timeout(WAIT):
+    async with connection(port, address=PUBLIC) as (reader, writer), asyncio.timeout(SOON_S):
         writer.write(request(target, connection="close", **changes))
         return Answer(await reader.read())
 

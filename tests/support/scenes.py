@@ -7,9 +7,9 @@ from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
-from e2e.clients import PUBLIC, get
-from e2e.processes import Host
-from e2e.standins import AdStack, AppsFlyer
+from tests.support.clients import PUBLIC, get
+from tests.support.processes import Host
+from tests.support.standins import AdStack, AppsFlyer
 
 RULES = """
 version: 1

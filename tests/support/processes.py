@@ -14,14 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from e2e.standins import WAIT
+from tests.support.patience import SOON_S, START_S
 
 ROOT = Path(__file__).resolve().parents[2]
 ADDON = ROOT / "addon"
 ENTRY = ADDON / "entry.py"
-START = 120.0
-"""Seconds that a process may take to answer, on a machine that does other things too."""
-
 
 PORTS = range(20_000, 32_000)
 """Below those that Linux gives to outgoing connections: one of them could take a port before its process does."""
@@ -63,7 +60,7 @@ class Output:
         self._has_ended |= not data
         self._more.set()
 
-    async def saw(self, wanted: str, since: int = 0, seconds: float = WAIT) -> str:
+    async def saw(self, wanted: str, since: int = 0, seconds: float = SOON_S) -> str:
         """Waits until `wanted` was written after `since`, and returns the line that it stands in."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -135,7 +132,7 @@ class Process:
     def is_alive(self) -> bool:
         return self.process.returncode is None
 
-    async def ended(self, seconds: float = START) -> int:
+    async def ended(self, seconds: float = START_S) -> int:
         """Waits for the end that comes by itself. Returns the exit code."""
         async with asyncio.timeout(seconds):
             code = await self.process.wait()
@@ -239,7 +236,7 @@ async def started(port: int, folder: Path, *command: str | Path) -> Host:
     """The process of `command` once it has loaded its rules and takes connections on `port`."""
     process = await Process.start(*command)
     try:
-        await process.output.saw("storehop: ", seconds=START)
+        await process.output.saw("storehop: ", seconds=START_S)
         await listening(port, process)
     except BaseException:
         await process.stop()
@@ -250,7 +247,7 @@ async def started(port: int, folder: Path, *command: str | Path) -> Host:
 async def listening(port: int, process: Process) -> None:
     """Waits until somebody takes connections on this port, or the process has ended."""
     try:
-        async with asyncio.timeout(START):
+        async with asyncio.timeout(START_S):
             while process.is_alive:
                 try:
                     _, writer = await asyncio.open_connection("127.0.0.1", port)

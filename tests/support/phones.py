@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from e2e.clients import Answer
+from tests.support.clients import Answer
 
 REDUCED = (
     "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Mobile Safari/537.36"

@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from e2e.certificates import client_context
-from e2e.standins import WAIT, closed
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, StreamEnded, StreamReset, TrailersReceived
+
+from tests.support.certificates import client_context
+from tests.support.patience import SOON_S
+from tests.support.standins import closed
 
 ANDROID = (
     "Mozilla/5.0 (Linux; Android 12; Pixel 5) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -101,7 +103,7 @@ async def connection(
 
 async def talk(port: int, raw: bytes, tls: ssl.SSLContext | None = None, name: str | None = None) -> Answer:
     """Sends bytes and reads until the other side closes."""
-    async with connection(port, tls, name) as (reader, writer), asyncio.timeout(WAIT):
+    async with connection(port, tls, name) as (reader, writer), asyncio.timeout(SOON_S):
         writer.write(raw)
         return Answer(await reader.read())
 
@@ -113,7 +115,7 @@ async def get(port: int, target: str, method: str = "GET", body: bytes = b"", **
 
 async def read_answer(reader: asyncio.StreamReader) -> Answer:
     """One response with a Content-Length, on a connection that stays open."""
-    async with asyncio.timeout(WAIT):
+    async with asyncio.timeout(SOON_S):
         head = await reader.readuntil(b"\r\n\r\n")
         length = int(Answer(head).all("Content-Length")[0])
         return Answer(head + await reader.readexactly(length))
@@ -193,7 +195,7 @@ async def ask_http2(
     request_trailers: list[tuple[str, str]] | None = None,
 ) -> Answer2:
     """One HTTP/2 request to loopback with these fields, addressed to `host` by SNI."""
-    async with connection(port, _http2_context(ca), host) as streams, asyncio.timeout(WAIT):
+    async with connection(port, _http2_context(ca), host) as streams, asyncio.timeout(SOON_S):
         return await talk_http2(*streams, fields, request_trailers)
 
 
@@ -222,7 +224,7 @@ async def _tunnel(
     tls: ssl.SSLContext,
     host: str,
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    async with connection(port) as (reader, writer), asyncio.timeout(WAIT):
+    async with connection(port) as (reader, writer), asyncio.timeout(SOON_S):
         writer.write(f"CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n".encode())
         assert Answer(await reader.readuntil(b"\r\n\r\n")).status == 200
         await writer.start_tls(tls, server_hostname=host)
@@ -231,7 +233,7 @@ async def _tunnel(
 
 async def get_by_socks(port: int, host: str, target: str) -> Answer:
     """One plain HTTP/1.1 request through the SOCKS5 proxy at `port` (RFC 1928)."""
-    async with connection(port) as (reader, writer), asyncio.timeout(WAIT):
+    async with connection(port) as (reader, writer), asyncio.timeout(SOON_S):
         writer.write(b"\x05\x01\x00")
         await reader.readexactly(2)
         writer.write(b"\x05\x01\x00\x03" + bytes([len(host)]) + host.encode() + (80).to_bytes(2))

@@ -21,8 +21,7 @@ from h2.events import RequestReceived
 from websockets.frames import Opcode
 from websockets.server import ServerProtocol
 
-WAIT = 60.0
-"""Seconds that anything awaited may take before the test fails, on a machine that does other things too."""
+from tests.support.patience import SOON_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +191,7 @@ class AppsFlyer(_Server):
 
     async def next_click(self) -> Received:
         """The next click, in the order in which they came."""
-        async with asyncio.timeout(WAIT):
+        async with asyncio.timeout(SOON_S):
             return await self._clicks.get()
 
     def clicks_waiting(self) -> int:
@@ -254,7 +253,7 @@ class AdStack(_Server):
 
     async def next_request(self) -> Received:
         """The next request that was not looked at yet."""
-        async with asyncio.timeout(WAIT):
+        async with asyncio.timeout(SOON_S):
             return await self.requests.get()
 
 

@@ -17,11 +17,11 @@ import zipfile
 from collections import Counter
 from pathlib import Path
 
-from decide.verdicts import FALSE, LEFT_OUT, TRUE, judge, poses
 from ruamel.yaml import YAML
 
 from storehop.decide import device
 from storehop.model import Platform
+from tests.support.verdicts import FALSE, LEFT_OUT, TRUE, judge, poses
 
 FOLDER = Path(".venv/corpora")
 NPM = {"user-agents": "2.1.198", "isbot": "5.2.3"}

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from e2e.clients import connection, read_answer, request
-from e2e.scenes import path_of, play
-
 from storehop.deliver.clock import SystemClock
 from storehop.deliver.outbox import Outbox
+from tests.support.clients import connection, read_answer, request
+from tests.support.scenes import path_of, play
 
 APPSFLYER = "app.appsflyer.com"
 

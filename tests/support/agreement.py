@@ -1,7 +1,7 @@
 """How far we agree with ua-parser about a device, and why we differ.
 
-    .venv/bin/python tests/decide/agreement.py             # user_agents.yaml, against the ua-parser that is installed
-    .venv/bin/python tests/decide/agreement.py UAP_CORE    # and the fixtures of a checkout of ua-parser/uap-core
+    make agreement                      # user_agents.yaml, against the ua-parser that is installed
+    make agreement UAP_CORE=../uap-core # and the fixtures of a checkout of ua-parser/uap-core
 
 A difference without a reason is listed at the end. user_agents.yaml has none: test_user_agents.py holds that.
 """
@@ -19,7 +19,7 @@ from ua_parser import parse
 from storehop.decide import device
 from storehop.model import Platform
 
-CORPUS = Path(__file__).with_name("user_agents.yaml")
+CORPUS = Path(__file__).parents[1] / "decide" / "user_agents.yaml"
 
 GENERIC = {None, "K", "Smartphone", "Tablet", "Feature Phone", "Other", "Android", "iOS-Device", "Generic Smartphone"}
 """What ua-parser says for a model that it does not know."""
