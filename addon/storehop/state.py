@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+
+VARIABLES = "STOREHOP_"
+"""Every environment variable of ours begins so."""
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_SQLITE = "sqlite:///"
 
 
 def state_folder() -> Path:
-    """`$XDG_STATE_HOME/storehop`, or `~/.local/state/storehop`. Not made here."""
+    """`$STOREHOP_STATE`, `$XDG_STATE_HOME/storehop` or `~/.local/state/storehop`. Does not make it."""
+    if own := os.environ.get(f"{VARIABLES}STATE"):
+        return Path(own)
     home = os.environ.get("XDG_STATE_HOME")
     return (Path(home) if home else Path.home() / ".local" / "state") / "storehop"
 
 
 def outbox_path(folder: Path | None = None) -> Path:
     return (folder or state_folder()) / "outbox.db"
+
+
+def outbox_file(location: str) -> Path:
+    """The file of an outbox that a path or `sqlite:///path` names; the URL's path is absolute, `~` is the home folder.
+
+    Raises ValueError that says what was expected.
+    """
+    path = location
+    if _URL.match(location):
+        path = "/" + location.removeprefix(_SQLITE).lstrip("/")
+        if not location.startswith(_SQLITE) or path == "/":
+            raise ValueError("expected a path or sqlite:///path")
+    elif not location:
+        raise ValueError("expected a path or sqlite:///path")
+    return Path(path).expanduser()

@@ -82,62 +82,6 @@ def test_an_unknown_word_is_a_usage_error(arguments, named):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"),
-    [
-        pytest.param("--upstream", "legacy:8000", id="upstream without scheme"),
-        pytest.param("--upstream", "ftp://legacy", id="upstream of another scheme"),
-        pytest.param("--upstream", "http://legacy/path", id="upstream with a path"),
-        pytest.param("--upstream", "http://legacy:65536", id="upstream's port too high"),
-        pytest.param("--listen", "8080", id="listen without host"),
-        pytest.param("--listen", "127.0.0.1:65536", id="listen's port too high"),
-        pytest.param("--listen", "::1:8080", id="IPv6 without brackets"),
-    ],
-)
-def test_the_sidecar_refuses_what_is_no_address(rules, option, value):
-    """An upstream or a listen address that is none ends with exit 2 and one sentence that names it."""
-    options = {"--upstream": "http://legacy:8000", "--listen": "127.0.0.1:0", "--rules": rules} | {option: value}
-    result = storehop("run", *(word for pair in options.items() for word in pair))
-
-    assert (2, "") == (result.exit_code, result.stdout)
-    assert re.fullmatch(rf"storehop: {option} '{re.escape(value)}': expected [^\n]+\n", result.stderr)
-
-
-@pytest.mark.parametrize("option", ["--tls-cert", "--upstream-ca"])
-@pytest.mark.parametrize("content", [None, "", "no PEM"], ids=["missing", "empty", "text"])
-def test_the_sidecar_refuses_what_is_no_certificate(tmp_path, rules, option, content):
-    """A certificate file that can't be used ends with exit 1 and one sentence that names it."""
-    file = tmp_path / "some.pem"
-    if content is not None:
-        file.write_text(content)
-    result = storehop("run", "--upstream", "http://legacy:8000", "--rules", rules, option, file)
-
-    assert (1, "") == (result.exit_code, result.stdout)
-    assert re.fullmatch(rf"storehop: {option} {re.escape(str(file))}: expected PEM[^\n]+\n", result.stderr)
-
-
-def test_the_sidecar_refuses_faulty_rules(rules):
-    """The sidecar does not start with faulty rules: exit 1 and every fault at its place."""
-    rules.write_text(f"{RULES}nonsense: 1\nhosts: 7\n")
-    result = storehop("run", "--upstream", "http://legacy:8000", "--rules", rules)
-
-    assert (1, "") == (result.exit_code, result.stdout)
-    assert [f"{rules}:4:1", f"{rules}:5:8"] == [line.partition(": ")[0] for line in result.stderr.splitlines()]
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # mitmproxy is imported here, and its libraries warn
-def test_the_sidecar_refuses_a_state_folder_that_cannot_be(monkeypatch, rules):
-    """A state folder that can't be made ends with exit 1 and one sentence that names it, and nothing is served."""
-    served = []
-    monkeypatch.setattr("storehop.host.runner.serve", served.append)
-    folder = rules / "state"
-    result = storehop("run", "--upstream", "http://legacy:8000", "--rules", rules, "--state", folder)
-
-    assert (1, "") == (result.exit_code, result.stdout)
-    assert re.fullmatch(rf"storehop: --state {re.escape(str(folder))}: [^\n]+\n", result.stderr)
-    assert [] == served
-
-
-@pytest.mark.parametrize(
     "arguments",
     [
         pytest.param(["nonsense"], id="unknown command"),

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from storehop.observe import merge
-from storehop.observe.merge import ask
+from storehop.workers import merge
+from storehop.workers.merge import ask
 from tests.support.clients import Answer, connection, get, request
 from tests.support.load import Load, pending, report, to_appsflyer, until
 from tests.support.patience import SOON_S, START_S
@@ -115,7 +115,7 @@ def _listens(port: int) -> bool:
 def _patience():
     """Workers may take longer to answer a test than to answer their supervisor."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(merge, "TIMEOUT", SOON_S)
+        patch.setattr(merge, "TIMEOUT_S", SOON_S)
         yield
 
 

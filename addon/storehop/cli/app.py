@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +17,8 @@ from storehop.cli import healthcheck as asking
 from storehop.cli import outbox as stored
 from storehop.cli import run as running
 from storehop.cli.fail import fail
+from storehop.cli.parameters import with_run_options
+from storehop.options import WEB, RunOptions, row_of
 from storehop.rulefile.schema import json_schema
 
 app = typer.Typer(
@@ -29,9 +30,7 @@ app = typer.Typer(
 )
 
 Rules = Annotated[Path, typer.Option("--rules", metavar="PATH", help="Rule file, or a folder of them.")]
-
-
-WEB = "127.0.0.1:8081"
+ADMIN = row_of(RunOptions, "admin")
 
 
 def with_defaults(arguments: list[str]) -> list[str]:
@@ -39,11 +38,6 @@ def with_defaults(arguments: list[str]) -> list[str]:
     followers = [*arguments[1:], "--"]
     pairs = zip(arguments, followers, strict=False)
     return [f"--web={WEB}" if (word, after[:1]) == ("--web", "-") else word for word, after in pairs]
-
-
-class LogFormat(StrEnum):
-    TEXT = "text"
-    JSON = "json"
 
 
 def _version(wanted: bool) -> None:
@@ -66,66 +60,10 @@ def main(
 
 
 @app.command()
-def run(
-    upstream: Annotated[str, typer.Option(metavar="URL", help="The ad stack: http(s)://host[:port].")],
-    rules: Rules,
-    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where clients come in.")] = "127.0.0.1:8080",
-    admin: Annotated[
-        str,
-        typer.Option(metavar="HOST:PORT|off", help="Where /healthz, /readyz and /metrics answer."),
-    ] = "127.0.0.1:9321",
-    outbox: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="Clicks until they are delivered. Default: in the state folder."),
-    ] = None,
-    drain: Annotated[
-        float,
-        typer.Option(metavar="SECONDS", min=0, help="How long SIGTERM lets new clients in."),
-    ] = 5.0,
-    web: Annotated[
-        str | None,
-        typer.Option(metavar="[HOST:PORT]", help=f"Look at clicks in mitmweb's page, on {WEB} if not said."),
-    ] = None,
-    log_format: Annotated[LogFormat, typer.Option(help="For people, or a JSON object a line.")] = LogFormat.TEXT,
-    log_personal_data: Annotated[
-        bool,
-        typer.Option("--log-personal-data", help="Log links, addresses and User-Agents too."),
-    ] = False,
-    tls_cert: Annotated[
-        Path | None,
-        typer.Option(metavar="PEM", help="Certificate chain and key, to speak TLS and HTTP/2 with clients."),
-    ] = None,
-    upstream_ca: Annotated[
-        Path | None,
-        typer.Option(metavar="PEM", help="Authorities that may sign the upstream's certificate."),
-    ] = None,
-    state: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="What outlives the process. Default: ~/.local/state/storehop."),
-    ] = None,
-    workers: Annotated[
-        int,
-        typer.Option(metavar="N", min=1, max=64, help="Processes that share the port, for more than one core."),
-    ] = 1,
-    worker_socket: Annotated[Path | None, typer.Option(hidden=True)] = None,
-) -> None:
+@with_run_options
+def run(context: typer.Context, **values: object) -> None:
     """The sidecar: stands in front of the ad stack. SIGHUP reloads the rules, SIGTERM drains and ends it."""
-    running.run(
-        upstream,
-        rules,
-        listen=listen,
-        admin=admin,
-        outbox=outbox,
-        drain=drain,
-        web=web,
-        log_json=log_format is LogFormat.JSON,
-        log_personal_data=log_personal_data,
-        tls_cert=tls_cert,
-        upstream_ca=upstream_ca,
-        state=state,
-        workers=workers,
-        worker_socket=worker_socket,
-    )
+    running.run(context, values)
 
 
 @app.command()
@@ -162,8 +100,10 @@ def demo() -> None:
 def healthcheck(
     admin: Annotated[
         str,
-        typer.Option(metavar="HOST:PORT", help="Where the admin endpoints of a running storehop are."),
-    ] = "127.0.0.1:9321",
+        typer.Option(
+            metavar="HOST:PORT", envvar=ADMIN.variable, help="Where the admin endpoints of a running storehop are."
+        ),
+    ] = str(ADMIN.default),
 ) -> None:
     """Exit 0 when a running storehop is ready, else 1: for containers."""
     asking.healthcheck(admin)

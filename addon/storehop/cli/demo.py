@@ -31,11 +31,12 @@ from storehop.cli.fail import fail
 from storehop.decide.decision import decide
 from storehop.model import Click, Direct, Pass
 from storehop.rulefile import load
+from storehop.state import VARIABLES
 
-START = 60.0
-"""Seconds that the sidecar may take to start."""
-WAIT = 30.0
-"""Seconds to wait for an answer or an S2S click."""
+START_S = 60.0
+"""The sidecar may take so long to start."""
+WAIT_S = 30.0
+"""For an answer or an S2S click."""
 PORTS = range(20_000, 32_000)
 """Below those that Linux gives to outgoing connections: one of them could take a port, or meet itself there."""
 AD_STACK = "ads.network.example"
@@ -152,7 +153,8 @@ def _sidecar(ads: int, rules: Path) -> Iterator[int]:
         str(rules.parent / "state"),
     ]
     source_root = str(Path(__file__).resolve().parents[2])
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (source_root, os.environ.get("PYTHONPATH"))))}
+    env = {name: value for name, value in os.environ.items() if not name.startswith(VARIABLES)}
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, (source_root, os.environ.get("PYTHONPATH"))))
     log = rules.parent / "sidecar.log"
     with log.open("w") as output, subprocess.Popen([*command, *options], stderr=output, env=env) as process:  # noqa: S603
         try:
@@ -176,7 +178,7 @@ def _is_free(port: int) -> bool:
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + START
+    end = time.monotonic() + START_S
     while process.poll() is None and time.monotonic() < end:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
@@ -192,7 +194,7 @@ def _follow(scene: Scene, network: dict[str, int]) -> Iterator[Hop]:
     host, target = AD_STACK, scene.path
     while host in network:
         begin = time.perf_counter()
-        connection = HTTPConnection("127.0.0.1", network[host], timeout=WAIT)
+        connection = HTTPConnection("127.0.0.1", network[host], timeout=WAIT_S)
         connection.request("GET", target, headers=scene.headers | {"Host": host})
         response = connection.getresponse()
         response.read()
@@ -223,7 +225,7 @@ def _show_s2s(console: Console, scene: Scene, rules: Path, received: SimpleQueue
         console.print(f"No S2S click: the click passes ({decision.reason}), and AppsFlyer logs it itself.\n")
         return
     try:
-        click = received.get(timeout=WAIT)
+        click = received.get(timeout=WAIT_S)
     except Empty:
         fail("no S2S click arrived")
     _show_received(console, decision, click)

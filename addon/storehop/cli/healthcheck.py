@@ -6,11 +6,10 @@ from http.client import HTTPConnection, HTTPException
 
 import typer
 
+from storehop.addresses import parse_address
 from storehop.cli.fail import fail
-from storehop.observe.admin import parse_address
 
-TIMEOUT = 2.0
-"""Seconds."""
+TIMEOUT_S = 2.0
 
 
 def healthcheck(address: str) -> None:
@@ -19,7 +18,7 @@ def healthcheck(address: str) -> None:
         host, port = parse_address(address)
     except ValueError as error:
         fail(f"--admin {address!r}: {error}", 2)
-    connection = HTTPConnection(host, port, timeout=TIMEOUT)
+    connection = HTTPConnection(host, port, timeout=TIMEOUT_S)
     try:
         connection.request("GET", "/readyz")
         answer = connection.getresponse()

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -18,15 +17,16 @@ from rich.progress import track
 from rich.table import Table
 
 from storehop.cli.fail import fail
+from storehop.cli.parameters import run_option
 from storehop.deliver.clock import SystemClock
 from storehop.deliver.outbox import Outbox, Row
 from storehop.deliver.outbox_file import OutboxError
 from storehop.rulefile.values import parse_duration
-from storehop.state import outbox_path
+from storehop.state import outbox_file, outbox_path
 
 app = typer.Typer(no_args_is_help=True, help="The stored clicks: pending, dead and why.")
 
-Where = Annotated[Path | None, typer.Option("--outbox", metavar="PATH", help="Default: in the state folder.")]
+Where = Annotated[str | None, run_option("outbox")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 BATCH = 500
@@ -94,9 +94,12 @@ def purge(
 
 
 @contextmanager
-def _opened(path: Path | None) -> Iterator[Outbox]:
+def _opened(location: str | None) -> Iterator[Outbox]:
     """The outbox at this path or in the state folder; a sentence and exit 1 where there is none, or it fails."""
-    where = path or outbox_path()
+    try:
+        where = outbox_file(location) if location else outbox_path()
+    except ValueError as error:
+        fail(f"--outbox {location!r}: {error}", 2)
     try:
         is_there = where.is_file()
     except OSError as error:

@@ -1,96 +1,69 @@
-"""`storehop run`: checks what it was told, then hands over to the host."""
+"""`storehop run`: checks its options, then hands over to the host or, for several workers, to their supervisor."""
 
 from __future__ import annotations
 
-import re
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import typer
 
 from storehop.cli.check import load_or_fail
 from storehop.cli.fail import fail
-from storehop.observe.admin import parse_address
-from storehop.state import outbox_path, state_folder
-
-LAST_PORT = 65535
+from storehop.options import Row, RunOptions, rows
+from storehop.serving import CannotServeError
 
 
-def run(
-    upstream: str,
-    rules: Path,
-    *,
-    listen: str,
-    admin: str,
-    outbox: Path | None,
-    drain: float,
-    web: str | None,
-    log_json: bool,
-    log_personal_data: bool,
-    tls_cert: Path | None,
-    upstream_ca: Path | None,
-    state: Path | None,
-    workers: int,
-    worker_socket: Path | None,
-) -> None:
-    host, port = _address("--listen", listen)
-    if admin != "off":
-        _address("--admin", admin)
-    if web:
-        _address("--web", web)
-    if web and workers > 1:
-        fail("--web shows the clicks of one process: expected --workers 1 with it", 2)
-    if workers > 1 and port == 0:
-        fail("--workers share a port: expected --listen HOST:PORT with a port above 0", 2)
-    url = _upstream(upstream)
-    if tls_cert:
-        _check_certificate(tls_cert)
-    if upstream_ca:
-        _check_authorities(upstream_ca)
-    load_or_fail(rules)
-    # mitmproxy takes most of a second to import: not for every --help.
-    from storehop.host.runner import CannotServeError, HostConfig, serve  # noqa: PLC0415
-
+def run(context: typer.Context, values: Mapping[str, object]) -> None:
+    """`values` are the options by name, as users write them; None: not set. Exits with 1 or 2 and a sentence."""
+    options = _read(context, values)
+    _check_together(options)
+    if options.tls_cert:
+        _check_certificate(options.tls_cert)
+    if options.upstream_ca:
+        _check_authorities(options.upstream_ca)
+    load_or_fail(options.rules)
+    _make_state(options.state)
     try:
-        serve(
-            HostConfig(
-                upstream=url,
-                rules=rules,
-                listen_host=host,
-                listen_port=port,
-                state=_state(state),
-                outbox=outbox or outbox_path(_state(state)),
-                admin=admin,
-                drain=drain,
-                web=web,
-                log_json=log_json,
-                log_personal_data=log_personal_data,
-                tls_cert=tls_cert,
-                upstream_ca=upstream_ca,
-                workers=workers,
-                worker_socket=worker_socket,
-            ),
-        )
+        _serve(options)
     except CannotServeError as error:
         fail(str(error))
 
 
-_UPSTREAM = re.compile(
-    r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::([1-9]\d{0,4}))?/?", re.IGNORECASE
-)
+def _serve(options: RunOptions) -> None:
+    if options.workers > 1 and options.worker_socket is None:
+        from storehop.workers.start import supervise  # noqa: PLC0415  as below
+
+        raise typer.Exit(supervise(options))
+    # mitmproxy takes most of a second to import: not for every --help.
+    from storehop.host.runner import serve  # noqa: PLC0415
+
+    serve(options)
 
 
-def _upstream(text: str) -> str:
-    found = _UPSTREAM.fullmatch(text)
-    if found is None or int(found[3] or 0) > LAST_PORT:
-        fail(f"--upstream {text!r}: expected http(s)://host[:port]", 2)
-    scheme = found[1].lower()
-    return f"{scheme}://{found[2]}:{found[3] or (443 if scheme == 'https' else 80)}"
+def _read(context: typer.Context, values: Mapping[str, object]) -> RunOptions:
+    texts = ((row, values[row.name]) for row in rows(RunOptions))
+    read: dict[str, Any] = {row.name: _value(context, row, text) for row, text in texts if text is not None}
+    return RunOptions(**read)
 
 
-def _address(option: str, text: str) -> tuple[str, int]:
+def _value(context: typer.Context, row: Row, value: object) -> object:
+    if row.option.read is None:
+        return value
     try:
-        return parse_address(text)
+        return row.option.read(str(value))
     except ValueError as error:
-        fail(f"{option} {text!r}: {error}", 2)
+        source = context.get_parameter_source(row.name)
+        name = row.variable if source and source.name == "ENVIRONMENT" else row.flag
+        fail(f"{name} {value!r}: {error}", 2)
+
+
+def _check_together(options: RunOptions) -> None:
+    if options.web and options.workers > 1:
+        fail("--web shows the clicks of one process: expected --workers 1 with it", 2)
+    if options.workers > 1 and options.listen.port == 0:
+        fail("--workers share a port: expected --listen HOST:PORT with a port above 0", 2)
 
 
 def _check_certificate(file: Path) -> None:
@@ -113,10 +86,8 @@ def _why(error: Exception) -> str:
     return f"{reason or error}"
 
 
-def _state(given: Path | None) -> Path:
-    folder = given or state_folder()
+def _make_state(folder: Path) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         fail(f"--state {folder}: cannot be made: {error.strerror}")
-    return folder

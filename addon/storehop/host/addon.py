@@ -20,7 +20,7 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy import layer, mode_specs
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-from storehop.assets import asset
+from storehop.addresses import parse_address_or_off
 from storehop.decide import device
 from storehop.decide.address import Proxies
 from storehop.decide.rules import RuleSet
@@ -41,9 +41,10 @@ from storehop.model import Direct, Reason
 from storehop.observe.admin import AdminServer
 from storehop.observe.log import ClickLog
 from storehop.observe.metrics import Metrics
+from storehop.options import AddonOptions, rows
 from storehop.rulefile import RuleFileError
 from storehop.settings import ClientHints
-from storehop.state import outbox_path
+from storehop.state import outbox_file
 
 logger = logging.getLogger(__name__)
 
@@ -81,51 +82,16 @@ class Storehop:
     # lifecycle
 
     def load(self, loader: Loader) -> None:
-        loader.add_option(
-            "storehop_rules",
-            str,
-            str(asset("rules/storehop.yaml")),
-            "storehop's rule file, or a folder of them. Changes are picked up while running.",
-        )
-        loader.add_option(
-            "storehop_outbox",
-            str,
-            str(outbox_path()),
-            "File that holds storehop's clicks until they are delivered. Read when mitmproxy starts.",
-        )
-        loader.add_option(
-            "storehop_admin",
-            str,
-            "off",
-            "Where storehop's admin endpoints listen, HOST:PORT or off. Read when mitmproxy starts.",
-        )
-        loader.add_option(
-            "storehop_view_flows",
-            int,
-            2000,
-            "How many flows of clicks mitmweb and the console keep. Read when mitmproxy starts.",
-        )
-        loader.add_option(
-            "storehop_view_other",
-            bool,
-            False,
-            "Keep traffic that is no click in mitmweb and the console, too. Read when mitmproxy starts.",
-        )
-        loader.add_option(
-            "storehop_view_personal_data",
-            bool,
-            False,
-            "Show addresses, ids and User-Agents in storehop's view of a click. Read when mitmproxy starts.",
-        )
-        loader.add_option(
-            "storehop_replay_sends",
-            bool,
-            False,
-            "A replayed click counts again: its S2S call is sent. Else a replay shows what the rules would do now.",
-        )
+        for row in rows(AddonOptions):
+            loader.add_option(f"{self.name}_{row.name}", row.type, row.default, row.addon_help)
         _tune_host()
 
     def configure(self, updated: set[str]) -> None:
+        if "storehop_outbox" in updated:
+            try:
+                outbox_file(ctx.options.storehop_outbox)
+            except ValueError as error:
+                raise exceptions.OptionsError(f"storehop_outbox: {error}") from error
         if "storehop_rules" in updated:
             path = Path(ctx.options.storehop_rules).expanduser()
             try:
@@ -149,7 +115,7 @@ class Storehop:
         device.warm_up()
         delivery, clock = self._rules.current.delivery, SystemClock()
         duplicates = Duplicates(asyncio.get_running_loop().time)
-        writer = Writer(Path(ctx.options.storehop_outbox).expanduser(), clock, delivery)
+        writer = Writer(outbox_file(ctx.options.storehop_outbox), clock, delivery)
         notes = Notes(writer)
         self._retries = hints.Retries(clock.uptime, notes)
         self._desk = desk = Desk(duplicates, self._metrics, self._click_log, notes)
@@ -178,10 +144,9 @@ class Storehop:
         return asyncio.create_task(courier.close(GRACE))
 
     def _open_admin(self, address: str | Path) -> AdminServer | None:
-        if address == "off":
-            return None
         try:
-            return AdminServer(address, self.unready, self._metrics.registry)
+            where = address if isinstance(address, Path) else parse_address_or_off(address)
+            return AdminServer(where, self.unready, self._metrics.registry) if where else None
         except (OSError, ValueError) as error:
             logger.error("storehop_admin %s: %s", address, getattr(error, "strerror", None) or error)  # noqa: TRY400
             return None

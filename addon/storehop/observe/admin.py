@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 from collections.abc import Awaitable, Callable
 from inspect import isawaitable
@@ -15,38 +14,23 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets, bind_unix_socket
 from tornado.web import Application, RequestHandler
 
+from storehop.addresses import Address
+
 type Unready = Callable[[], list[str] | Awaitable[list[str]]]
 """Why traffic should not be sent here now; empty when all is well."""
 type Refresh = Callable[[], Awaitable[None]]
 """Has the registry's collectors find out what they say."""
 
 
-_ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]+)):(\d{1,5})")
-_LAST_PORT = 65535
-
-
-def parse_address(text: str) -> tuple[str, int]:
-    """Host and port of `HOST:PORT`. Raises ValueError that says what was expected."""
-    found = _ADDRESS.fullmatch(text)
-    if found is None or int(found[3]) > _LAST_PORT:
-        raise ValueError("expected HOST:PORT such as 127.0.0.1:9321 or [::1]:9321")
-    host = found[1] or found[2]
-    try:
-        host.encode("idna")  # as looking it up does
-    except UnicodeError:
-        raise ValueError("expected a host name whose parts have 1 to 63 characters") from None
-    return host, int(found[3])
-
-
 class AdminServer:
-    """Listens from the start, on HOST:PORT or, for a path, on a Unix socket; `close` ends it.
+    """Listens from the start, on an address or, for a path, on a Unix socket; `close` ends it.
 
-    Raises ValueError for what is no address, OSError where it can't be had.
+    Raises OSError where it can't be had.
     """
 
     def __init__(
         self,
-        address: str | Path,
+        address: Address | Path,
         unready: Unready,
         registry: CollectorRegistry,
         refresh: Refresh | None = None,
@@ -54,8 +38,7 @@ class AdminServer:
         if isinstance(address, Path):
             sockets = [bind_unix_socket(str(address))]
         else:
-            host, port = parse_address(address)
-            sockets = bind_sockets(port, host, family=socket.AF_UNSPEC)
+            sockets = bind_sockets(address.port, address.host, family=socket.AF_UNSPEC)
         routes: list[Any] = [
             ("/healthz", _Alive),
             ("/readyz", _Ready, {"unready": unready}),

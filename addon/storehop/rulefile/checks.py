@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from itertools import chain
 from typing import Any
 
+from storehop.addresses import LAST_PORT
 from storehop.decide.link import APP_STORE_ID, is_app_id
 from storehop.decide.rules import is_glob
 from storehop.settings import Store
@@ -18,7 +19,6 @@ from storehop.settings import Store
 type Finding = tuple[tuple[str | int, ...], str]
 
 _PLACEHOLDERS = {"app", "package", "referrer"}
-LAST_PORT = 65535
 _ENDPOINT = re.compile(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?/?", re.IGNORECASE)
 _UNSAFE_SCHEMES = {"javascript", "data", "vbscript", "file", "blob", "about"}
 _ONLY_WITH = {

@@ -8,8 +8,8 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from storehop.model import Delivered, OutboxCounts, Pass, Reason, Reply, S2SCall, Settled
-from storehop.observe.merge import merge
 from storehop.observe.metrics import Metrics
+from storehop.workers.merge import merge
 
 
 class Worker:

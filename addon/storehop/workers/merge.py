@@ -12,14 +12,14 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
-TIMEOUT = 2.0
-"""Seconds that a worker may take to answer."""
+TIMEOUT_S = 2.0
+"""A worker may take so long to answer."""
 _OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
 async def ask(path: Path, target: str) -> tuple[int, bytes]:
     """(status, body) of a worker's admin endpoint on a Unix socket. Raises OSError, EOFError or ValueError."""
-    async with asyncio.timeout(TIMEOUT):
+    async with asyncio.timeout(TIMEOUT_S):
         reader, writer = await asyncio.open_unix_connection(path)
         try:
             lines = (f"GET {target} HTTP/1.1", "Host: worker", f"Accept: {_OPENMETRICS}", "Connection: close", "", "")

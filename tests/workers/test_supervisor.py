@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 
 import pytest
 import pytest_asyncio
 
-from storehop.host import supervisor as module
-from storehop.host.supervisor import Supervisor, hold_port
 from storehop.observe.admin import AdminServer
 from storehop.observe.metrics import Metrics
+from storehop.workers import supervisor as module
+from storehop.workers.supervisor import Supervisor
 from tests.support.patience import SOON_S
-from tests.support.processes import free_port
 
 HANGS = ("sh", "-c", "exec sleep 100")
 
@@ -22,9 +20,9 @@ HANGS = ("sh", "-c", "exec sleep 100")
 @pytest_asyncio.fixture
 async def hung(monkeypatch, tmp_path):
     """A supervisor of one worker that never says a word."""
-    monkeypatch.setattr(module, "START", 0.2)
-    supervisor = Supervisor(HANGS, 1, tmp_path, tmp_path / "outbox.db")
-    running = asyncio.create_task(supervisor.run("off"))
+    monkeypatch.setattr(module, "START_S", 0.2)
+    supervisor = Supervisor(HANGS, 1, tmp_path, str(tmp_path / "outbox.db"))
+    running = asyncio.create_task(supervisor.run(None))
     yield supervisor._places[0]
     supervisor._end(signal.SIGTERM)
     await running
@@ -48,9 +46,9 @@ async def test_a_worker_that_never_gets_ready_is_replaced(hung):
 
 async def test_a_worker_that_hangs_later_is_replaced(hung, monkeypatch):
     """One that was ready and does not answer any more is killed, too."""
-    monkeypatch.setattr(module, "START", 60)
-    monkeypatch.setattr(module, "SILENCE", 0.2)
-    monkeypatch.setattr(module, "CALM", 0.01)
+    monkeypatch.setattr(module, "START_S", 60)
+    monkeypatch.setattr(module, "SILENCE_S", 0.2)
+    monkeypatch.setattr(module, "READY_LOOK_S", 0.01)
     first = await _begun(hung)
     admin = AdminServer(hung.socket, list, Metrics().registry)
     async with asyncio.timeout(SOON_S):
@@ -64,16 +62,16 @@ async def test_a_worker_that_hangs_later_is_replaced(hung, monkeypatch):
 
 async def test_workers_that_end_before_they_are_ready_end_it(tmp_path, monkeypatch):
     """Where none can start, however long it takes to find out, the exit code is theirs."""
-    monkeypatch.setattr(module, "YOUNG", 0.0)
-    supervisor = Supervisor(("sh", "-c", "exit 3"), 2, tmp_path, tmp_path / "outbox.db")
+    monkeypatch.setattr(module, "YOUNG_S", 0.0)
+    supervisor = Supervisor(("sh", "-c", "exit 3"), 2, tmp_path, str(tmp_path / "outbox.db"))
 
-    assert 3 == await supervisor.run("off")
+    assert 3 == await supervisor.run(None)
 
 
 async def test_a_command_that_cannot_run_is_tried_again(tmp_path, caplog):
     """A fault of the machine while a worker is started ends nothing."""
-    supervisor = Supervisor([str(tmp_path / "none")], 1, tmp_path, tmp_path / "outbox.db")
-    running = asyncio.create_task(supervisor.run("off"))
+    supervisor = Supervisor([str(tmp_path / "none")], 1, tmp_path, str(tmp_path / "outbox.db"))
+    running = asyncio.create_task(supervisor.run(None))
     async with asyncio.timeout(SOON_S):
         while caplog.text.count("could not be started") < 2:
             await asyncio.sleep(0.01)
@@ -85,11 +83,11 @@ async def test_a_command_that_cannot_run_is_tried_again(tmp_path, caplog):
 @pytest.mark.parametrize("signals", [1, 2])
 async def test_a_worker_that_does_not_end_is_killed(tmp_path, monkeypatch, caplog, signals):
     """Whatever it is told: an end that waits for it would be none."""
-    monkeypatch.setattr(module, "END", 0.2)
+    monkeypatch.setattr(module, "END_S", 0.2)
     sign = tmp_path / "deaf"
     deaf = f"trap '' TERM INT; echo > {sign}; exec sleep 100"
-    supervisor = Supervisor(("sh", "-c", deaf), 1, tmp_path, tmp_path / "outbox.db")
-    running = asyncio.create_task(supervisor.run("off"))
+    supervisor = Supervisor(("sh", "-c", deaf), 1, tmp_path, str(tmp_path / "outbox.db"))
+    running = asyncio.create_task(supervisor.run(None))
     async with asyncio.timeout(SOON_S):
         while not sign.exists():
             await asyncio.sleep(0.01)
@@ -98,16 +96,3 @@ async def test_a_worker_that_does_not_end_is_killed(tmp_path, monkeypatch, caplo
         await running
 
     assert "worker 1 does not end: it is killed" in caplog.text
-
-
-def test_connections_of_a_run_before_do_not_hold_the_port():
-    """A port is free though the kernel still remembers connections that a process without workers closed."""
-    port = free_port()  # one that no connection of others can take in between
-    address = ("127.0.0.1", port)
-    with socket.create_server(address) as server, socket.create_connection(address) as client:
-        accepted, _ = server.accept()
-        accepted.close()  # who closes first has to wait
-        client.recv(1)
-    (held,) = hold_port("127.0.0.1", port)
-    with held:
-        assert address == held.getsockname()

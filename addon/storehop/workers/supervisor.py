@@ -9,8 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
-import sys
 import time
 import uuid
 from collections.abc import Sequence
@@ -19,28 +17,28 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 
-from storehop.deliver.clock import SystemClock
-from storehop.deliver.outbox import Outbox
-from storehop.deliver.outbox_file import OutboxError
+from storehop.addresses import Address
 from storehop.observe.admin import AdminServer
-from storehop.observe.merge import Workers, ask
+from storehop.options import RunOptions, row_of
+from storehop.workers.merge import Workers, ask
+from storehop.workers.release import release
 
 logger = logging.getLogger(__name__)
 
-FIRST_PAUSE, LAST_PAUSE = 0.1, 5.0
-"""Seconds before a worker that died is started again; twice as long each time that it dies young."""
-YOUNG = 10.0
-"""Seconds."""
-LOOK, CALM = 0.1, 2.0
-"""Seconds between two questions to a worker that is not ready yet, and to one that is."""
-START, SILENCE = 60.0, 15.0
-"""Seconds without an answer after which a new worker, or one that was ready, is taken for hung and killed."""
-END = 35.0
-"""Seconds that a worker may take to end when it has drained: it waits 30 for answers, S2S calls and a disk at most."""
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 5.0
+"""Before a worker that died is started again; twice as long each time that it dies young."""
+YOUNG_S = 10.0
+STARTING_LOOK_S, READY_LOOK_S = 0.1, 2.0
+"""Between two questions to a worker that is not ready yet, and to one that is."""
+START_S, SILENCE_S = 60.0, 15.0
+"""Without an answer for so long, a new worker, or one that was ready, counts as hung and is killed."""
+END_S = 35.0
+"""A worker may take so long to end when it has drained: it waits 30 s for answers, S2S calls and a disk at most."""
+_SOCKET_FLAG = row_of(RunOptions, "worker_socket").flag
 
 
 @dataclass(slots=True)
-class _Worker:
+class _Place:
     """One place for a worker, and the process that has it at the moment."""
 
     number: int
@@ -58,7 +56,7 @@ class Supervisor:
     is gone. Must be made on a running event loop.
     """
 
-    def __init__(self, command: Sequence[str], number: int, sockets: Path, outbox: Path, *, drain: float = 0.0) -> None:
+    def __init__(self, command: Sequence[str], number: int, sockets: Path, outbox: str, *, drain: float = 0.0) -> None:
         """`drain` is how many seconds workers take to begin their end."""
         self._command = command
         self._outbox = outbox
@@ -66,20 +64,20 @@ class Supervisor:
         self._folder = sockets
         self._is_ending = False
         self._failed: int | None = None
-        self._places = [_Worker(place, self._new_socket()) for place in range(1, number + 1)]
+        self._places = [_Place(place, self._new_socket()) for place in range(1, number + 1)]
         self._over = asyncio.Event()
 
     def _new_socket(self) -> Path:
         return self._folder / f"worker-{uuid.uuid4().hex[:12]}.sock"
 
-    async def run(self, admin: str) -> int:
+    async def run(self, admin: Address | None) -> int:
         """Serves until a signal ends it. Returns the exit code: 0, or a worker's that could not start at all."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, number)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
         workers = Workers(self._sockets)
-        server = None if admin == "off" else AdminServer(admin, self._unready, workers.registry, workers.refresh)
+        server = AdminServer(admin, self._unready, workers.registry, workers.refresh) if admin else None
         for place in self._places:
             place.task = asyncio.create_task(self._keep(place), name=f"worker {place.number}")
         await asyncio.gather(*(place.task for place in self._places if place.task))
@@ -108,7 +106,7 @@ class Supervisor:
 
         A worker that hangs can do neither: what is left after the time that an end may take is killed.
         """
-        patience = END
+        patience = END_S
         if self._is_ending:
             number = signal.SIGINT
         elif number == signal.SIGTERM:
@@ -118,23 +116,23 @@ class Supervisor:
         self._over.set()
         for place in self._places:
             # One that is still starting knows no signal yet, and has nothing to drain.
-            _tell(place, number if place.is_ready else signal.SIGTERM)
+            _send(place, number if place.is_ready else signal.SIGTERM)
 
     def _kill(self) -> None:
         for place in self._places:
             if place.process and place.process.returncode is None:
                 logger.error("worker %d does not end: it is killed", place.number)
-                _tell(place, signal.SIGKILL)
+                _send(place, signal.SIGKILL)
 
     def _reload(self) -> None:
         for place in self._places:
             if place.is_ready:  # one that is still starting reads the rules anyway, and would die of it
-                _tell(place, signal.SIGHUP)
+                _send(place, signal.SIGHUP)
 
-    async def _keep(self, place: _Worker) -> None:
+    async def _keep(self, place: _Place) -> None:
         """Has a worker in this place until the end."""
         loop = asyncio.get_running_loop()
-        pause = FIRST_PAUSE
+        pause = FIRST_PAUSE_S
         while not self._is_ending:
             begin = loop.time()
             try:
@@ -148,18 +146,18 @@ class Supervisor:
                 self._failed = self._failed or code  # it said why, and the others will say the same
                 self._end(signal.SIGTERM)
                 return
-            pause = FIRST_PAUSE if loop.time() - begin > YOUNG else min(2 * pause, LAST_PAUSE)
+            pause = FIRST_PAUSE_S if loop.time() - begin > YOUNG_S else min(2 * pause, LAST_PAUSE_S)
             logger.error("worker %d ended with %d, the next one starts in %g s", place.number, code, pause)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), pause)
 
-    async def _live(self, place: _Worker) -> tuple[int, bool]:
+    async def _live(self, place: _Place) -> tuple[int, bool]:
         """One worker's life. Returns its exit code, and whether it was ever ready."""
         place.socket = self._new_socket()
         # In a group of its own: Ctrl-C on a terminal comes to the supervisor alone, which hands it on once.
         place.process = process = await asyncio.create_subprocess_exec(
             *self._command,
-            *("--worker-socket", str(place.socket)),
+            *(_SOCKET_FLAG, str(place.socket)),
             stdin=asyncio.subprocess.PIPE,
             process_group=0,
         )
@@ -172,41 +170,26 @@ class Supervisor:
             attendant.cancel()
             was_ready, place.is_ready = place.is_ready, False
             place.socket.unlink(missing_ok=True)
-        await asyncio.to_thread(self._let_go, place.socket.stem)
+        await asyncio.to_thread(release, self._outbox, place.socket.stem)
         return code, was_ready
 
-    async def _attend(self, place: _Worker) -> None:
+    async def _attend(self, place: _Place) -> None:
         """Finds out when the worker is ready, and kills it when it hangs: its share of the users would hang too."""
         now = time.monotonic
         heard = now()
-        while now() - heard < (SILENCE if place.is_ready else START):
+        while now() - heard < (SILENCE_S if place.is_ready else START_S):
             if await _answers(place.socket):
                 heard = now()
                 if not place.is_ready:
                     place.is_ready = True
                     logger.info("worker %d is ready", place.number)
-            await asyncio.sleep(CALM if place.is_ready else LOOK)
+            await asyncio.sleep(READY_LOOK_S if place.is_ready else STARTING_LOOK_S)
         if not self._is_ending:
             logger.error("worker %d does not answer: it is killed", place.number)
-            _tell(place, signal.SIGKILL)
-
-    def _let_go(self, holder: str) -> None:
-        """What it had leased is due at once: nobody has to wait for the leases to end."""
-        try:
-            outbox = Outbox.open(self._outbox, SystemClock())
-            try:
-                with outbox.transaction():
-                    released = outbox.release(holder)
-            finally:
-                outbox.close()
-        except OutboxError as error:
-            logger.warning("the clicks of a worker wait for their leases to end: %s", error)
-        else:
-            if released:
-                logger.warning("%d clicks of the worker that ended are delivered by the others", released)
+            _send(place, signal.SIGKILL)
 
 
-def _tell(place: _Worker, number: signal.Signals) -> None:
+def _send(place: _Place, number: signal.Signals) -> None:
     if place.process and place.process.returncode is None:
         with suppress(ProcessLookupError):
             place.process.send_signal(number)
@@ -218,24 +201,3 @@ async def _answers(path: Path) -> bool:
     except (OSError, EOFError, ValueError):
         return False
     return True
-
-
-def hold_port(host: str, port: int) -> list[socket.socket]:
-    """Binds the port for the workers to share, without listening. Raises OSError where it can't be had."""
-    held = []
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    for family, kind, protocol, _, address in found:
-        one = socket.socket(family, kind, protocol)
-        if family == socket.AF_INET6:
-            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a run before may linger
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        one.bind(address)
-        held.append(one)
-    return held
-
-
-def command_of_worker(arguments: Sequence[str]) -> list[str]:
-    """The command that this process was started by, for a worker: the same Python with the same options."""
-    options = ["-O"] if sys.flags.optimize else []
-    return [sys.executable, *options, "-m", "storehop", *arguments]

@@ -1,0 +1,1 @@
+"""Several processes on one port: the supervisor, and what they say as one (design §8)."""

@@ -1,0 +1,197 @@
+"""`storehop run` says what is wrong with an option before anything is started (design §5)."""
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from storehop.cli.app import app
+from storehop.options import LogFormat, RunOptions, rows
+
+RULES = "version: 1\npartner: NetworkA\nrules: [{name: games, match: {app: com.example.game}}]\n"
+MITMPROXY_WARNS = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning"
+)  # it is imported here, and its libraries warn
+UPSTREAM = ("--upstream", "http://legacy:8000")
+
+
+def storehop(*arguments, **environment):
+    runner = CliRunner(env={"COLUMNS": "200", **environment})
+    return runner.invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def rules(tmp_path):
+    file = tmp_path / "rules.yaml"
+    file.write_text(RULES)
+    return file
+
+
+@pytest.fixture
+def served(monkeypatch, tmp_path):
+    """The options with which the host is started; it serves nothing."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    options = []
+    monkeypatch.setattr("storehop.host.runner.serve", options.append)
+    return options
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        pytest.param("--upstream", "legacy:8000", id="upstream without scheme"),
+        pytest.param("--upstream", "ftp://legacy", id="upstream of another scheme"),
+        pytest.param("--upstream", "http://legacy/path", id="upstream with a path"),
+        pytest.param("--upstream", "http://legacy:65536", id="upstream's port too high"),
+        pytest.param("--listen", "8080", id="listen without host"),
+        pytest.param("--listen", "127.0.0.1:65536", id="listen's port too high"),
+        pytest.param("--listen", "::1:8080", id="IPv6 without brackets"),
+    ],
+)
+def test_the_sidecar_refuses_what_is_no_address(rules, option, value):
+    """An upstream or a listen address that is none ends with exit 2 and one sentence that names it."""
+    options = {"--upstream": "http://legacy:8000", "--listen": "127.0.0.1:0", "--rules": rules} | {option: value}
+    result = storehop("run", *(word for pair in options.items() for word in pair))
+
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert re.fullmatch(rf"storehop: {option} '{re.escape(value)}': expected [^\n]+\n", result.stderr)
+
+
+@pytest.mark.parametrize("option", ["--tls-cert", "--upstream-ca"])
+@pytest.mark.parametrize("content", [None, "", "no PEM"], ids=["missing", "empty", "text"])
+def test_the_sidecar_refuses_what_is_no_certificate(tmp_path, rules, option, content):
+    """A certificate file that can't be used ends with exit 1 and one sentence that names it."""
+    file = tmp_path / "some.pem"
+    if content is not None:
+        file.write_text(content)
+    result = storehop("run", "--upstream", "http://legacy:8000", "--rules", rules, option, file)
+
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert re.fullmatch(rf"storehop: {option} {re.escape(str(file))}: expected PEM[^\n]+\n", result.stderr)
+
+
+def test_the_sidecar_refuses_faulty_rules(rules):
+    """The sidecar does not start with faulty rules: exit 1 and every fault at its place."""
+    rules.write_text(f"{RULES}nonsense: 1\nhosts: 7\n")
+    result = storehop("run", "--upstream", "http://legacy:8000", "--rules", rules)
+
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert [f"{rules}:4:1", f"{rules}:5:8"] == [line.partition(": ")[0] for line in result.stderr.splitlines()]
+
+
+@MITMPROXY_WARNS
+def test_the_sidecar_refuses_a_state_folder_that_cannot_be(served, rules):
+    """A state folder that can't be made ends with exit 1 and one sentence that names it, and nothing is served."""
+    folder = rules / "state"
+    result = storehop("run", "--upstream", "http://legacy:8000", "--rules", rules, "--state", folder)
+
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert re.fullmatch(rf"storehop: --state {re.escape(str(folder))}: [^\n]+\n", result.stderr)
+    assert [] == served
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        pytest.param("--admin", "9321", id="admin without host"),
+        pytest.param("--admin", "on", id="admin that is not off"),
+        pytest.param("--web", "8081", id="web without host"),
+        pytest.param("--outbox", "redis://localhost/0", id="outbox of an unknown scheme"),
+        pytest.param("--outbox", "sqlite://host/clicks.db", id="outbox with a host"),
+        pytest.param("--outbox", "sqlite:///", id="outbox without a path"),
+        pytest.param("--outbox", "", id="outbox without a name"),
+    ],
+)
+def test_a_bad_value_is_named(rules, option, value):
+    """A value that the option does not take ends with exit 2 and one sentence that names both."""
+    result = storehop("run", *UPSTREAM, "--rules", rules, option, value)
+
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert re.fullmatch(rf"storehop: {option} '{re.escape(value)}': expected [^\n]+\n", result.stderr)
+
+
+def test_a_bad_value_of_the_environment_is_named_by_its_variable(rules):
+    """Who set a variable is not sent to a flag."""
+    result = storehop("run", *UPSTREAM, "--rules", rules, STOREHOP_LISTEN="8080")
+
+    assert (2, True) == (result.exit_code, result.stderr.startswith("storehop: STOREHOP_LISTEN '8080': expected HOST"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--workers", "0"], ["--workers", "65"], ["--drain", "-1"], ["--drain", "soon"], ["--log-format", "xml"]],
+    ids=" ".join,
+)
+def test_a_value_out_of_range_is_a_usage_error(rules, words):
+    """Numbers and choices have bounds: exit 2, and stderr names the option."""
+    result = storehop("run", *UPSTREAM, "--rules", rules, *words)
+
+    assert (2, "", True) == (result.exit_code, result.stdout, words[0] in result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--web", "127.0.0.1:0"], "--web shows the clicks of one process: expected --workers 1 with it"),
+        (["--listen", "127.0.0.1:0"], "--workers share a port: expected --listen HOST:PORT with a port above 0"),
+    ],
+    ids=["page", "any port"],
+)
+def test_what_workers_cannot_share_is_refused(rules, words, message):
+    """Options that contradict `--workers 2` end with exit 2 and a sentence."""
+    result = storehop("run", *UPSTREAM, "--rules", rules, "--workers", 2, *words)
+
+    assert (2, f"storehop: {message}\n") == (result.exit_code, result.stderr)
+
+
+@MITMPROXY_WARNS
+def test_without_options_the_defaults_count(rules, served, tmp_path):
+    """Only the upstream and the rules must be set."""
+    result = storehop("run", *UPSTREAM, "--rules", rules)
+
+    assert 0 == result.exit_code, result.stderr
+    state = tmp_path / "home" / "storehop"
+    assert [RunOptions(upstream="http://legacy:8000", rules=rules, state=state)] == served
+
+
+VARIABLES = {
+    "STOREHOP_UPSTREAM": "https://legacy",
+    "STOREHOP_ADMIN": "off",
+    "STOREHOP_WEB": "[::1]:7",
+    "STOREHOP_DRAIN": "2.5",
+    "STOREHOP_LOG_FORMAT": "json",
+    "STOREHOP_LOG_PERSONAL_DATA": "1",
+}
+
+
+@MITMPROXY_WARNS
+def test_the_environment_sets_options(rules, served):
+    """Each option can be set by its variable, without a flag."""
+    result = storehop("run", **VARIABLES, STOREHOP_RULES=str(rules))
+
+    assert 0 == result.exit_code, result.stderr
+    (options,) = served
+    names = [name.removeprefix("STOREHOP_").lower() for name in VARIABLES]
+    values = ["https://legacy:443", None, ("::1", 7), 2.5, LogFormat.JSON, True]
+    assert values == [getattr(options, name) for name in names]
+
+
+@MITMPROXY_WARNS
+def test_a_flag_is_stronger_than_the_environment(rules, served):
+    """What was typed for this run counts."""
+    storehop("run", *UPSTREAM, "--rules", rules, "--listen", "127.0.0.1:5", STOREHOP_LISTEN="127.0.0.1:6")
+
+    assert [5] == [options.listen.port for options in served]
+
+
+@pytest.mark.parametrize("row", [row for row in rows(RunOptions) if row.option.is_for_users], ids=lambda row: row.name)
+def test_the_help_names_flag_and_variable(row):
+    """Every option that is for users is in the help, with its environment variable."""
+    words = storehop("run", "--help").stdout.split()
+
+    assert (True, True) == (row.flag in words, f"{row.variable}]" in words)
+
+
+def test_the_help_hides_what_is_not_for_users():
+    """The supervisor's own option is in no help."""
+    assert "worker-socket" not in storehop("run", "--help").stdout
