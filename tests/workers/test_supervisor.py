@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import signal
+import socket
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from storehop.addresses import Address
+from storehop.deliver.clock import SystemClock
+from storehop.deliver.outbox import Outbox
 from storehop.observe.admin import AdminServer
 from storehop.observe.metrics import Metrics
+from storehop.serving import CannotServeError
+from storehop.workers import release as releasing
 from storehop.workers import supervisor as module
 from storehop.workers.supervisor import Supervisor
 from tests.support.patience import SOON_S
@@ -96,3 +105,61 @@ async def test_a_worker_that_does_not_end_is_killed(tmp_path, monkeypatch, caplo
         await running
 
     assert "worker 1 does not end: it is killed" in caplog.text
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    """An outbox that is there."""
+    file = tmp_path / "outbox.db"
+    Outbox.open(file, SystemClock()).close()
+    return file
+
+
+@contextmanager
+def locked(outbox):
+    """Another process writes and does not come to an end."""
+    with Path(f"{outbox}-turn").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+async def test_a_dead_worker_is_replaced_while_the_outbox_is_locked(tmp_path, outbox):
+    """The next one is started first; what the dead one had leased can wait."""
+    supervisor = Supervisor(HANGS, 1, tmp_path, str(outbox))
+    with locked(outbox):
+        running = asyncio.create_task(supervisor.run(None))
+        first = await _begun(supervisor._places[0])
+        first.kill()
+        with suppress(TimeoutError):
+            await _begun(supervisor._places[0], after=first)
+        is_replaced = supervisor._places[0].process is not first
+    supervisor._end(signal.SIGTERM)
+    await running
+
+    assert is_replaced
+
+
+async def test_the_end_does_not_wait_for_a_locked_outbox(tmp_path, outbox, monkeypatch, caplog):
+    """It comes soon, and says that leases are left."""
+    monkeypatch.setattr(releasing, "PATIENCE_S", 0.1)
+    supervisor = Supervisor(HANGS, 1, tmp_path, str(outbox))
+    with locked(outbox):
+        running = asyncio.create_task(supervisor.run(None))
+        (await _begun(supervisor._places[0])).kill()
+        supervisor._end(signal.SIGTERM)
+        async with asyncio.timeout(SOON):
+            code = await running
+
+    assert (0, True) == (code, "wait for their leases to end" in caplog.text)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # tornado leaves its socket open
+async def test_an_admin_address_that_is_taken_is_said_in_words(tmp_path):
+    """No worker is started, and the message names the address."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = Address(*taken.getsockname())
+        supervisor = Supervisor(HANGS, 1, tmp_path, str(tmp_path / "outbox.db"))
+        with pytest.raises(CannotServeError, match=f"cannot listen on {address}: "):
+            await supervisor.run(address)
+
+    assert supervisor._places[0].process is None

@@ -1,7 +1,7 @@
 """Several workers on one port: starts them, restarts what dies, hands signals on, answers for all (design §8).
 
 Each worker is a whole sidecar in a process of its own; the kernel spreads connections over them (SO_REUSEPORT). They
-share the outbox: what a dead worker has stored is let go at once, and the others deliver it.
+share the outbox: a dead worker is replaced first, then its leases are released, and the others deliver its clicks.
 """
 
 from __future__ import annotations
@@ -13,15 +13,16 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
 from storehop.addresses import Address
 from storehop.observe.admin import AdminServer
 from storehop.options import RunOptions, row_of
+from storehop.serving import cannot_listen
 from storehop.workers.merge import Workers, ask
-from storehop.workers.release import release
+from storehop.workers.release import Releases
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,6 @@ class _Place:
     """Where its admin endpoints answer; its name is the holder of its leases, too."""
     process: asyncio.subprocess.Process | None = None
     is_ready: bool = False
-    task: asyncio.Task[None] | None = field(default=None, repr=False)
 
 
 class Supervisor:
@@ -59,11 +59,11 @@ class Supervisor:
     def __init__(self, command: Sequence[str], number: int, sockets: Path, outbox: str, *, drain: float = 0.0) -> None:
         """`drain` is how many seconds workers take to begin their end."""
         self._command = command
-        self._outbox = outbox
+        self._releases = Releases(outbox)
         self._drain = drain
         self._folder = sockets
         self._is_ending = False
-        self._failed: int | None = None
+        self._exit_code = 0
         self._places = [_Place(place, self._new_socket()) for place in range(1, number + 1)]
         self._over = asyncio.Event()
 
@@ -71,19 +71,29 @@ class Supervisor:
         return self._folder / f"worker-{uuid.uuid4().hex[:12]}.sock"
 
     async def run(self, admin: Address | None) -> int:
-        """Serves until a signal ends it. Returns the exit code: 0, or a worker's that could not start at all."""
+        """Serves until a signal ends it. Returns the exit code: 0, or a worker's that could not start at all.
+
+        Raises CannotServeError, before any worker is started, where the admin endpoints can't listen.
+        """
+        server = self._open_admin(admin) if admin else None
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, number)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
-        workers = Workers(self._sockets)
-        server = AdminServer(admin, self._unready, workers.registry, workers.refresh) if admin else None
-        for place in self._places:
-            place.task = asyncio.create_task(self._keep(place), name=f"worker {place.number}")
-        await asyncio.gather(*(place.task for place in self._places if place.task))
+        async with asyncio.TaskGroup() as group:
+            for place in self._places:
+                group.create_task(self._keep(place), name=f"worker {place.number}")
         if server:
             server.close()
-        return self._failed or 0
+        await self._releases.close()
+        return self._exit_code
+
+    def _open_admin(self, address: Address) -> AdminServer:
+        workers = Workers(self._sockets)
+        try:
+            return AdminServer(address, self._unready, workers.registry, workers.refresh)
+        except OSError as error:
+            raise cannot_listen(address, error) from error
 
     def _sockets(self) -> list[Path]:
         return [place.socket for place in self._places if place.is_ready]
@@ -95,8 +105,8 @@ class Supervisor:
         sockets = self._sockets()
         if not sockets:
             return ["no worker is ready"]
-        said = await asyncio.gather(*(ask(path, "/readyz") for path in sockets), return_exceptions=True)
-        answers = [answer for answer in said if not isinstance(answer, BaseException)]
+        results = await asyncio.gather(*(ask(path, "/readyz") for path in sockets), return_exceptions=True)
+        answers = [answer for answer in results if not isinstance(answer, BaseException)]
         if any(status == HTTPStatus.OK for status, _ in answers):
             return []
         return sorted({line for _, body in answers for line in body.decode().splitlines()}) or ["no worker answers"]
@@ -130,7 +140,7 @@ class Supervisor:
                 _send(place, signal.SIGHUP)
 
     async def _keep(self, place: _Place) -> None:
-        """Has a worker in this place until the end."""
+        """Keeps a worker running in this place until the end. A new one waits for nothing that the dead one left."""
         loop = asyncio.get_running_loop()
         pause = FIRST_PAUSE_S
         while not self._is_ending:
@@ -143,7 +153,7 @@ class Supervisor:
             if self._is_ending:
                 return
             if code > 0 and not was_ready and not any(other.is_ready for other in self._places):
-                self._failed = self._failed or code  # it said why, and the others will say the same
+                self._exit_code = self._exit_code or code  # it said why, and the others will say the same
                 self._end(signal.SIGTERM)
                 return
             pause = FIRST_PAUSE_S if loop.time() - begin > YOUNG_S else min(2 * pause, LAST_PAUSE_S)
@@ -170,16 +180,16 @@ class Supervisor:
             attendant.cancel()
             was_ready, place.is_ready = place.is_ready, False
             place.socket.unlink(missing_ok=True)
-        await asyncio.to_thread(release, self._outbox, place.socket.stem)
+        self._releases.add(place.socket.stem)
         return code, was_ready
 
     async def _attend(self, place: _Place) -> None:
         """Finds out when the worker is ready, and kills it when it hangs: its share of the users would hang too."""
         now = time.monotonic
-        heard = now()
-        while now() - heard < (SILENCE_S if place.is_ready else START_S):
+        last_answer = now()
+        while now() - last_answer < (SILENCE_S if place.is_ready else START_S):
             if await _answers(place.socket):
-                heard = now()
+                last_answer = now()
                 if not place.is_ready:
                     place.is_ready = True
                     logger.info("worker %d is ready", place.number)
