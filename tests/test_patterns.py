@@ -16,9 +16,9 @@ from tests.support.linear import MOST_GROWTH, growth
 from tests.support.patterns import WORK, imports_of_re, made_while_running, modules, patterns
 
 OPERATORS = {
-    "storehop.cli.": "options, which the operator writes",
-    "storehop.observe.admin.": "the admin endpoint's own address, an option",
+    "storehop.addresses.": "options, which the operator writes",
     "storehop.rulefile.": "rule files, which the operator writes",
+    "storehop.state.": "where the outbox lies, an option",
 }
 """Where patterns see the operator's own text and nothing else, and what that is."""
 MADE_OF_RULES = {"storehop.decide.rules.Patterns.of", "storehop.rulefile.compiling._pattern"}

@@ -5,10 +5,9 @@ from __future__ import annotations
 import socket
 import sys
 
-from e2e.processes import free_port
-
 from storehop.addresses import Address
 from storehop.workers.start import command_of_worker, hold_port
+from tests.support.processes import free_port
 
 
 def test_connections_of_a_run_before_do_not_hold_the_port():

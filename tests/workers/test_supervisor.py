@@ -147,7 +147,7 @@ async def test_the_end_does_not_wait_for_a_locked_outbox(tmp_path, outbox, monke
         running = asyncio.create_task(supervisor.run(None))
         (await _begun(supervisor._places[0])).kill()
         supervisor._end(signal.SIGTERM)
-        async with asyncio.timeout(SOON):
+        async with asyncio.timeout(SOON_S):
             code = await running
 
     assert (0, True) == (code, "wait for their leases to end" in caplog.text)
