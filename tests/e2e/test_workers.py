@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import re
 import signal
@@ -329,6 +330,17 @@ async def test_the_dead_stay_counted(death):
 async def test_the_next_one_answers(death, pair):
     """A new worker takes the dead one's place."""
     assert [True, True] == await who_answers(pair)
+
+
+async def test_a_locked_outbox_delays_no_replacement(pair):
+    """While another process holds the outbox's lock the next worker gets ready."""
+    were_ready = pair.were_ready()
+    with (pair.host.folder / "outbox.db-turn").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        pair.kill()
+        is_replaced = await until(lambda: pair.were_ready() > were_ready, START_S)
+
+    assert is_replaced, pair.host.log.text
 
 
 async def test_nothing_is_lost_when_workers_die_under_load(pair, appsflyer):
