@@ -1,0 +1,135 @@
+"""The admin endpoints over real sockets, without a sidecar (design §5)."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import contextmanager
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from storehop.addresses import Address
+from storehop.observe.admin import AdminServer
+
+
+@pytest.fixture
+def registry():
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "admin.sock"
+
+
+@contextmanager
+def serving(*arguments):
+    server = AdminServer(*arguments)
+    try:
+        yield
+    finally:
+        server.close()
+
+
+async def ask(place, target, accept="*/*"):
+    """(status, headers, body) of an answer; `place` is a path or an address."""
+    opened = asyncio.open_connection(*place) if isinstance(place, tuple) else asyncio.open_unix_connection(place)
+    reader, writer = await opened
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: admin\r\nAccept: {accept}\r\nConnection: close\r\n\r\n".encode())
+    head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
+    writer.close()
+    status, *lines = head.split("\r\n")
+    return int(status.split()[1]), dict(line.lower().split(": ", 1) for line in lines), body
+
+
+@pytest.mark.parametrize("target", ["/healthz", "/readyz"])
+async def test_all_is_well(path, registry, target):
+    """200, and a word for people."""
+    with serving(path, list, registry):
+        status, _, body = await ask(path, target)
+
+    assert (200, "ok\n") == (status, body)
+
+
+async def _later():
+    return ["draining", "outbox: disk full"]
+
+
+@pytest.mark.parametrize("unready", [lambda: ["draining", "outbox: disk full"], _later], ids=["now", "awaited"])
+async def test_not_ready_says_why(path, registry, unready):
+    """503 and a line for each reason, whether they are there at once or have to be found out."""
+    with serving(path, unready, registry):
+        status, _, body = await ask(path, "/readyz")
+
+    assert (503, "draining\noutbox: disk full\n") == (status, body)
+
+
+async def test_not_ready_is_alive(path, registry):
+    """A process that drains is not to be killed."""
+    with serving(path, lambda: ["draining"], registry):
+        assert 200 == (await ask(path, "/healthz"))[0]
+
+
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [("*/*", "text/plain"), ("application/openmetrics-text; version=1.0.0", "application/openmetrics-text")],
+)
+async def test_metrics_come_in_the_format_that_is_accepted(path, registry, accept, content_type):
+    """Prometheus's text, or OpenMetrics."""
+    Counter("clicks", "Clicks.", registry=registry).inc()
+    with serving(path, list, registry):
+        status, headers, body = await ask(path, "/metrics", accept)
+
+    assert (200, content_type) == (status, headers["content-type"].partition(";")[0])
+    assert "clicks_total 1.0" in body
+
+
+async def test_metrics_are_refreshed_before_they_are_written(path, registry):
+    """Collectors that have to ask others do it first."""
+    clicks = Counter("clicks", "Clicks.", registry=registry)
+
+    async def refresh():
+        clicks.inc(7)
+
+    with serving(path, list, registry, refresh):
+        assert "clicks_total 7.0" in (await ask(path, "/metrics"))[2]
+
+
+@pytest.mark.parametrize("target", ["/healthz", "/readyz", "/metrics"])
+async def test_no_answer_is_kept_or_names_the_server(path, registry, target):
+    """A cache would tell of a moment that is over."""
+    with serving(path, list, registry):
+        _, headers, _ = await ask(path, target)
+
+    assert ("no-store", None) == (headers["cache-control"], headers.get("server"))
+
+
+async def test_other_paths_are_not_there(path, registry):
+    """Nothing else is served."""
+    with serving(path, list, registry):
+        assert 404 == (await ask(path, "/"))[0]
+
+
+async def test_it_listens_on_an_address(registry):
+    """HOST:PORT, as `--admin` names it."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        address = Address(*probe.getsockname())
+    with serving(address, list, registry):
+        assert 200 == (await ask(address, "/healthz"))[0]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # tornado leaves its socket open
+async def test_an_address_that_is_taken_raises(registry):
+    """Whoever starts it says so in words."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        AdminServer(Address(*taken.getsockname()), list, registry)
+
+
+async def test_a_closed_one_answers_nobody(path, registry):
+    """The end is at once."""
+    with serving(path, list, registry):
+        pass
+
+    with pytest.raises(ConnectionError):
+        await ask(path, "/healthz")
