@@ -93,6 +93,33 @@ def test_an_empty_outbox_says_so(tmp_path):
     assert "nothing is stored\n" == run("list", "--outbox", tmp_path / "o.db").stdout
 
 
+def test_the_outbox_may_be_a_url(path):
+    """As with `storehop run`."""
+    assert 3 == len(listed(f"sqlite://{path}"))
+
+
+def test_an_outbox_of_an_unknown_kind_is_a_usage_error():
+    """Exit 2 and one sentence."""
+    result = run("list", "--outbox", "redis://localhost/0")
+
+    expected = "storehop: --outbox 'redis://localhost/0': expected a path or sqlite:///path\n"
+    assert (2, expected) == (result.exit_code, result.stderr)
+
+
+def test_the_outbox_may_stand_in_the_environment(path, monkeypatch):
+    """Who configures the sidecar by variables needs no flags here."""
+    monkeypatch.setenv("STOREHOP_OUTBOX", str(path))
+
+    assert 3 == len(run("list", "--json").stdout.splitlines())
+
+
+def test_the_outbox_is_looked_for_in_the_state_folder_of_the_environment(path, monkeypatch):
+    """Where the sidecar keeps it by default."""
+    monkeypatch.setenv("STOREHOP_STATE", str(path.parent))
+
+    assert 3 == len(run("list", "--json").stdout.splitlines())
+
+
 def test_a_missing_outbox_is_a_clear_error(tmp_path):
     """Looking at an outbox makes none."""
     result = run("list", "--outbox", tmp_path / "none.db")

@@ -91,16 +91,14 @@ class Storehop:
             try:
                 outbox_file(ctx.options.storehop_outbox)
             except ValueError as error:
-                raise exceptions.OptionsError(f"storehop_outbox: {error}") from error
+                self._refuse(f"storehop_outbox {ctx.options.storehop_outbox!r}: {error}", error)
+                return
         if "storehop_rules" in updated:
             path = Path(ctx.options.storehop_rules).expanduser()
             try:
                 rules = LiveRules.start(path)
             except RuleFileError as error:
-                message = f"storehop's rules can't be used:\n{error}"
-                if self._rules:
-                    raise exceptions.OptionsError(message) from error
-                logger.error(message)  # noqa: TRY400  ends mitmproxy; a traceback would bury what is wrong
+                self._refuse(f"storehop's rules can't be used:\n{error}", error)
                 return
             if self._rules:
                 self._rules.stop()
@@ -108,6 +106,12 @@ class Storehop:
             if self._desk:
                 self._use_rules(rules.current)
                 rules.watch(self._use_rules)
+
+    def _refuse(self, message: str, error: Exception) -> None:
+        """Keeps what was there before. At the start there is nothing, and a logged error ends mitmproxy."""
+        if self._rules:
+            raise exceptions.OptionsError(message) from error
+        logger.error(message)  # a traceback would bury what is wrong
 
     def running(self) -> None:
         if self._rules is None:
