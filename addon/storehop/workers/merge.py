@@ -36,13 +36,13 @@ async def ask(path: Path, target: str) -> tuple[int, bytes]:
 class Workers(Collector):
     """Collects from all workers. `refresh` asks them; what `collect` gives is as old as that.
 
-    A counter must never go back, or Prometheus takes what is left for new: what a worker that ended had counted
-    when it was asked last stays in the sum.
+    A counter must never go back, or Prometheus takes what is left for new. So the sum keeps the last counts of a
+    worker that ended.
     """
 
     def __init__(self, sockets: Callable[[], Iterable[Path]]) -> None:
         self._sockets = sockets
-        self._said: dict[Path, list[Metric]] = {}
+        self._families: dict[Path, list[Metric]] = {}
         self._ended: list[Metric] = []
         self._refreshing = asyncio.Lock()
         self.registry = CollectorRegistry()
@@ -54,13 +54,13 @@ class Workers(Collector):
             answers = await asyncio.gather(*(ask(path, "/metrics") for path in paths), return_exceptions=True)
             for path, answer in zip(paths, answers, strict=True):
                 if not isinstance(answer, BaseException) and answer[0] == HTTPStatus.OK:
-                    self._said[path] = list(_parse(answer[1].decode()))
-            for path in self._said.keys() - set(paths):
-                counted = [family for family in self._said.pop(path) if family.type != "gauge"]
+                    self._families[path] = list(_parse(answer[1].decode()))
+            for path in self._families.keys() - set(paths):
+                counted = [family for family in self._families.pop(path) if family.type != "gauge"]
                 self._ended = merge([self._ended, counted])
 
     def collect(self) -> Iterable[Metric]:
-        return merge([self._ended, *self._said.values()])
+        return merge([self._ended, *self._families.values()])
 
 
 def _parse(text: str) -> Iterable[Metric]:
@@ -75,16 +75,16 @@ def merge(answers: Iterable[Iterable[Metric]]) -> list[Metric]:
     for answer in answers:
         for family in answer:
             families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
-            known = samples.setdefault(family.name, {})
+            of_family = samples.setdefault(family.name, {})
             for sample in family.samples:
                 key = (sample.name, tuple(sorted(sample.labels.items())))
-                known[key] = _together(known[key], sample, family.type) if key in known else sample
+                of_family[key] = _combined(of_family[key], sample, family.type) if key in of_family else sample
     for name, family in families.items():
         family.samples = list(samples[name].values())
     return list(families.values())
 
 
-def _together(one: Sample, other: Sample, kind: str) -> Sample:
+def _combined(one: Sample, other: Sample, kind: str) -> Sample:
     exemplar = other.exemplar or one.exemplar
     if one.name.endswith("_created"):
         return one._replace(value=min(one.value, other.value))

@@ -24,7 +24,7 @@ def supervise(options: RunOptions) -> int:
 async def _supervise(options: RunOptions) -> int:
     log_to_stderr(options)
     try:
-        held = hold_port(options.listen)
+        shares = hold_port(options.listen)
     except OSError as error:
         raise cannot_listen(options.listen, error) from error
     try:
@@ -36,13 +36,13 @@ async def _supervise(options: RunOptions) -> int:
             )
             return await supervisor.run(options.admin)
     finally:
-        for one in held:
+        for one in shares:
             one.close()
 
 
 def hold_port(address: Address) -> list[socket.socket]:
     """Binds the port for the workers to share, without listening. Raises OSError where it can't be had."""
-    held = []
+    sockets = []
     places = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     for family, kind, protocol, _, place in places:
         one = socket.socket(family, kind, protocol)
@@ -51,8 +51,8 @@ def hold_port(address: Address) -> list[socket.socket]:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections of a run before may linger
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         one.bind(place)
-        held.append(one)
-    return held
+        sockets.append(one)
+    return sockets
 
 
 def command_of_worker(words: Sequence[str]) -> list[str]:
