@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.14; do \
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help demo test reliability agreement corpora hints bench profile cost picture check format clean
+.PHONY: help demo test quick reliability agreement corpora hints bench profile cost picture check format clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -15,6 +15,9 @@ demo: $(READY) ## a click before and after, on this machine
 
 test: $(READY) ## the whole test suite, against real processes on loopback
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+quick: $(READY) ## all tests that start no process and measure no time: half a minute
+	$(BIN)/python -m pytest -n auto -m "not process and not measures" --hypothesis-profile quick
 
 reliability: $(READY) ## the figures of the README's reliability table
 	@$(BIN)/python -m pytest -q -s tests/e2e/test_kill.py tests/e2e/test_outage.py tests/e2e/test_shared_outbox.py \

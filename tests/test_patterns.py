@@ -37,6 +37,7 @@ def slowest(pattern, work):
     return None
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("place", FOUND)
 def test_a_pattern_that_sees_strangers_bytes_is_linear(place):
     """No text makes it take more than in proportion to its length, in any way in which the code uses it."""
@@ -45,6 +46,7 @@ def test_a_pattern_that_sees_strangers_bytes_is_linear(place):
     assert slowest(found.pattern, found.work) is None
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize(
     "text",
     [
@@ -72,6 +74,7 @@ def test_a_slow_pattern_is_found(text):
     assert slowest(re.compile(text), {"search", "findall"})
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize(
     "text", [r"[a-z]*", r"\(([^()]*)\)", r'"(?:[^"\\]|\\.)*+(?:"|\Z)', r"(?>.*?a)(?>.*?b).*c\Z", r"(?:a|b)*c"]
 )
@@ -96,6 +99,7 @@ GLOBS = [
 ]
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("globs", GLOBS, ids=" ".join)
 def test_a_glob_is_linear(globs):
     """A rule's globs, by themselves and as one pattern, are linear in what a link says."""

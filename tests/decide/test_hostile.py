@@ -124,6 +124,7 @@ USER_AGENT_SIZE = 256
 """Characters, and four times as many: as long as a User-Agent may be that is read."""
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("name", headers_asked_for())
 def test_a_header_costs_time_in_proportion_to_its_length(name):
     """No header that a decision looks at makes it slow, up to the length of a whole request's head."""
@@ -183,6 +184,7 @@ def slow_links(texts):
     return [text for text in texts if slow(text)]
 
 
+@pytest.mark.measures
 def test_a_link_costs_time_in_proportion_to_its_length():
     """No link makes a decision slow, whatever it is full of."""
     assert [] == slow_links(Attack(*parts) for parts in product(PATHS, LINK_UNITS, ("", "%", "!")))

@@ -585,6 +585,7 @@ db.close()
 """
 
 
+@pytest.mark.process
 def test_opening_it_twice_keeps_the_locks(path, clock):
     """While a connection of ours is open nobody takes its WAL away, though another one of this process has ended."""
     before, now = Outbox.open(path, clock), Outbox.open(path, clock)

@@ -66,6 +66,7 @@ def request_with(lines):
     return flow.request
 
 
+@pytest.mark.measures
 def test_many_equal_lines_cost_linear_time():
     """Joined one by one they would take quadratic time."""
     assert growth(request_with, see, size=2_500) <= MOST_GROWTH

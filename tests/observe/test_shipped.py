@@ -57,6 +57,7 @@ def test_the_alerts_are_complete():
     assert set() == {wanted for wanted in WANTED if wanted not in text}
 
 
+@pytest.mark.process
 def test_the_unit_is_valid():
     """Systemd itself finds nothing wrong with the unit."""
     program = shutil.which("systemd-analyze")

@@ -23,6 +23,8 @@ from storehop.workers import supervisor as module
 from storehop.workers.supervisor import Supervisor
 from tests.support.patience import SOON_S
 
+pytestmark = pytest.mark.process
+
 HANGS = ("sh", "-c", "exec sleep 100")
 
 
