@@ -42,8 +42,8 @@ bench: $(READY) ## storehop beside stock mitmdump, a naive addon and nginx; QUIC
 profile: $(READY) ## where storehop's processor time goes under a load of clicks
 	@PYTHONPATH=addon $(BIN)/python -m tests.bench.profile_host
 
-cost: $(READY) ## write down anew what a decision may cost, for this Python
-	@PYTHONPATH=addon $(BIN)/python -m tests.decide.cost
+cost: $(READY) ## how many instructions of Python a decision takes; make bench says it, too
+	@PYTHONPATH=addon $(BIN)/python -m tests.bench.cost
 
 picture: $(READY) ## the README's picture of mitmweb
 	STOREHOP_SCREENSHOT=tests/mitmweb.png $(BIN)/python -m pytest -q tests/e2e/test_browser.py

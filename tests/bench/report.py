@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.bench.cost import in_words
+
 OWN = 0.85
 """Share of a core from which on a proxy under full load had it for itself."""
 YARDSTICK = "stock, forwarding"
@@ -173,6 +175,7 @@ def _words(found: dict) -> str:
     )
     lines = [
         f"Decision by number of app ids: {decision}.",
+        in_words(found["decision_instructions"]),
         f"Memory: {first} after {held['few']:,} clicks, {last} after {held['many']:,}.",
         f"{where}; {software}; {speed}; median of {len(found['rounds'])} round(s), {machine['date']}.",
         *(f"Not measured: {what} ({why})." for what, why in found["skipped"].items()),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.bench import contestants
 from tests.bench.contestants import Command, Neighbours, Place, running
+from tests.bench.cost import count_all
 from tests.bench.decisions import decision_microseconds
 from tests.bench.machine import Cores, available, describe, pin, pinned
 from tests.bench.measures import Plan, clicks, forwarding, half_load, light_load, load, memory, scraped
@@ -128,6 +129,7 @@ async def run(
             rounds = [await _round(bench, who, number) for number in range(1, plan.rounds + 1)]
             say("decisions")
             decisions = await asyncio.to_thread(decision_microseconds, folder / "decisions", plan.batches)
+            costs = await asyncio.to_thread(count_all)
             say(f"memory over {plan.many:,} clicks")
             async with bench.running(contestants.storehop) as proxy:
                 held = await memory(proxy, beside, plan)
@@ -135,6 +137,7 @@ async def run(
         "machine": machine,
         "rounds": rounds,
         "decision_us": {str(size): taken for size, taken in decisions.items()},
+        "decision_instructions": costs,
         "memory": held,
         "skipped": bench.skipped,
     }

@@ -3,16 +3,15 @@
 Seen is every instruction of Python that `decide` runs, in our code and in libraries. Not seen is what happens inside
 one instruction: a regular expression's search, hashing, a C function. `make bench` measures those, in seconds.
 
-`make cost` counts anew and writes the baseline of the Python that runs it.
+`make cost` prints the counts, and `make bench` prints them beside its figures. They are no test: another release of a
+library of ours may change them, and no mistake of ours is in that.
 """
 
 from __future__ import annotations
 
 import gc
-import json
 import sys
 from ipaddress import ip_network
-from pathlib import Path
 from threading import get_ident
 
 from storehop.decide.address import Proxies
@@ -22,8 +21,6 @@ from storehop.model import Click, Direct, Pass
 from storehop.settings import Rule
 from tests.support.clicks import ANDROID_LINK, IOS_LINK, IPHONE, PIXEL, REDUCED, click, rule_set
 
-BASELINE = Path(__file__).with_name("cost.json")
-VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 TOOL = 4
 """An id of sys.monitoring that no well-known tool has."""
 EVENT = sys.monitoring.events.INSTRUCTION
@@ -82,22 +79,19 @@ def instructions(clicked: Click, rule_set) -> int:
 
 def count_all() -> dict[str, int]:
     """Instructions by the name of the click."""
-    known = rules()
-    return {name: instructions(clicked, known) for name, (clicked, _) in CLICKS.items()}
+    rule_set = rules()
+    return {name: instructions(clicked, rule_set) for name, (clicked, _) in CLICKS.items()}
 
 
-def baseline() -> dict[str, int] | None:
-    """What was written down for this version of Python."""
-    return json.loads(BASELINE.read_text()).get(VERSION)
+def in_words(costs: dict[str, int]) -> str:
+    """One line for people: counts by the name of the click."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    figures = ", ".join(f"{count:,} {name}" for name, count in costs.items())
+    return f"Decision by kind of click, in instructions of Python {version}: {figures}."
 
 
 def main() -> None:
-    """Writes down what decisions cost now."""
-    known = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
-    before, now = known.get(VERSION, {}), count_all()
-    BASELINE.write_text(json.dumps(dict(sorted((known | {VERSION: now}).items())), indent=2) + "\n")
-    for name, count in now.items():
-        sys.stdout.write(f"{name}: {before.get(name, 'unknown')} -> {count}\n")
+    sys.stdout.write(f"{in_words(count_all())}\n")
 
 
 if __name__ == "__main__":
