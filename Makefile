@@ -2,10 +2,15 @@
 .DEFAULT_GOAL := help
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.14; do \
   $$p -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null && echo $$p && break; done)
-BIN := .venv/bin
-READY := .venv/.ready
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+INSTALL := -m pip install --quiet --disable-pip-version-check
+# Old versions warn: typer of the newest click, mitmproxy's test helpers of event loops that they leave open.
+LOWEST_WARNINGS := -W ignore::DeprecationWarning -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning
+QUICK_TESTS := -n auto -m "not process and not measures" --hypothesis-profile quick
 
-.PHONY: help demo test quick reliability agreement corpora hints bench profile cost picture check format clean
+.PHONY: help demo test quick oldest lowest wheel reliability agreement corpora hints bench profile cost picture check format clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -17,7 +22,27 @@ test: $(READY) ## the whole test suite, against real processes on loopback
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 quick: $(READY) ## all tests that start no process and measure no time: half a minute
-	$(BIN)/python -m pytest -n auto -m "not process and not measures" --hypothesis-profile quick
+	$(BIN)/python -m pytest $(QUICK_TESTS)
+
+oldest: ## as quick, by Python 3.12, the oldest that storehop runs on
+	@python=$$(for p in python3.12 "$$(pyenv root 2>/dev/null)"/versions/3.12*/bin/python; do \
+	  $$p -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null && echo $$p && break; done); \
+	if [ -n "$$python" ]; then $(MAKE) --no-print-directory quick VENV=.venv/oldest PYTHON=$$python; \
+	elif [ "$$CI" = true ]; then echo "oldest: no Python 3.12 was found; CI has to have it" >&2; exit 1; \
+	else echo "oldest: skipped, no Python 3.12 was found"; fi
+
+lowest: $(READY) ## as quick, with the lowest versions of the dependencies that pyproject.toml declares
+	$(BIN)/python .ci/lowest.py > .venv/lowest.txt
+	$(BIN)/python -m venv .venv/lowest
+	.venv/lowest/bin/python $(INSTALL) --editable '.[dev]' --constraint .venv/lowest.txt
+	.venv/lowest/bin/python -m pytest $(QUICK_TESTS) $(LOWEST_WARNINGS)
+
+wheel: $(READY) ## the built wheel works in an empty environment
+	rm -rf .venv/dist
+	$(BIN)/python -m hatchling build --target wheel --directory .venv/dist
+	$(BIN)/python -m venv --clear .venv/wheel
+	.venv/wheel/bin/python $(INSTALL) .venv/dist/*.whl
+	cd / && $(abspath .ci/wheel) $(abspath .venv/wheel/bin)
 
 reliability: $(READY) ## the figures of the README's reliability table
 	@$(BIN)/python -m pytest -q -s tests/e2e/test_kill.py tests/e2e/test_outage.py tests/e2e/test_shared_outbox.py \
@@ -63,7 +88,7 @@ clean: ## forget what was made
 
 $(READY): pyproject.toml
 	@test -n "$(PYTHON)" || { echo "storehop needs Python 3.12 or newer; none was found. Try: make PYTHON=/path/to/python3.13" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	$(BIN)/python -O -m compileall -q -j 0 .venv/lib # `storehop run` is `python -O`: else each start compiles it all
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python $(INSTALL) --editable '.[dev]'
+	$(BIN)/python -O -m compileall -q -j 0 $(VENV)/lib # `storehop run` is `python -O`: else each start compiles it all
 	@touch $@
