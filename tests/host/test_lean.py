@@ -13,7 +13,7 @@ from mitmproxy.proxy.layers.http import HttpRequestHook
 from mitmproxy.proxy.server_hooks import ClientConnectedHook
 from mitmproxy.test import tflow
 
-from storehop.host.lean import HookTable, LeanMaster
+from storehop.host.lean import HookTable
 
 
 class Journal:
@@ -263,8 +263,3 @@ async def test_a_failure_is_logged_with_its_trace(run, caplog):
     await run(HookTable, failure)
 
     assert [ZeroDivisionError, KeyError] == [record.exc_info[0] for record in caplog.records]
-
-
-async def test_the_lean_master_uses_the_table():
-    """Its events go by the table; else nothing of this would matter."""
-    assert isinstance(LeanMaster(Options()).addons, HookTable)
