@@ -11,8 +11,8 @@ import time
 
 import pytest
 
+from storehop.background import in_background
 from storehop.host import rules as module
-from storehop.host.background import in_background
 from storehop.host.rules import LiveRules
 from storehop.rulefile import RuleFileError, files
 from tests.support.patience import SOON_S

@@ -14,8 +14,8 @@ from itertools import count
 from pathlib import Path
 from time import sleep
 
+from storehop.background import in_background
 from storehop.decide.rules import RuleSet
-from storehop.host.background import in_background
 from storehop.rulefile import Loaded, RuleFault, RuleFileError, files, read, summary
 
 logger = logging.getLogger(__name__)

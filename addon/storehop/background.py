@@ -15,6 +15,11 @@ from typing import cast
 
 async def in_background[Result](work: Callable[[], Result]) -> Result:
     """What `work` returns or raises, once it is done. A cancelled caller leaves it to itself."""
+    return await start(work)
+
+
+def start[Result](work: Callable[[], Result]) -> asyncio.Future[Result]:
+    """What will be `work`'s result; it has begun. Raises RuntimeError where no thread can be started."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Result] = loop.create_future()
 
@@ -36,4 +41,4 @@ async def in_background[Result](work: Callable[[], Result]) -> Result:
             loop.call_soon_threadsafe(tell, result, error)
 
     Thread(target=run, name="storehop background", daemon=True).start()
-    return await done
+    return done
