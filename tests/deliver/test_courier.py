@@ -13,7 +13,7 @@ from storehop.deliver.courier import Courier, NotAcceptedError
 from storehop.deliver.notes import Notes
 from storehop.deliver.outbox import NewCall, Note, Outbox
 from storehop.deliver.outbox_file import OutboxError
-from storehop.deliver.sender import Sender
+from storehop.deliver.wire import Wire
 from storehop.deliver.writer import Writer
 from storehop.model import Dead, DeadReason, Delivered, OutboxCounts, Reason, RetryAt, S2SCall
 from storehop.settings import Delivery
@@ -115,7 +115,7 @@ async def start(path, eager, monkeypatch):
     def make(delivery=Delivery(timeout=SOON)):  # noqa: B008  it is frozen
         watcher = Watcher()
         writer = Writer(path, SystemClock(), delivery)
-        courier = Courier(Sender.with_pool(), writer, SystemClock(), delivery, watcher)
+        courier = Courier(Wire.through(None), writer, SystemClock(), delivery, watcher)
         started.append(courier)
         return Process(courier, writer, watcher)
 

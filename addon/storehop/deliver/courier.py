@@ -23,7 +23,7 @@ from storehop.deliver.ledger import Ledger
 from storehop.deliver.outbox import NewCall, Note, Outbox
 from storehop.deliver.outbox_file import OutboxError
 from storehop.deliver.retry import Moment, is_healthy, judge
-from storehop.deliver.sender import Sender, UnsendableError, host_of
+from storehop.deliver.wire import UnsendableError, Wire
 from storehop.deliver.writer import HANGS, PATIENCE, TooSlowError, Writer
 from storehop.model import (
     Claim,
@@ -84,14 +84,14 @@ class Courier:
 
     def __init__(
         self,
-        sender: Sender,
+        wire: Wire,
         writer: Writer,
         clock: Clock,
         delivery: Delivery,
         watcher: Watcher,
         holder: str | None = None,
     ) -> None:
-        self._sender = sender
+        self._wire = wire
         self._writer = writer
         self._clock = clock
         self._watcher = watcher
@@ -118,6 +118,7 @@ class Courier:
         """Takes new settings; calls under way keep theirs."""
         if delivery.concurrency != self._delivery.concurrency:
             self._slots = asyncio.Semaphore(delivery.concurrency)
+        self._wire.use(delivery.proxy)
         self._delivery = delivery
 
     @property
@@ -140,7 +141,7 @@ class Courier:
             raise NotAcceptedError(Reason.OUTBOX_DOWN)
         if self._expected_wait() > BACKLOG:
             raise NotAcceptedError(Reason.S2S_DOWN)
-        host = host_of(call.url)
+        host = call.origin
         breaker = self._breaker(host)
         is_probe = breaker.is_open
         if not breaker.admit(self._clock.uptime()):
@@ -261,7 +262,7 @@ class Courier:
                 return
             self._sent_at[claim.call.id] = begin = self._clock.uptime()
             try:
-                outcome = await self._sender.send(ready.call, delivery.timeout)
+                outcome = await self._wire.send(ready.call, delivery.timeout)
             except UnsendableError as error:
                 logger.error("call %s can't be sent: %s", ready.call.id, error)  # noqa: TRY400  no traceback needed
                 self._settle(ready, Dead(DeadReason.UNSENDABLE))
@@ -403,7 +404,7 @@ class Courier:
         self._ledger.write_again()
         await self._writer.close()
         await asyncio.sleep(0)  # what became of the last verdicts is told by now
-        await self._sender.close()
+        await self._wire.close()
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -27,7 +27,7 @@ from storehop.decide.rules import RuleSet
 from storehop.deliver.clock import SystemClock
 from storehop.deliver.courier import Courier
 from storehop.deliver.notes import Notes
-from storehop.deliver.sender import Sender
+from storehop.deliver.wire import Wire
 from storehop.deliver.writer import Writer
 from storehop.host import flows, hints
 from storehop.host.desk import Desk
@@ -125,7 +125,7 @@ class Storehop:
         self._desk = desk = Desk(duplicates, self._metrics, self._click_log, notes)
         self._inspector = desk.inspector = _inspector()
         holder = self._worker.stem if self._worker else None
-        desk.courier = courier = Courier(Sender.with_pool(), writer, clock, delivery, desk, holder)
+        desk.courier = courier = Courier(Wire.through(delivery.proxy), writer, clock, delivery, desk, holder)
         self._rules.watch(self._use_rules)
         self._metrics.observe(
             lambda: courier.counts,
