@@ -325,6 +325,22 @@ def test_an_endpoint(write, section, endpoint):
     assert endpoint == load(write(f"version: 1\ndelivery: {section}")).delivery.endpoint
 
 
+@pytest.mark.parametrize(
+    ("text", "proxy"),
+    [
+        ("http://egress:3128", "http://egress:3128"),
+        ("http://egress_1.internal/", "http://egress_1.internal"),
+        ("http://10.0.0.1:65535", "http://10.0.0.1:65535"),
+        ("'http://[::1]:3128'", "http://[::1]:3128"),
+        ("env", "env"),
+        ("null", None),
+    ],
+)
+def test_a_proxy(write, text, proxy):
+    """Calls leave through an http proxy, by the environment, or straight."""
+    assert proxy == load(write(f"version: 1\ndelivery: {{proxy: {text}}}")).delivery.proxy
+
+
 @pytest.mark.parametrize("header", ["X-Forwarded-For", "Forwarded", "CF-Connecting-IP"])
 def test_a_header_is_compared_in_lower_case(write, header):
     """The header of the client's address is configured in any case."""
@@ -575,6 +591,7 @@ STORES = "'auto', 'google_play', 'app_store', 'huawei_appgallery', 'samsung_gala
 NOT_A_URL = "rule 'games': store_url: expected a whole URL such as https://store.example/app/{package}"
 NOT_FIXED = "rule 'games': store_url: expected a fixed host name: no placeholder may stand in it"
 NOT_BARE = "delivery.endpoint: expected scheme://host[:port] and nothing behind it"
+NO_PROXY = "delivery.proxy: expected http://host[:port], or env for HTTPS_PROXY and NO_PROXY of the environment"
 NO_TEXT = "expected text or a list of texts: put it in quotes"
 TOP = (
     "answer, click_id, client_hints, client_ip, delivery, hints_delegate, hints_wait, hosts, onelinks, partner, rules, "
@@ -634,6 +651,14 @@ FAULTS = [
     ("version: 1\ndelivery: {endpoint: §'https://me@stage.example'}", NOT_BARE),
     ("version: 1\ndelivery: {endpoint: §'https://stage.example:99999'}", NOT_BARE),
     ("version: 1\ndelivery: {endpoint: §'ftp://stage.example'}", NOT_BARE),
+    ("version: 1\ndelivery: {proxy: §true}", NO_PROXY),
+    ("version: 1\ndelivery: {proxy: §egress}", NO_PROXY),
+    ("version: 1\ndelivery: {proxy: §'https://egress:3128'}", NO_PROXY),
+    ("version: 1\ndelivery: {proxy: §'socks5://egress:1080'}", NO_PROXY),
+    ("version: 1\ndelivery: {proxy: §'http://me:secret@egress:3128'}", NO_PROXY),
+    ("version: 1\ndelivery: {proxy: §'http://egress:65536'}", NO_PROXY),
+    ("version: 1\ndelivery: {proxy: §'http://egress:0'}", NO_PROXY),
+    ("version: 1\ndelivery: {proxy: §'http://egress/path'}", NO_PROXY),
     # onelinks
     ("version: 1\nonelinks:\n  - §host: a.onelink.me\n    template: AbC1", "onelinks: expected android, ios or both"),
     (

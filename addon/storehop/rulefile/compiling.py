@@ -112,6 +112,7 @@ def _delivery(files: Sequence[tuple[Path, RuleFile]]) -> Delivery:
             section = file.delivery
             return Delivery(
                 endpoint=section.endpoint.rstrip("/") if section.endpoint else None,
+                proxy=section.proxy,
                 timeout=section.timeout,
                 max_age=section.max_age,
                 concurrency=section.concurrency,

@@ -22,6 +22,7 @@ from storehop.rulefile.values import (
     Origin,
     Partner,
     Platforms,
+    Proxy,
     Purpose,
     ShortDuration,
     Size,
@@ -53,6 +54,8 @@ class DeliverySection(_Section):
     """scheme://host[:port] in place of the link's own, for every S2S call: staging and tests."""
     allow_plain_http: bool = False
     """Accept an http endpoint beyond loopback."""
+    proxy: Proxy | None = None
+    """http://host[:port] through which every S2S call leaves; env: HTTPS_PROXY and NO_PROXY of the environment."""
     timeout: Duration = 5.0
     """How long one S2S call may take."""
     max_age: Duration = 120.0

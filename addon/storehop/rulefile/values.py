@@ -24,6 +24,10 @@ _SIZE = re.compile(r"(\d+)(kB|MB|GB)")
 _BYTES = {"kB": 1024, "MB": 1024**2, "GB": 1024**3}
 _MAPPED_BITS = 96
 """Bits before the IPv4 address in ::ffff:10.0.0.0."""
+_PROXY = re.compile(
+    r"env|http://(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::([1-9]\d{0,4}))?/?"
+)
+_LAST_PORT = 65535
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+")
 
 
@@ -60,6 +64,14 @@ def _origin(value: Any) -> str:
     if scheme != "https" or not _HOST.fullmatch(host) or (colon and not re.fullmatch(r"[1-9]\d{0,4}", port)):
         raise ValueError("expected an origin such as https://ads.network.example, without a path")
     return f"{scheme}://{rest}"
+
+
+def _proxy(value: Any) -> str:
+    """A login has no place in a file that people share; `env` may have one."""
+    found = _PROXY.fullmatch(value) if isinstance(value, str) else None
+    if found is None or int(found[1] or 0) > _LAST_PORT:
+        raise ValueError("expected http://host[:port], or env for HTTPS_PROXY and NO_PROXY of the environment")
+    return found[0].rstrip("/")
 
 
 def _network(value: Any) -> Network:
@@ -150,6 +162,7 @@ def _typed(check: Any, json_type: dict[str, Any]) -> Any:
 type Duration = Annotated[float, *_typed(parse_duration, {"type": "string", "pattern": rf"^{_DURATION.pattern}$"})]
 type ShortDuration = Annotated[Duration, Field(le=2)]
 type Origin = Annotated[str, *_typed(_origin, {"type": "string", "examples": ["https://ads.network.example"]})]
+type Proxy = Annotated[str, *_typed(_proxy, {"type": "string", "pattern": f"^(?:{_PROXY.pattern})$"})]
 type Size = Annotated[int, *_typed(_bytes, {"type": "string", "pattern": rf"^{_SIZE.pattern}$"})]
 type Host = Annotated[str, *_typed(_host, {"type": "string", "pattern": f"^{_HOST.pattern}$"})]
 type NetworkText = Annotated[Network, *_typed(_network, {"type": "string", "examples": ["10.0.0.0/8"]})]
