@@ -118,7 +118,10 @@ class Courier:
         """Takes new settings; calls under way keep theirs."""
         if delivery.concurrency != self._delivery.concurrency:
             self._slots = asyncio.Semaphore(delivery.concurrency)
-        self._wire.use(delivery.proxy)
+        try:
+            self._wire.use(delivery.proxy)
+        except ValueError as error:
+            logger.error("delivery.proxy: %s; calls leave as before", error)  # noqa: TRY400  no traceback needed
         self._delivery = delivery
 
     @property

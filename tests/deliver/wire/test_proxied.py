@@ -6,7 +6,7 @@ import logging
 import socket
 
 import pytest
-from tests.deliver.wire.standins import HANG_UPS, OK, SOON, drained, listening, proxying, soon, through
+from tests.deliver.wire.standins import HANG_UPS, OK, SOON, drained, listening, proxying, soon, through, until
 
 from storehop.deliver.wire import Wire, proxied
 from storehop.model import Failure, Fault, Reply, S2SCall
@@ -52,6 +52,19 @@ async def test_a_tunnel_is_kept(trusted, tls):
             await drained()
 
     assert 1 == len(proxy.heads)
+
+
+async def test_a_fresh_connection_in_place_of_a_dead_one_is_a_fresh_one():
+    """Its end is a failure: the request was not lost on a kept connection."""
+    async with listening(OK, b"FIN:", OK) as server, proxying() as proxy, through(proxy.url) as wire:
+        await wire.send(server.call(), SOON)
+        await drained()
+        server.writers[0].close()
+        (line,) = wire._way.transport._living
+        await until(line._pool.connections[0].has_expired)
+        outcome = await wire.send(server.call(), SOON)
+
+    assert (Failure(Fault.RESET, maybe_sent=True), 2) == (outcome, len(server.heads))
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -113,7 +126,7 @@ async def test_what_failed_before_it_was_sent_leaves_nothing_behind(tls, monkeyp
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     async with listening(tls=tls) as server, proxying() as proxy, through(proxy.url) as wire:
         outcomes = {await wire.send(server.call(), SOON) for _ in range(5)}
-        left = wire._way.transport._living
+        left = set(wire._way.transport._living)
 
     assert ({Failure(Fault.TLS, maybe_sent=False)}, set()) == (outcomes, left)
 
