@@ -193,20 +193,6 @@ class Failure:
 type Outcome = Reply | Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to send one stored call, until the lease ends. Times are seconds of the machine's uptime."""
-
-    call: S2SCall
-    host: str
-    """scheme://host[:port] that the call goes to."""
-    attempt: int
-    """Starts at 1."""
-    born: float
-    """When the click was stored."""
-    lease_until: float
-
-
 class DeadReason(StrEnum):
     """Why a stored call is given up. A closed list."""
 
@@ -220,15 +206,6 @@ class DeadReason(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """AppsFlyer took it."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetryAt:
-    """To be sent again, at this uptime in seconds."""
-
-    when: float
-    spent: bool = True
-    """False gives the attempt back: it was put off before anything was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +224,7 @@ class Dead:
     reason: DeadReason
 
 
-type Verdict = Delivered | RetryAt | Dead
+type Verdict = Delivered | RetryIn | Dead
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,5 +246,5 @@ class OutboxCounts:
 
     pending: int
     dead: int
-    oldest: float | None
-    """Age of the oldest pending click in seconds."""
+    oldest_s: float | None
+    """Age of the oldest pending click."""

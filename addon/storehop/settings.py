@@ -1,6 +1,6 @@
-"""What a rule file says, as data (design §4): its rules and its settings, with every default filled in.
+"""The content of a rule file as data (design §4): its rules and its settings, with every default filled in.
 
-Only types live here, as in `storehop.model`, whose decisions are made by them.
+Only types live here, as in `storehop.model`.
 """
 
 from __future__ import annotations
@@ -40,24 +40,24 @@ class Enrich(StrEnum):
 
 
 class ClientHints(StrEnum):
-    """Whether browsers are asked for client hints, and how urgently (design §3.3)."""
+    """Whether and how urgently we ask browsers for client hints (design §3.3)."""
 
     OFF = "off"
     ACCEPT = "accept"
-    """The next click brings them."""
+    """The browser sends them from its next request on."""
     CRITICAL = "critical"
-    """The browser repeats a first click with them."""
+    """The browser repeats a first click at once, with them."""
 
 
 class Gdpr(StrEnum):
-    """What a link says about the GDPR. One that says `gdpr=0` is neither of the two."""
+    """What a link says about the GDPR. A link with `gdpr=0` is neither of the two."""
 
     APPLIES = "applies"
     UNSAID = "unsaid"
 
 
 class Limit(StrEnum):
-    """What a signal of consent can lead to."""
+    """A limit that a signal of consent can put on the S2S call, or PASS: the click passes."""
 
     OMIT_IDS = "omit_ids"
     TRUNCATE_IP = "truncate_ip"
@@ -76,7 +76,7 @@ class Campaign:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """Signals of consent that must all hold, and the limits that they then put on a click. Empty is no condition."""
+    """Conditions on signals of consent, and the limits for a click that fulfils all. Empty or False: no condition."""
 
     then: frozenset[Limit]
     gdpr: frozenset[Gdpr] = frozenset()
@@ -90,7 +90,7 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What to do with the clicks that a rule matches, with the file's defaults filled in (design §4)."""
+    """What a rule does with the clicks that it matches, with the file's defaults filled in (design §4)."""
 
     name: str
     mode: Mode = Mode.DIRECT
@@ -100,7 +100,7 @@ class Rule:
     store_url: str | None = None
     """Template of `store: custom`; may hold {app}, {package} and {referrer}."""
     market_link: bool = False
-    """Google Play by `market://` instead of `https://`."""
+    """Whether Google Play opens by `market://` instead of `https://`."""
     country: str | None = None
     campaign: Campaign = Campaign()
     channel_id: str | None = None
@@ -110,11 +110,11 @@ class Rule:
     deep_links_to_store: bool = False
     client_hints: ClientHints = ClientHints.ACCEPT
     answers: bool = True
-    """Whether requests that are addressed to an attribution host itself are answered, or pass (design §2)."""
+    """Whether we answer requests whose Host is an attribution host; else they pass (design §2)."""
     consent: tuple[Consent, ...] = ()
-    """All cases that hold count together."""
+    """A click obeys the limits of every case that holds."""
     enrich_names: frozenset[str] = field(init=False, compare=False, repr=False)
-    """`enrich` as plain text: an enum's member is hashed by Python code, once for each look-up."""
+    """`enrich` as plain strings: each look-up of an enum's member would hash it in Python code."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "enrich_names", frozenset(name.value for name in self.enrich))
@@ -132,18 +132,18 @@ class OneLink:
 
 @dataclass(frozen=True, slots=True)
 class HintSettings:
-    """How the ad stack's answers ask for client hints, clicks with a rule of their own apart."""
+    """How the ad stack's answers ask for client hints, except for clicks whose rule has its own setting."""
 
     mode: ClientHints = ClientHints.ACCEPT
     wait: float = 0.25
-    """Seconds for which the S2S call of a first click waits for the browser's retry."""
+    """Seconds. The S2S call of a first click waits so long for the browser's retry."""
     delegates: tuple[str, ...] = ()
-    """Origins of frames that may have the hints too."""
+    """Origins of frames that get the hints too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How S2S calls are sent. Durations are seconds."""
+    """How we send S2S calls. Durations are seconds."""
 
     endpoint: str | None = None
     """`scheme://host[:port]` in place of the link's own, for every call."""
@@ -151,12 +151,12 @@ class Delivery:
     max_age: float = 120.0
     concurrency: int = 64
     retry_ambiguous: bool = True
-    """Send again what may have been counted already, such as after a read timeout."""
+    """Send again after a failure that leaves open whether AppsFlyer counted the click, such as a read timeout."""
     recovery_rate: float = 50.0
-    """Stored calls a second that are sent again, at most."""
+    """Most calls a second that are sent again after an outage or a restart."""
     power_safe: bool = True
-    """A stored click survives a power cut (SQLite's synchronous=FULL), not only a crash of the process."""
+    """Whether a stored click survives a power cut (SQLite's synchronous=FULL), not only a crash of the process."""
     proxy: str | None = None
-    """`http://host[:port]` through which every call leaves; `env`: from the environment; None: straight."""
+    """`http://host[:port]` of the proxy for every call; `env`: from the environment; None: no proxy."""
     max_outbox: int = 256 * 1024 * 1024
-    """Bytes that the outbox may grow to; above it clicks pass."""
+    """Bytes. Above this size of the outbox clicks pass."""

@@ -1,6 +1,6 @@
 """One outbox for all workers, or one each: calls a second stored and settled (`python -m tests.bench.sharing`).
 
-Each process does what a worker's writer does: a commit that stores a batch, and one that settles it.
+Each process does what the thread of a worker's outbox does: a commit that stores a batch, and one that settles it.
 """
 
 from __future__ import annotations
@@ -11,33 +11,30 @@ import tempfile
 import time
 from pathlib import Path
 
-from storehop.deliver.clock import SystemClock
-from storehop.deliver.outbox import NewCall, Outbox
+from storehop.deliver.operations import Accept, Settle
+from storehop.deliver.sqlite.engine import SqliteEngine
 from storehop.model import Delivered, S2SCall
 
 SECONDS = 3.0
 ROUNDS = 3
 BATCHES = (1, 8)
-HOST = "https://app.appsflyer.com"
+ORIGIN = "https://app.appsflyer.com"
 HEADERS = (("User-Agent", "Mozilla/5.0 (Linux; Android 12; Pixel 5)"), ("Accept", "*/*"))
 
 
 def work(file: Path, name: str, batch: int, begin: float, done: multiprocessing.Queue[int]) -> None:
-    outbox = Outbox.open(file, SystemClock())
+    engine = SqliteEngine(file)
     time.sleep(max(0.0, begin - time.monotonic()))
     number = 0
     while time.monotonic() - begin < SECONDS:
         calls = [
-            S2SCall(f"{name}-{number + place}", HOST, f"/com.example.game?clickid=K{number}", HEADERS)
+            S2SCall(f"{name}-{number + place}", ORIGIN, f"/com.example.game?clickid=K{number}", HEADERS)
             for place in range(batch)
         ]
-        with outbox.transaction():
-            claims = outbox.add_all([NewCall(call, HOST, name, 6.0) for call in calls])
-        with outbox.transaction():
-            for claim in claims:
-                outbox.settle(claim, name, Delivered(), "200")
+        engine.run([Accept(call, f"{name}:{call.id}", 6.0) for call in calls])
+        engine.run([Settle(call.id, f"{name}:{call.id}", Delivered(), "200") for call in calls])
         number += batch
-    outbox.close()
+    engine.close()
     done.put(number)
 
 
@@ -46,7 +43,9 @@ def rate(files: list[Path], batch: int) -> float:
     context = multiprocessing.get_context("spawn")
     done: multiprocessing.Queue[int] = context.Queue()
     for file in set(files):
-        Outbox.open(file, SystemClock()).close()
+        engine = SqliteEngine(file)
+        engine.run([])
+        engine.close()
     begin = time.monotonic() + 2
     processes = [
         context.Process(target=work, args=(file, f"p{place}", batch, begin, done)) for place, file in enumerate(files)

@@ -6,16 +6,17 @@ from storehop.__main__ import main
 from storehop.host import addon, runner
 from storehop.observe.log import ClickLog
 from storehop.observe.metrics import Metrics
+from storehop.observe.watchers import Watcher
 
 
 def _nothing(*_arguments, **_named):
-    """Stands in for every method that is told of clicks."""
+    """Stands in for every method that hears of clicks."""
 
 
 def _deaf(watcher):
-    """The watcher's class, told of clicks in vain; everything else of it stays."""
-    told = ("decided", "answered", "settled", "expired")
-    return type(f"No{watcher.__name__}", (watcher,), {name: _nothing for name in told if hasattr(watcher, name)})
+    """The watcher's class, which hears of clicks in vain; everything else of it stays."""
+    events = (name for name in vars(Watcher) if not name.startswith("_"))
+    return type(f"No{watcher.__name__}", (watcher,), dict.fromkeys(events, _nothing))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,19 @@
 """`storehop outbox`: what people and scripts see of the stored clicks."""
 
 import json
-import time
+import os
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
 
 from storehop.cli.app import app
 from storehop.cli.outbox import age
-from storehop.deliver.clock import SystemClock
-from storehop.deliver.outbox import NewCall, Outbox
-from storehop.model import Dead, DeadReason, RetryAt, S2SCall
+from storehop.deliver.operations import Accept, Settle
+from storehop.deliver.sqlite.engine import SqliteEngine
+from storehop.model import Dead, DeadReason, RetryIn, S2SCall
+from tests.support.processes import ADDON
 
 HOST = "https://app.appsflyer.com"
 SECRET = "af_ip=81.2.69.142"
@@ -21,20 +24,19 @@ def run(*arguments, answer=None):
 
 
 def store(path, *names, verdict):
-    outbox = Outbox.open(path, SystemClock())
+    engine = SqliteEngine(path, power_safe=False)
+    engine.run([])
     for name in names:
         call = S2SCall(name, HOST, f"/com.example.game?{SECRET}&clickid={name}", (("User-Agent", "ua"),), "games")
-        with outbox.transaction():
-            (claim,) = outbox.add_all([NewCall(call, HOST, "test", 60)])
-            outbox.settle(claim, "test", verdict, "404")
-    outbox.close()
+        engine.run([Accept(call, f"test:{name}", 60.0), Settle(name, f"test:{name}", verdict, "404")])
+    engine.close()
 
 
 @pytest.fixture
 def path(tmp_path):
     """An outbox with one pending call and two dead ones."""
     file = tmp_path / "outbox.db"
-    store(file, "waiting", verdict=RetryAt(time.clock_gettime(time.CLOCK_BOOTTIME) + 600))
+    store(file, "waiting", verdict=RetryIn(600.0))
     store(file, "dead-1", "dead-2", verdict=Dead(DeadReason.REJECTED))
     return file
 
@@ -88,7 +90,7 @@ def test_personal_data_is_shown_when_asked(path):
 
 def test_an_empty_outbox_says_so(tmp_path):
     """Nothing stored is a sentence, not an empty table."""
-    Outbox.open(tmp_path / "o.db", SystemClock()).close()
+    store(tmp_path / "o.db", verdict=None)
 
     assert "nothing is stored\n" == run("list", "--outbox", tmp_path / "o.db").stdout
 
@@ -135,12 +137,25 @@ def test_a_path_that_can_not_be_looked_at_is_a_clear_error(tmp_path):
     assert (1, f"storehop: {path}: File name too long\n") == (result.exit_code, result.stderr)
 
 
-def test_a_file_that_is_no_outbox_is_a_clear_error(tmp_path):
-    """A wrong file is named, without a traceback."""
-    (tmp_path / "junk.db").write_text("junk" * 1000)
-    result = run("list", "--outbox", tmp_path / "junk.db")
+JUNK = "junk" * 1000
 
-    assert (1, f"storehop: {tmp_path / 'junk.db'}: file is not a database\n") == (result.exit_code, result.stderr)
+
+@pytest.mark.parametrize("command", [("list",), ("retry", "--all", "-y"), ("purge", "--older-than", "1ms", "-y")])
+@pytest.mark.process
+def test_a_file_that_is_no_outbox_is_a_clear_error(tmp_path, command):
+    """It is named in one sentence, with no traceback and no log line, and stays where it is."""
+    file = tmp_path / "junk.db"
+    file.write_text(JUNK)
+    ran = subprocess.run(
+        [sys.executable, "-m", "storehop", "outbox", *command, "--outbox", file],
+        env=os.environ | {"PYTHONPATH": str(ADDON)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (1, "", f"storehop: {file}: file is not a database\n") == (ran.returncode, ran.stdout, ran.stderr)
+    assert JUNK == file.read_text()
 
 
 def test_retry_asks_first(path):

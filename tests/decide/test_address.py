@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from storehop.decide.address import Proxies, client_address, farthest_address, is_public, parse, sayable
+from storehop.decide.address import Proxies, client_address, farthest_address, is_public, parse, single_public_address
 
 PROXY = "10.0.0.1"
 CLIENT = "93.184.216.34"
@@ -328,13 +328,13 @@ FORGERY = st.text(alphabet='0123456789.:,;="[]\\ forabcdef_', max_size=60) | st.
 )
 def test_a_links_own_address_may_be_said(text, address):
     """Where a link's `af_ip` is a single public address and nothing else."""
-    assert known(address) == sayable(text)
+    assert known(address) == single_public_address(text)
 
 
 @given(st.text() | FORGERY)
 def test_what_may_be_said_is_a_public_address(text):
     """Whatever a link says, what is taken from it is an address that is public."""
-    found = sayable(text)
+    found = single_public_address(text)
 
     assert found is None or (is_public(found) and found == parse(text))
 

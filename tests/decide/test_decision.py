@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from storehop.decide.address import Proxies
 from storehop.decide.decision import decide
-from storehop.decide.link import LONGEST_LINK, decoded, is_absent, is_clean
+from storehop.decide.link import MAX_LINK_CHARACTERS, decoded, is_absent, is_clean
 from storehop.decide.rules import Match, Patterns, RuleSet
 from storehop.model import Click, Direct, Pass, Platform, Reason
 from storehop.settings import Consent, Delivery, Limit, Mode, OneLink, Rule, Store
@@ -182,7 +182,9 @@ ALWAYS = (Consent(frozenset({Limit.PASS})),)
         pytest.param("retargeting", click(link("is_retargeting=TRUE")), None, id="retargeting, upper case"),
         pytest.param("too_long", click(link(f"c={'x' * 2000}")), None, id="too_long"),
         pytest.param("too_long", click(link(f"c={'x' * 100_000}")), None, id="too_long, 100 kB"),
-        pytest.param("too_long", click(link(f"c={'x' * LONGEST_LINK}&redirect=f")), None, id="too_long, not even read"),
+        pytest.param(
+            "too_long", click(link(f"c={'x' * MAX_LINK_CHARACTERS}&redirect=f")), None, id="too_long, not even read"
+        ),
         pytest.param("too_long", click(link(f"af_ref={'x' * 501}")), HUAWEI, id="too_long, referrer of AppGallery"),
         pytest.param("consent", click(), rules(consent=ALWAYS), id="consent"),
         pytest.param("not_navigation", click(headers={"Sec-Fetch-Mode": "no-cors"}), None, id="a pixel"),

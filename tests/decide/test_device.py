@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storehop.decide import device
-from storehop.decide.link import LONGEST_KEPT
+from storehop.decide.link import MAX_CACHED_CHARACTERS
 from storehop.model import Platform, Source
 from tests.support.clicks import DESKTOP, FIRE, IPAD, IPHONE, PIXEL, REDUCED
 
@@ -308,12 +308,12 @@ def test_every_header_that_is_looked_at_is_named(fact):
 @pytest.mark.parametrize(
     "user_agent",
     [
-        pytest.param(PIXEL + " " + "x" * LONGEST_KEPT, id="long"),
+        pytest.param(PIXEL + " " + "x" * MAX_CACHED_CHARACTERS, id="long"),
         pytest.param(PIXEL + " \N{PILE OF POO}", id="four bytes a character"),
     ],
 )
 def test_what_would_fill_the_memory_is_read_but_not_kept(user_agent):
-    """A User-Agent of more than LONGEST_KEPT characters is read each time anew: the memory holds 4 MB at the most."""
+    """A User-Agent above MAX_CACHED_CHARACTERS is read each time anew: the cache holds 4 MB at the most."""
     before = device._cached.cache_info()
 
     assert "Pixel 5" == device.read(user_agent).model

@@ -14,7 +14,7 @@ from storehop.decide.address import Proxies
 from storehop.decide.consent import consented_purposes
 from storehop.decide.decision import decide
 from storehop.decide.explanation import gates_passed, rules_tried
-from storehop.decide.link import LONGEST_LINK
+from storehop.decide.link import MAX_LINK_CHARACTERS
 from storehop.decide.own_words import OURS
 from storehop.decide.rules import Match, Patterns, RuleSet
 from storehop.decide.s2s import DEVICE_IDS
@@ -169,7 +169,7 @@ LINK_UNITS = [
     ),
     *("redirect&", "redirect=false&", "af_dp=&", "af_r=&", "%61=&", "/", "/a", "./", "a.", "a-", "a.a-"),
 ]
-LINK_SIZE = LONGEST_LINK // 5
+LINK_SIZE = MAX_LINK_CHARACTERS // 5
 """Characters, and four times as many: as long as a link may be that is read, with its start."""
 PATHS = ("https://app.appsflyer.com/", ANDROID_LINK, f"{ANDROID_LINK}&af_sub1=", f"{ANDROID_LINK}&af_ref=NetworkA_")
 

@@ -77,7 +77,7 @@ def test_a_pattern_misses(texts, value):
 )
 def test_a_rule_matches_when_its_conditions_hold(match):
     """A condition on app, platform, host or a parameter's decoded value holds for a click that meets it."""
-    assert match.miss(FACTS) is None
+    assert match.failed_condition(FACTS) is None
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_rule_matches_when_its_conditions_hold(match):
 )
 def test_a_rule_says_which_condition_missed(match, key):
     """All conditions must hold, and the first one that does not is named by its key."""
-    assert key == match.miss(FACTS)
+    assert key == match.failed_condition(FACTS)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_the_index_finds_what_trying_every_rule_finds(matches, app):
     """For every set of rules the index finds the rule that a try of each in order finds."""
     found = rules(*matches).find(FACTS._replace(app=app))
 
-    by_hand = (place for place, match in enumerate(matches) if match.miss(FACTS._replace(app=app)) is None)
+    by_hand = (place for place, match in enumerate(matches) if match.failed_condition(FACTS._replace(app=app)) is None)
     assert next((f"rule-{place}" for place in by_hand), None) == (found.name if found else None)
 
 
@@ -160,8 +160,10 @@ def rules_by_app(count):
 def tried(monkeypatch):
     """The conditions that were tried so far."""
     matches = []
-    miss = Match.miss
-    monkeypatch.setattr(Match, "miss", lambda match, facts: matches.append(match) or miss(match, facts))
+    failed_condition = Match.failed_condition
+    monkeypatch.setattr(
+        Match, "failed_condition", lambda match, facts: matches.append(match) or failed_condition(match, facts)
+    )
     return matches
 
 

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from h2.exceptions import ProtocolError
 
-from storehop.host.layers.head import MAX_LINES
+from storehop.host.layers.head import MAX_HEAD_LINES
 from tests.support.clients import ask_http2, fields_http2, get_http2
 from tests.support.processes import STARTERS
 from tests.support.scenes import World, link_of, new_id, play
@@ -89,7 +89,7 @@ async def test_what_http_1_1_could_not_say_is_refused(world, method, target):
     [
         [("x", "a" * 70_000)],
         [("x", f"{number:01000}") for number in range(150)],
-        [("x", "1")] * MAX_LINES,
+        [("x", "1")] * MAX_HEAD_LINES,
         [("x", "a\0b")],
         [("x", "a\rb")],
         [("host", "b.example")],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from storehop.deliver.courier import PATIENCE
+from storehop.deliver.sqlite.engine import SqliteEngine
 from tests.support.clients import get
 from tests.support.faulty import FaultyAppsFlyer
 from tests.support.load import Load, pending, to_appsflyer, until
@@ -20,17 +20,17 @@ time.time = lambda: real() + (86400 if int(real() * 4) % 2 else -86400)
 """
 """Every quarter of a second the wall clock jumps by two days, there and back."""
 
-STALL = 6.0
+STALL_S = 6.0
 STALLING_DISK = f"""
 import time
-from storehop.deliver.outbox import Outbox
-good, seen = Outbox.add_all, []
-def add_all(self, *arguments):
-    seen.append(1)
-    if len(seen) == 1:
-        time.sleep({STALL})
-    return good(self, *arguments)
-Outbox.add_all = add_all
+from storehop.deliver.operations import Accept
+from storehop.deliver.sqlite.engine import SqliteEngine
+good, stalls = SqliteEngine.run, [{STALL_S}]
+def run(self, batch):
+    if stalls and any(isinstance(one, Accept) for one in batch):
+        time.sleep(stalls.pop())
+    return good(self, batch)
+SqliteEngine.run = run
 """
 """The first click takes so many seconds to store."""
 
@@ -79,4 +79,4 @@ async def test_a_stalled_disk_lets_the_click_pass(start, ads, rules, tmp_path, a
     is_empty = await until(lambda: pending(tmp_path, dead=None) == 0, SOON_S)
 
     assert (late, play(good), good, True) == (answer.location, after.location, came, is_empty)
-    assert PATIENCE <= waited < STALL - PATIENCE
+    assert SqliteEngine.patience_s <= waited < STALL_S - SqliteEngine.patience_s

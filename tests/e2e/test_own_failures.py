@@ -14,21 +14,21 @@ from tests.support.standins import response
 
 BREAKS = {
     "decide": """
-from storehop.host import desk
-good = desk.decide
+from storehop import handler
+good = handler.decide
 def broken(click, rules):
     if "break-me" in click.link:
         raise RuntimeError("decide is broken on purpose")
     return good(click, rules)
-desk.decide = broken
+handler.decide = broken
 """,
     "accept": """
 from storehop.deliver.courier import Courier
 good = Courier.accept
-async def broken(self, call, *more):
+async def broken(self, call, **more):
     if "break-me" in call.url:
         raise RuntimeError("accept is broken on purpose")
-    return await good(self, call, *more)
+    return await good(self, call, **more)
 Courier.accept = broken
 """,
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from storehop.deliver.sqlite.engine import SqliteEngine
 from tests.support.clients import Answer, get
 from tests.support.needs import need
 from tests.support.patience import SOON_S
@@ -50,10 +51,9 @@ def test_make_knows_the_target(command):
 @pytest.mark.parametrize("command", OTHERS)
 def test_a_command_that_ends_succeeds(command, tmp_path):
     """It exits with 0 and says something, on a state folder that has an empty outbox."""
-    from storehop.deliver.clock import SystemClock  # noqa: PLC0415
-    from storehop.deliver.outbox import Outbox  # noqa: PLC0415
-
-    Outbox.open(tmp_path / "storehop" / "outbox.db", SystemClock()).close()
+    engine = SqliteEngine(tmp_path / "storehop" / "outbox.db")
+    engine.run([])
+    engine.close()
     program, *arguments = shlex.split(command)
     ran = subprocess.run(
         [sys.executable, "-m", program, *arguments],

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from storehop.host.layers.head import MAX_HEAD, MAX_LINES
+from storehop.host.layers.head import MAX_HEAD_BYTES, MAX_HEAD_LINES
 from tests.support.clients import connection, get, read_answer, request, talk
 from tests.support.patience import SOON_S
 from tests.support.scenes import RULES, link_of, new_id, play
@@ -55,9 +55,9 @@ async def is_served(world):
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
-        (head(b"X: " + b"a" * MAX_HEAD), TOO_LARGE),
+        (head(b"X: " + b"a" * MAX_HEAD_BYTES), TOO_LARGE),
         (head(b"X: " + b"a" * 1_000_000), TOO_LARGE),
-        (head(*[b"X: 1"] * MAX_LINES), TOO_LARGE),
+        (head(*[b"X: 1"] * MAX_HEAD_LINES), TOO_LARGE),
         (b"GET /" + b"a" * 100_000, TOO_LARGE),
         (head(b"X: a\0b"), BAD),
         (head(b"X: a\rb"), BAD),
@@ -84,7 +84,7 @@ async def test_a_head_is_refused(world, raw, expected):
 
 async def test_a_head_of_the_most_bytes_arrives(world):
     """The ad stack gets it as it was."""
-    raw = head(b"X: " + b"a" * (MAX_HEAD - len(head(b"X: "))))
+    raw = head(b"X: " + b"a" * (MAX_HEAD_BYTES - len(head(b"X: "))))
 
     assert "a" * 65_000 in (await sent(world, raw)).header("X")
 

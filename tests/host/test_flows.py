@@ -8,7 +8,7 @@ from mitmproxy.test import tflow
 
 from storehop.decide.address import Proxies, client_address
 from storehop.host import flows
-from storehop.host.flows import drop_trailers, read, see
+from storehop.host.flows import drop_trailers, headers_of, read
 from tests.support.linear import MOST_GROWTH, growth
 
 CLIENT = "93.184.216.34"
@@ -42,21 +42,21 @@ def test_several_header_lines_are_one_chain(header, lines):
     flow.request.headers = Headers([(b"Host", b"a.example"), *((header.encode(), line.encode()) for line in lines)])
     proxies = Proxies((ip_network("10.0.0.0/8"),), header.lower())
 
-    assert CLIENT == str(client_address("10.0.0.1", read(flow, see(flow.request), LINK, "id").headers, proxies))
+    assert CLIENT == str(client_address("10.0.0.1", read(flow, headers_of(flow.request), LINK, "id").headers, proxies))
 
 
-def seen(*fields):
-    """What is seen of a request with these fields."""
+def headers_with(*fields):
+    """The headers of a request with these fields."""
     flow = tflow.tflow()
     flow.request.headers = Headers(fields)
-    return see(flow.request)
+    return headers_of(flow.request)
 
 
 def test_the_crumbs_of_a_cookie_are_one_cookie():
     """HTTP/2 splits it into fields (RFC 9113 §8.2.3); of other fields lines are a list."""
     fields = [(b"cookie", b"a=1"), (b"accept", b"x"), (b"cookie", b"b=2"), (b"Cookie", b"c=3; d=4"), (b"Accept", b"y")]
 
-    assert {"cookie": "a=1; b=2; c=3; d=4", "accept": "x, y"} == seen(*fields)
+    assert {"cookie": "a=1; b=2; c=3; d=4", "accept": "x, y"} == headers_with(*fields)
 
 
 def request_with(lines):
@@ -69,17 +69,17 @@ def request_with(lines):
 @pytest.mark.measures
 def test_many_equal_lines_cost_linear_time():
     """Joined one by one they would take quadratic time."""
-    assert growth(request_with, see, size=2_500) <= MOST_GROWTH
+    assert growth(request_with, headers_of, size=2_500) <= MOST_GROWTH
 
 
 def test_a_long_name_is_not_remembered():
     """Who sends such does not choose how much memory we keep."""
-    flows._known.cache_clear()
-    found = seen((b"X" * flows.LONGEST, b"1"), (b"Y" * (flows.LONGEST + 1), b"2"))
+    flows._LOWER.clear()
+    found = headers_with((b"X" * flows.MAX_CACHED_NAME_BYTES, b"1"), (b"Y" * (flows.MAX_CACHED_NAME_BYTES + 1), b"2"))
 
-    assert ({"x" * flows.LONGEST: "1", "y" * (flows.LONGEST + 1): "2"}, 1) == (
+    assert ({"x" * flows.MAX_CACHED_NAME_BYTES: "1", "y" * (flows.MAX_CACHED_NAME_BYTES + 1): "2"}, 1) == (
         found,
-        flows._known.cache_info().currsize,
+        len(flows._LOWER),
     )
 
 

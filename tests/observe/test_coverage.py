@@ -76,7 +76,7 @@ def test_shares_are_rounded_down(ips, clicks, share):
     """100 % is said of all and of nothing less."""
     coverage = Coverage()
     for number in range(clicks):
-        coverage.direct({Signal.IP} if number < ips else set())
+        coverage.count_direct({Signal.IP} if number < ips else set())
 
     assert f"IP {share}," in str(coverage)
 
@@ -84,9 +84,9 @@ def test_shares_are_rounded_down(ips, clicks, share):
 def test_shares_are_of_direct_clicks():
     """A click that passes is in the number of clicks, and in no share of a signal."""
     coverage = Coverage()
-    coverage.direct({Signal.IP})
+    coverage.count_direct({Signal.IP})
     for _ in range(1233):
-        coverage.passed()
+        coverage.count_pass()
     expected = (
         "direct 1 of 1,234 clicks (0 %); AppsFlyer can match on: "
         "referrer 0 %, device id 0 %, IP 100 %, User-Agent 0 %, OS version 0 %, model 0 %"
@@ -98,6 +98,6 @@ def test_shares_are_of_direct_clicks():
 def test_without_direct_clicks_there_are_no_signals():
     """Where every click passes, that is all there is to say."""
     coverage = Coverage()
-    coverage.passed()
+    coverage.count_pass()
 
     assert "direct 0 of 1 clicks (0 %)" == str(coverage)

@@ -18,7 +18,7 @@ from storehop.model import (
     Platform,
     Reason,
     Reply,
-    RetryAt,
+    RetryIn,
     S2SCall,
     Settled,
 )
@@ -70,10 +70,10 @@ def test_a_pass_says_why(lines):
     ("outcome", "verdict", "text"),
     [
         (Reply(200), Delivered(), "s2s_delivered click=c1 rule=games outcome=200 attempt=1 ms=34"),
-        (Reply(503), RetryAt(1.0), "s2s_put_off click=c1 rule=games outcome=503 attempt=1 ms=34"),
+        (Reply(503), RetryIn(1.0), "s2s_put_off click=c1 rule=games outcome=503 attempt=1 ms=34"),
         (
             Failure(Fault.CONNECT, maybe_sent=False),
-            RetryAt(1.0),
+            RetryIn(1.0),
             "s2s_put_off click=c1 rule=games outcome=connect attempt=1 ms=34",
         ),
         (
@@ -81,7 +81,7 @@ def test_a_pass_says_why(lines):
             Dead(DeadReason.REJECTED),
             "s2s_dead click=c1 rule=games outcome=404 attempt=1 ms=34 reason=rejected",
         ),
-        (None, RetryAt(1.0, spent=False), "s2s_put_off click=c1 rule=games attempt=1 ms=34"),
+        (None, RetryIn(1.0, is_spent=False), "s2s_put_off click=c1 rule=games attempt=1 ms=34"),
     ],
 )
 def test_the_call_s_end_is_one_line(lines, outcome, verdict, text):
@@ -126,6 +126,6 @@ def test_personal_data_is_there_when_asked(lines):
 
 def test_a_call_that_got_too_old_is_a_line(lines):
     """What expires in the outbox is said with the click's id."""
-    ClickLog().expired(["c1"])
+    ClickLog().expired(("c1",))
 
     assert "s2s_dead click=c1 reason=too_old" == lines()[0][0]

@@ -17,11 +17,11 @@ from storehop.model import (
     Pass,
     Reason,
     Reply,
-    RetryAt,
+    RetryIn,
     Settled,
 )
 from storehop.observe.metrics import Metrics, outcome_label
-from tests.support.observed import CALL, DIRECT
+from tests.support.observed import CALL, CLICK, DIRECT
 
 DESIGN = {
     "storehop_clicks_total",
@@ -62,8 +62,7 @@ def settled(outcome, verdict, age=0.034):
 
 def test_every_metric_of_the_design_is_there(metrics):
     """Dashboards depend on the names."""
-    metrics.answered(DIRECT)
-    metrics.decided(0.00004)
+    metrics.answered(CLICK, DIRECT, 0.00004)
     metrics.settled(settled(Reply(200), Delivered()))
 
     assert set() == DESIGN - {name for name, _ in samples(metrics)}
@@ -79,16 +78,16 @@ def test_every_metric_of_the_design_is_there(metrics):
 )
 def test_clicks_are_counted_by_decision_reason_and_rule(metrics, decision, labels):
     """Each click counts once."""
-    metrics.answered(decision)
+    metrics.answered(CLICK, decision)
 
     assert 1.0 == samples(metrics)["storehop_clicks_total", labels]
 
 
 def test_a_direct_click_counts_for_each_signal_it_has(metrics):
     """What AppsFlyer can match on, by signal; one that no click had stands there as zero."""
-    metrics.answered(DIRECT)
-    metrics.answered(DIRECT)
-    metrics.answered(Pass(Reason.BOT, "games"))
+    metrics.answered(CLICK, DIRECT)
+    metrics.answered(CLICK, DIRECT)
+    metrics.answered(CLICK, Pass(Reason.BOT, "games"))
     found = {dict(labels)["signal"]: v for (name, labels), v in samples(metrics).items() if "matchable_total" in name}
 
     assert {"referrer": 2, "device_id": 0, "ip": 2, "user_agent": 0, "os_version": 0, "model": 0} == found
@@ -96,8 +95,7 @@ def test_a_direct_click_counts_for_each_signal_it_has(metrics):
 
 def test_only_what_was_accepted_counts(metrics):
     """A click whose call could not be stored is in no share of what was enriched or matchable."""
-    metrics.decided(0.00004)
-    metrics.answered(Pass(Reason.OUTBOX_DOWN, "games"))
+    metrics.answered(CLICK, Pass(Reason.OUTBOX_DOWN, "games"), 0.00004)
     found = samples(metrics)
 
     assert 0.0 == found["storehop_matchable_total", (("signal", "ip"),)]
@@ -106,9 +104,9 @@ def test_only_what_was_accepted_counts(metrics):
 
 def test_a_duplicate_counts_as_one_and_as_nothing_else(metrics):
     """Direct clicks and the ends of their calls add up: a repetition is in neither, nor in what was enriched."""
-    metrics.answered(DIRECT)
+    metrics.answered(CLICK, DIRECT)
     before = samples(metrics)
-    metrics.answered(replace(DIRECT, repeats="c0"))
+    metrics.answered(CLICK, replace(DIRECT, repeats="c0"))
     after = samples(metrics)
 
     name = "storehop_clicks_total", (("decision", "duplicate"), ("reason", ""), ("rule", "games"))
@@ -118,8 +116,8 @@ def test_a_duplicate_counts_as_one_and_as_nothing_else(metrics):
 
 def test_what_nobody_filled_in_is_counted_by_parameter(metrics):
     """Each parameter of ours that a direct click's link had as a macro counts once."""
-    metrics.answered(replace(DIRECT, unfilled=("click_id", "af_ip")))
-    metrics.answered(replace(DIRECT, unfilled=("click_id",)))
+    metrics.answered(CLICK, replace(DIRECT, unfilled=("click_id", "af_ip")))
+    metrics.answered(CLICK, replace(DIRECT, unfilled=("click_id",)))
     found = {labels: v for (name, labels), v in samples(metrics).items() if name == "storehop_never_filled_in_total"}
 
     assert {(("parameter", "click_id"),): 2.0, (("parameter", "af_ip"),): 1.0} == found
@@ -127,7 +125,7 @@ def test_what_nobody_filled_in_is_counted_by_parameter(metrics):
 
 def test_parameters_are_counted_by_source(metrics):
     """The coverage of what AppsFlyer can match on, omissions included."""
-    metrics.answered(DIRECT)
+    metrics.answered(CLICK, DIRECT)
     found = {labels: value for (name, labels), value in samples(metrics).items() if name == "storehop_enriched_total"}
 
     assert {
@@ -139,7 +137,7 @@ def test_parameters_are_counted_by_source(metrics):
 @pytest.mark.parametrize(("verdict", "result"), [(Delivered(), "delivered"), (Dead(DeadReason.REJECTED), "dead")])
 def test_calls_are_counted_by_their_end(metrics, verdict, result):
     """Delivered or dead; an attempt that is put off is no end."""
-    metrics.settled(settled(Reply(503), RetryAt(1.0)))
+    metrics.settled(settled(Reply(503), RetryIn(1.0)))
     metrics.settled(settled(Reply(200), verdict))
     found = samples(metrics)
     ends = {name: found["storehop_s2s_total", (("result", name),)] for name in ("delivered", "dead")}
@@ -149,7 +147,7 @@ def test_calls_are_counted_by_their_end(metrics, verdict, result):
 
 def test_expired_calls_are_dead(metrics):
     """What gets too old in the outbox is counted too."""
-    metrics.expired(3)
+    metrics.expired(("c1", "c2", "c3"))
 
     assert 3.0 == samples(metrics)["storehop_s2s_total", (("result", "dead"),)]
 
@@ -173,7 +171,7 @@ def test_outcomes_are_a_bounded_set_of_words(outcome, label):
 
 def test_only_acceptance_counts_for_the_service_level(metrics):
     """Click to accepted: no failed attempt is in the histogram."""
-    metrics.settled(settled(Reply(503), RetryAt(1.0), 9.0))
+    metrics.settled(settled(Reply(503), RetryIn(1.0), 9.0))
     metrics.settled(settled(Reply(200), Delivered(), 0.034))
 
     assert 0.034 == samples(metrics)["storehop_click_to_accepted_seconds_sum", ()]
@@ -222,8 +220,8 @@ def test_the_summary_of_nothing_says_so(metrics):
 
 def test_the_summary_says_what_appsflyer_can_match_on(metrics):
     """storehop.stats: the shares of all clicks since the start."""
-    metrics.answered(DIRECT)
-    metrics.answered(Pass(Reason.BOT, "games"))
+    metrics.answered(CLICK, DIRECT)
+    metrics.answered(CLICK, Pass(Reason.BOT, "games"))
     expected = (
         "no click was delivered yet; since the start direct 1 of 2 clicks (50 %); AppsFlyer can match on: "
         "referrer 100 %, device id 0 %, IP 100 %, User-Agent 0 %, OS version 0 %, model 0 %"

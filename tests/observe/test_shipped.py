@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from storehop.model import Delivered, OutboxCounts, Reply, Settled
 from storehop.observe.metrics import Metrics
-from tests.support.observed import CALL, DIRECT
+from tests.support.observed import CALL, CLICK, DIRECT
 
 RULES = Path(__file__).resolve().parents[2] / "rules"
 DASHBOARD = json.loads((RULES / "monitoring" / "grafana.json").read_text())
@@ -28,8 +28,7 @@ def exposition():
     """Every sample that a storehop in use has."""
     metrics = Metrics()
     metrics.observe(lambda: OutboxCounts(1, 1, 1.0), lambda: 1, lambda: "abc")
-    metrics.decided(0.00004)
-    metrics.answered(DIRECT)
+    metrics.answered(CLICK, DIRECT, 0.00004)
     metrics.settled(Settled(CALL, Reply(200), Delivered(), 1, 0.1))
     return generate_latest(metrics.registry).decode()
 

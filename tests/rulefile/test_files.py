@@ -61,17 +61,17 @@ def test_a_file_has_64_mb_at_the_most(tmp_path, more):
     """A longer one is a fault that says the limit; nothing is read beyond it."""
     file = tmp_path / "apps.txt"
     with file.open("wb") as writer:
-        writer.truncate(files.LONGEST + more)
-    found = files.find(file)
+        writer.truncate(files.MAX_FILE_BYTES + more)
+    found = files.read(file)
 
-    assert (64 * 1024**2, "is longer than 64 MB" if more else "") == (files.LONGEST, found.fault)
-    assert len(found.content) <= files.LONGEST
+    assert (64 * 1024**2, "is longer than 64 MB" if more else "") == (files.MAX_FILE_BYTES, found.fault)
+    assert len(found.content) <= files.MAX_FILE_BYTES
 
 
 @pytest.mark.parametrize("name", ["a\0b", "x" * 5000])
 def test_a_name_that_no_file_can_have_is_a_fault(tmp_path, name):
     """Also where the system would raise for it."""
-    assert files.find(tmp_path / name).fault.startswith("cannot be read: ")
+    assert files.read(tmp_path / name).fault.startswith("cannot be read: ")
 
 
 def faults_of(folder):
@@ -147,14 +147,14 @@ def later(monkeypatch):
 
 
 def seen(file):
-    return (files.find(file).look,)
+    return (files.read(file).look,)
 
 
 def test_a_file_that_rests_costs_no_reading(tmp_path, monkeypatch, later):
     """Its status tells."""
     (tmp_path / "a").write_text("a")
     looks = seen(tmp_path / "a")
-    monkeypatch.setattr(files, "find", None)
+    monkeypatch.setattr(files, "read", None)
 
     assert looks == files.still_current(looks)
 
@@ -166,7 +166,7 @@ def test_a_second_change_within_one_tick_is_seen(tmp_path, monkeypatch):
     (tmp_path / "a").write_text("b")
     monkeypatch.setattr(files, "_numbers", lambda _: looks[0].status)
 
-    assert (None, False) == (files.still_current(looks), files.found_again(looks))
+    assert (None, False) == (files.still_current(looks), files.are_unchanged(looks))
 
 
 @pytest.mark.parametrize(("seconds", "is_old"), [(1, False), (4, False), (7, True)])
@@ -174,7 +174,7 @@ def test_whole_seconds_may_be_of_a_coarse_clock(seconds, is_old):
     """A time that a file system rounded may be two seconds younger than it says."""
     changed = (int(time.time()) - seconds) * 10**9
 
-    assert is_old == (files._age(changed) > files.COARSE)
+    assert is_old == (files._age(changed) > files.COARSE_CLOCK_S)
 
 
 def test_new_rights_are_a_change(tmp_path, later):
@@ -193,7 +193,7 @@ def test_what_is_no_file_is_found_again(tmp_path, kind):
     {"missing": lambda _: None, "pipe": os.mkfifo, "folder": folder_at}[kind](path)
     looks = seen(path)
 
-    assert (True, True) == (files.found_again(looks), files.still_current(looks) is not None)
+    assert (True, True) == (files.are_unchanged(looks), files.still_current(looks) is not None)
 
 
 def test_a_link_that_is_turned_is_a_change(tmp_path, later):

@@ -6,7 +6,7 @@ from storehop.assets import asset
 from storehop.rulefile import read
 
 HEAD = "version: 1\npartner: NetworkA\n"
-BEHIND = "no click gets here: 'a' before it takes all that it matches"
+BEHIND = "no click gets here: 'a' before it matches all these clicks"
 
 
 def rules(*matches):
@@ -82,7 +82,7 @@ def test_a_rule_behind_several_that_take_all_of_it(warn):
     """An app at a time."""
     said = warn(rules("{app: com.a.b}", "{app: 'com.c.*'}", "{app: [com.a.b, com.c.d]}"))
 
-    assert ["6:5: rule 'c': no click gets here: 'a', 'b' before it take all that it matches"] == said
+    assert ["6:5: rule 'c': no click gets here: 'a', 'b' before it match all these clicks"] == said
 
 
 def test_rules_behind_one_another_in_a_folder(tmp_path):
@@ -95,7 +95,7 @@ def test_rules_behind_one_another_in_a_folder(tmp_path):
 
 def test_many_rules_are_compared_in_bounded_time(warn, monkeypatch):
     """Of more pairs of rules than anybody waits for nothing is said."""
-    monkeypatch.setattr("storehop.rulefile.cover.MOST_TRIES", 1)
+    monkeypatch.setattr("storehop.rulefile.cover.MAX_COMPARISONS", 1)
 
     assert ["5:5: rule 'b': " + BEHIND] == warn(rules("{app: '*'}", "{app: com.a.b}", "{app: com.a.c}"))
 
@@ -235,9 +235,7 @@ def test_a_rule_for_no_click_at_all(warn):
     """`percent: 0` of a rule that would send them direct."""
     said = warn(rules("{}").replace("}}", "}, percent: 0}"))
 
-    assert [
-        "4:35: rule 'a': percent: every click passes: mode: observe would also say what would become of them"
-    ] == said
+    assert ["4:35: rule 'a': percent: every click passes: with mode: observe you would also see the decisions"] == said
 
 
 def test_an_app_file_without_apps(warn, tmp_path):

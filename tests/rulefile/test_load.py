@@ -286,7 +286,7 @@ def test_each_condition_works(write, match, misses):
     """Each key of `match` is a condition: exact, glob or a list."""
     ((found, _),) = load(write(f"{HEAD}rules: [{{name: games, match: {match}}}]")).rules
 
-    assert misses == found.miss(FACTS)
+    assert misses == found.failed_condition(FACTS)
 
 
 def test_defaults_of_a_file(write):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storehop.rulefile.document import MOST_VALUES, NoDocumentError, parse
+from storehop.rulefile.document import MAX_VALUES, NoDocumentError, parse
 
 HEAD = "version: 1\n"
 RULE = "rules:\n  - name: games\n    match: {}\n"
@@ -101,7 +101,7 @@ def test_aliases_can_not_make_a_file_endless():
     """A document whose aliases are written out is bounded, and counting costs no more than reading it."""
     lists = "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 30))
 
-    assert f"{MOST_VALUES:,}" in str(mistake(f"{HEAD}a0: &a0 [x]\n{lists}"))
+    assert f"{MAX_VALUES:,}" in str(mistake(f"{HEAD}a0: &a0 [x]\n{lists}"))
 
 
 BITS = st.sampled_from(

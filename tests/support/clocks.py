@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 @dataclass
 class HandClock:
+    """Seconds."""
+
     up: float = 1000.0
     unix: float = 1_700_000_000.0
-    boot: str = "boot-1"
+    boot_id: str = "boot-1"
 
     def uptime(self):
         return self.up
@@ -15,10 +17,13 @@ class HandClock:
     def wall(self):
         return self.unix
 
-    def boot_id(self):
-        return self.boot
-
     def pass_time(self, seconds):
         """Both clocks go on."""
         self.up += seconds
         self.unix += seconds
+
+    def reboot(self, seconds):
+        """The machine starts again, and is up after so many seconds."""
+        self.unix += seconds
+        self.up = 1.0
+        self.boot_id += "'"

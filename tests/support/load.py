@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from storehop.deliver.clock import SystemClock
-from storehop.deliver.outbox import Outbox
+from storehop.deliver.operations import ListCalls
+from storehop.deliver.sqlite.engine import SqliteEngine
 from tests.support.clients import connection, read_answer, request
 from tests.support.scenes import path_of, play
 
@@ -123,11 +123,11 @@ async def to_appsflyer(received, _reader, writer) -> AsyncIterator[None]:
 
 def stored(folder: Path, *, dead: bool | None = False) -> list[str]:
     """The URLs of the calls that the outbox of a host holds: pending, dead, or (None) both."""
-    outbox = Outbox.open(folder / "outbox.db", SystemClock())
+    engine = SqliteEngine(folder / "outbox.db")
     try:
-        return [row.url for row in outbox.rows(dead=dead)]
+        return [call.url for call in engine.run([ListCalls(dead)])[0]]
     finally:
-        outbox.close()
+        engine.close()
 
 
 def pending(folder: Path, *, dead: bool | None = False) -> int:

@@ -7,9 +7,11 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from storehop.model import Delivered, OutboxCounts, Pass, Reason, Reply, S2SCall, Settled
+from storehop.model import Click, Delivered, OutboxCounts, Pass, Reason, Reply, S2SCall, Settled
 from storehop.observe.metrics import Metrics
 from storehop.workers.merge import merge
+
+CLICK = Click("c", "GET", "https://app.appsflyer.com/x", {}, "192.0.2.1")
 
 
 class Worker:
@@ -164,8 +166,8 @@ def real():
     made = [Real(), Real()]
     for number, metrics in enumerate(made):
         metrics.observe(lambda: OutboxCounts(3, 1, 12.5), lambda: 0, lambda number=number: f"hash{number}")
-        metrics.answered(Pass(Reason.BOT, f"rule {number}"))
-        metrics.answered(Pass(Reason.NO_RULE))
+        metrics.answered(CLICK, Pass(Reason.BOT, f"rule {number}"))
+        metrics.answered(CLICK, Pass(Reason.NO_RULE))
         call = S2SCall(f"c{number}", "https://app.appsflyer.com", "/x", ())
         metrics.settled(Settled(call, Reply(200), Delivered(), 1, 0.03))
     return Merged(*made)

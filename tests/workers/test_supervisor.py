@@ -13,8 +13,7 @@ import pytest
 import pytest_asyncio
 
 from storehop.addresses import Address
-from storehop.deliver.clock import SystemClock
-from storehop.deliver.outbox import Outbox
+from storehop.deliver.sqlite.engine import SqliteEngine
 from storehop.observe.admin import AdminServer
 from storehop.observe.metrics import Metrics
 from storehop.serving import CannotServeError
@@ -113,7 +112,9 @@ async def test_a_worker_that_does_not_end_is_killed(tmp_path, monkeypatch, caplo
 def outbox(tmp_path):
     """An outbox that is there."""
     file = tmp_path / "outbox.db"
-    Outbox.open(file, SystemClock()).close()
+    engine = SqliteEngine(file)
+    engine.run([])
+    engine.close()
     return file
 
 

@@ -1,4 +1,4 @@
-"""The commands, as users type them. Each does its work in a module of its own name."""
+"""The commands, as users type them. A module of the same name does the work."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from storehop.cli import check as checking
 from storehop.cli import demo as showing
 from storehop.cli import explain as explaining
 from storehop.cli import healthcheck as asking
-from storehop.cli import outbox as stored
+from storehop.cli import outbox
 from storehop.cli import run as running
 from storehop.cli.fail import fail
 from storehop.cli.parameters import with_run_options
@@ -34,14 +34,14 @@ ADMIN = row_of(RunOptions, "admin")
 
 
 def with_defaults(arguments: list[str]) -> list[str]:
-    """The command line with the value that `--web` has where it stands alone; typer has no optional values."""
+    """The command line, with a value for a `--web` that has none: typer has no options with an optional value."""
     followers = [*arguments[1:], "--"]
     pairs = zip(arguments, followers, strict=False)
     return [f"--web={WEB}" if (word, after[:1]) == ("--web", "-") else word for word, after in pairs]
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(is_requested: bool) -> None:
+    if is_requested:
         try:
             typer.echo(f"storehop {version('storehop')}")
         except PackageNotFoundError:  # a bare checkout: the source is there, its metadata is not
@@ -87,7 +87,7 @@ def explain(
     stdin: Annotated[bool, typer.Option("--stdin", help="A URL a line in, a JSON object a line out.")] = False,
 ) -> None:
     """What would happen to a click: every rule tried, every parameter's source, the two final URLs."""
-    explaining.explain(url, rules, explaining.Given(header or [], client_ip), as_json=as_json, stdin=stdin)
+    explaining.explain(url, rules, explaining.RequestOptions(header or [], client_ip), as_json=as_json, stdin=stdin)
 
 
 @app.command()
@@ -126,4 +126,4 @@ def path(
         fail(str(error))
 
 
-app.add_typer(stored.app, name="outbox")
+app.add_typer(outbox.app, name="outbox")

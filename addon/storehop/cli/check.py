@@ -1,4 +1,4 @@
-"""`storehop check`: rule files, with every fault and warning at once. Both go to stderr; only faults exit with 1."""
+"""`storehop check`: every fault and warning of rule files at once, on stderr. Only faults make it exit with 1."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from storehop.rulefile import read, summary
 
 
 def load_or_fail(path: Path, *, warn: bool = False) -> RuleSet:
-    """The rules; every fault on stderr and exit 1 where they can't be used. `warn`: every warning too."""
-    loaded = read(path)
-    for said in (*loaded.faults, *(loaded.warnings if warn else ())):
-        typer.echo(str(said), err=True)
-    if loaded.rules is None:
+    """The rules; else prints every fault to stderr and exits with 1. `warn`: prints every warning too."""
+    result = read(path)
+    for message in (*result.faults, *(result.warnings if warn else ())):
+        typer.echo(str(message), err=True)
+    if result.rules is None:
         raise typer.Exit(1)
-    return loaded.rules
+    return result.rules
 
 
 def check(path: Path) -> None:
+    """Prints a summary of the rules and a line for each rule; exits with 1 where we can't use them."""
     rules = load_or_fail(path, warn=True)
     typer.echo(f"{path}: {summary(rules)}")
     for _, rule in rules.rules:

@@ -34,15 +34,15 @@ from storehop.rulefile import load
 from storehop.state import VARIABLES
 
 START_S = 60.0
-"""The sidecar may take so long to start."""
+"""Time that the sidecar has to start."""
 WAIT_S = 30.0
-"""For an answer or an S2S click."""
+"""Time that we wait for an answer or an S2S click."""
 PORTS = range(20_000, 32_000)
-"""Below those that Linux gives to outgoing connections: one of them could take a port, or meet itself there."""
+"""Ports below those of Linux's outgoing connections: such a connection could take one, or connect to itself."""
 AD_STACK = "ads.network.example"
 APPSFLYER = "app.appsflyer.com"
 CLIENT_IP = "81.2.69.142"
-"""The address that the demo's user has, said by a trusted proxy on this machine."""
+"""The demo user's address, as a trusted proxy on this machine would forward it."""
 
 _ANDROID = (
     "Mozilla/5.0 (Linux; Android 12; Pixel 5) AppleWebKit/537.36 (KHTML, like Gecko) "
@@ -56,7 +56,7 @@ _IPHONE = (
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A click to show."""
+    """A click that the demo shows."""
 
     title: str
     path: str
@@ -114,14 +114,14 @@ class Hop:
 
 
 def demo() -> None:
-    """Shows all scenes. Fails with one sentence where the sidecar does not start."""
+    """Shows all scenes. Exits with one sentence where the sidecar does not start."""
     console = Console(highlight=False)
-    received: SimpleQueue[standins.Received] = SimpleQueue()
+    received_clicks: SimpleQueue[standins.ReceivedClick] = SimpleQueue()
     links = {scene.path: scene.link for scene in SCENES}
     with (
         tempfile.TemporaryDirectory(prefix="storehop-demo-") as folder,
         standins.ad_stack(links) as ads,
-        standins.appsflyer(received) as appsflyer,
+        standins.appsflyer(received_clicks) as appsflyer,
     ):
         rules = Path(folder) / "rules.yaml"
         rules.write_text(_RULES.format(port=appsflyer), encoding="utf-8")
@@ -130,7 +130,7 @@ def demo() -> None:
                 before = list(_follow(scene, {AD_STACK: ads, APPSFLYER: appsflyer}))
                 after = list(_follow(scene, {AD_STACK: sidecar, APPSFLYER: appsflyer}))
                 _show(console, scene, before, after)
-                _show_s2s(console, scene, rules, received)
+                _show_s2s(console, scene, rules, received_clicks)
     console.print(
         "[dim]Everything above ran on this machine, so a hop costs next to nothing. On a phone each one costs "
         "a DNS lookup, a TLS handshake and a round trip, and the one to AppsFlyer is gone from the user's way.[/]",
@@ -139,7 +139,7 @@ def demo() -> None:
 
 @contextmanager
 def _sidecar(ads: int, rules: Path) -> Iterator[int]:
-    """The real thing in a process of its own, with its log kept aside. Yields its port."""
+    """Runs the real `storehop run` in a process of its own, with its log in a file. Yields its port."""
     port = _free_port()
     command = [sys.executable, "-m", "storehop", "run", "--upstream", f"http://127.0.0.1:{ads}", "--rules", str(rules)]
     options = [
@@ -178,8 +178,8 @@ def _is_free(port: int) -> bool:
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + START_S
-    while process.poll() is None and time.monotonic() < end:
+    deadline = time.monotonic() + START_S
+    while process.poll() is None and time.monotonic() < deadline:
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
         except OSError:
@@ -190,17 +190,17 @@ def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _follow(scene: Scene, network: dict[str, int]) -> Iterator[Hop]:
-    """The redirect chain as the user's browser goes it, until it leaves this machine for a store."""
+    """Follows the redirects as the user's browser does, up to the one that leads to a store."""
     host, target = AD_STACK, scene.path
     while host in network:
-        begin = time.perf_counter()
+        start = time.perf_counter()
         connection = HTTPConnection("127.0.0.1", network[host], timeout=WAIT_S)
         connection.request("GET", target, headers=scene.headers | {"Host": host})
         response = connection.getresponse()
         response.read()
         connection.close()
         location = response.headers["Location"]
-        yield Hop(response.status, host, location, (time.perf_counter() - begin) * 1000)
+        yield Hop(response.status, host, location, (time.perf_counter() - start) * 1000)
         url = urlsplit(location)
         host, target = url.netloc, f"{url.path}?{url.query}"
 
@@ -217,21 +217,23 @@ def _show(console: Console, scene: Scene, before: list[Hop], after: list[Hop]) -
     console.print(table)
 
 
-def _show_s2s(console: Console, scene: Scene, rules: Path, received: SimpleQueue[standins.Received]) -> None:
-    """The S2S click as it arrived; where each parameter came from is what the decision says of the same click."""
+def _show_s2s(
+    console: Console, scene: Scene, rules: Path, received_clicks: SimpleQueue[standins.ReceivedClick]
+) -> None:
+    """Shows the S2S click as AppsFlyer received it; the sources come from our own decision about the same click."""
     headers = {name.lower(): value for name, value in scene.headers.items()}
     decision = decide(Click("demo", "GET", scene.link, headers, "127.0.0.1"), load(rules))
     if isinstance(decision, Pass):
         console.print(f"No S2S click: the click passes ({decision.reason}), and AppsFlyer logs it itself.\n")
         return
     try:
-        click = received.get(timeout=WAIT_S)
+        click = received_clicks.get(timeout=WAIT_S)
     except Empty:
         fail("no S2S click arrived")
     _show_received(console, decision, click)
 
 
-def _show_received(console: Console, decision: Direct, click: standins.Received) -> None:
+def _show_received(console: Console, decision: Direct, click: standins.ReceivedClick) -> None:
     query = urlsplit(click.path).query
     values = dict(segment.split("=", 1) for segment in query.split("&"))
     sources = {param.name: source(param) for param in decision.params}

@@ -21,20 +21,20 @@ from storehop.decide.decision import decide
 from storehop.decide.explanation import HELP, rules_tried
 from storehop.decide.link import split
 from storehop.decide.rules import RuleSet
-from storehop.host.ids import new_click_id
+from storehop.ids import new_click_id
 from storehop.model import Click, Decision, Direct, Param, Pass, Reason, Source
 from storehop.observe.coverage import NAMES, Coverage, Signal, signals
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """The click's circumstances, as typed."""
+class RequestOptions:
+    """The user's request, from the command line: each header as `Name: value`, and the client's address."""
 
     headers: list[str]
     client_ip: str
 
     def check(self) -> None:
-        """Says what is wrong with them, before the first click."""
+        """Exits with 2 and a message where an option can't be used."""
         if address.parse(self.client_ip) is None:
             fail(f"--client-ip {self.client_ip!r}: expected an IPv4 or IPv6 address", 2)
         for line in self.headers:
@@ -50,17 +50,18 @@ class Given:
         return Click(new_click_id(), "GET", url, headers, self.client_ip)
 
 
-def explain(url: str | None, path: Path, given: Given, *, as_json: bool, stdin: bool) -> None:
+def explain(url: str | None, path: Path, request: RequestOptions, *, as_json: bool, stdin: bool) -> None:
+    """Prints the decision about `url`, or about each line of stdin. Exits with 2 on bad options, 1 on bad rules."""
     if stdin == (url is not None):
         fail("expected a URL, or --stdin and a URL a line", 2)
     if url is not None and split(url) is None:
         fail(f"{url!r} is no link: expected http(s)://host/path", 2)
-    given.check()
+    request.check()
     rules = load_or_fail(path)
     if url is None:
-        _explain_lines(rules, given)
+        _explain_lines(rules, request)
         return
-    click = given.click(url)
+    click = request.click(url)
     decision = decide(click, rules)
     if as_json:
         typer.echo(json.dumps(to_json(click, decision)))
@@ -68,18 +69,18 @@ def explain(url: str | None, path: Path, given: Given, *, as_json: bool, stdin: 
         _print(click, decision, rules)
 
 
-def _explain_lines(rules: RuleSet, given: Given) -> None:
-    """An answer for every line: one that is no link is no click. The shares go to stderr, for people."""
+def _explain_lines(rules: RuleSet, request: RequestOptions) -> None:
+    """Prints a JSON object for every line, and at the end the shares to stderr, for people."""
     coverage = Coverage()
     for line in sys.stdin.buffer:
         if url := line.decode(errors="surrogateescape").strip():
-            click = given.click(url)
+            click = request.click(url)
             decision = decide(click, rules)
             typer.echo(json.dumps(to_json(click, decision)))
             if isinstance(decision, Direct):
-                coverage.direct(signals(decision))
+                coverage.count_direct(signals(decision))
             elif decision.reason is not Reason.NOT_A_CLICK:
-                coverage.passed()
+                coverage.count_pass()
     if coverage.clicks:
         typer.echo(coverage, err=True)
 
@@ -107,12 +108,12 @@ def _param(param: Param) -> dict[str, str | None]:
 
 
 def source(param: Param) -> str:
-    """`link`, `header: User-Agent`, `omitted: not a public address`: where a value came from."""
+    """Where a value came from: `link`, `header: User-Agent`, `omitted: not a public address`."""
     return f"{param.source}: {param.why}" if param.why else param.source
 
 
 def escape(text: str) -> str:
-    """The text as a terminal may have it: no markup, no control character, no broken UTF-8."""
+    """The text made safe for a terminal: no markup, no control character, no broken UTF-8."""
     return escape_markup("".join(char if char.isprintable() else ascii(char)[1:-1] for char in text))
 
 
@@ -126,8 +127,8 @@ def _print(click: Click, decision: Decision, rules: RuleSet) -> None:
     _print_trials(console, click, decision, rules)
     if isinstance(decision, Direct):
         console.print(parameters(decision.params))
-        found = signals(decision)
-        names = ", ".join(NAMES[signal] for signal in Signal if signal in found)
+        click_signals = signals(decision)
+        names = ", ".join(NAMES[signal] for signal in Signal if signal in click_signals)
         console.print(f"[bold]AppsFlyer can match on[/] {names or 'nothing'}")
     location = decision.location if isinstance(decision, Direct) else click.link
     _print_url(console, "The user gets", location)
@@ -154,12 +155,15 @@ def _facts(decision: Decision) -> str:
 
 
 def _print_trials(console: Console, click: Click, decision: Decision, rules: RuleSet) -> None:
-    tried = rules_tried(click, rules)
-    if not tried and (isinstance(decision, Direct) or decision.app is None):
+    trials = rules_tried(click, rules)
+    if not trials and (isinstance(decision, Direct) or decision.app is None):
         return
     table = Table("rule", "verdict", box=box.SIMPLE_HEAD, title="Rules tried", title_justify="left")
-    for rule, missed in tried:
-        table.add_row(escape(rule.name), f"[dim]{escape(missed)} does not match[/]" if missed else "[green]matches[/]")
+    for rule, failed_condition in trials:
+        table.add_row(
+            escape(rule.name),
+            f"[dim]{escape(failed_condition)} does not match[/]" if failed_condition else "[green]matches[/]",
+        )
     if not rules.rules:
         table.add_row("–", "there are no rules")
     console.print(table)

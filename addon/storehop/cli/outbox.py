@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import asdict
-from typing import Annotated
+import logging
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -18,9 +20,10 @@ from rich.table import Table
 
 from storehop.cli.fail import fail
 from storehop.cli.parameters import run_option
-from storehop.deliver.clock import SystemClock
-from storehop.deliver.outbox import Outbox, Row
-from storehop.deliver.outbox_file import OutboxError
+from storehop.deliver.engines import engine_for
+from storehop.deliver.operations import StoredCall
+from storehop.deliver.outbox import Outbox
+from storehop.deliver.worker import OutboxError
 from storehop.rulefile.values import parse_duration
 from storehop.state import outbox_file, outbox_path
 
@@ -45,7 +48,7 @@ def list_calls(
 ) -> None:
     """Show what is stored, newest first."""
     with _opened(outbox) as stored:
-        rows = [_redacted(row, shown=personal_data) for row in stored.rows(dead=True if dead else None)]
+        rows = [_redacted(row, is_whole=personal_data) for row in stored.rows(dead=True if dead else None)]
     if as_json:
         for row in rows:
             typer.echo(json.dumps(asdict(row)))
@@ -66,13 +69,15 @@ def retry(
     if every == (call_id is not None):
         fail("expected the ID of a dead letter, or --all", 2)
     with _opened(outbox) as stored:
-        found = [row.id for row in stored.rows(dead=True, call_id=call_id or "")]
-        if call_id and not found:
+        call_ids = [row.id for row in stored.rows(dead=True, call_id=call_id or "")]
+        if call_id and not call_ids:
             fail(f"{call_id} is no dead letter here: see storehop outbox list --dead")
         warning = "AppsFlyer may attribute a late click to nobody, or wrongly. Send "
-        done = _change(stored, found, Outbox.revive, "Reviving", f"{warning}{_letters(len(found))} again?", yes=yes)
-    if done:
-        typer.echo(f"{_letters(done)} due again: a running storehop sends them within seconds")
+        changed = _change(
+            stored, call_ids, Outbox.revive, "Reviving", f"{warning}{_letters(len(call_ids))} again?", yes=yes
+        )
+    if changed:
+        typer.echo(f"{_letters(changed)} due again: a running storehop sends them within seconds")
 
 
 @app.command()
@@ -87,14 +92,30 @@ def purge(
     except ValueError as error:
         fail(f"--older-than {older_than!r}: {error}", 2)
     with _opened(outbox) as stored:
-        found = [row.id for row in stored.rows(dead=True) if row.age >= least]
-        done = _change(stored, found, Outbox.purge, "Purging", f"Delete {_letters(len(found))} for good?", yes=yes)
-    if done:
-        typer.echo(f"{_letters(done)} deleted")
+        call_ids = [row.id for row in stored.rows(dead=True) if row.age >= least]
+        changed = _change(
+            stored, call_ids, Outbox.purge, "Purging", f"Delete {_letters(len(call_ids))} for good?", yes=yes
+        )
+    if changed:
+        typer.echo(f"{_letters(changed)} deleted")
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """An outbox whose steps are run one after another, as a command needs them."""
+
+    outbox: Outbox
+    runner: asyncio.Runner
+
+    def run[Result](self, step: Coroutine[Any, Any, Result]) -> Result:
+        return self.runner.run(step)
+
+    def rows(self, *, dead: bool | None = None, call_id: str = "") -> list[StoredCall]:
+        return self.run(self.outbox.stored(dead=dead, call_id=call_id))
 
 
 @contextmanager
-def _opened(location: str | None) -> Iterator[Outbox]:
+def _opened(location: str | None) -> Iterator[_Opened]:
     """The outbox at this path or in the state folder; a sentence and exit 1 where there is none, or it fails."""
     try:
         where = outbox_file(location) if location else outbox_path()
@@ -106,37 +127,41 @@ def _opened(location: str | None) -> Iterator[Outbox]:
         fail(f"{where}: {error.strerror}")
     if not is_there:
         fail(f"there is no outbox at {where}: name it with --outbox")
-    try:
-        with closing(Outbox.open(where, SystemClock())) as outbox:
-            yield outbox
-    except OutboxError as error:
-        fail(f"{where}: {error}")
+
+    # What goes wrong is said below, in one sentence: a log line of a running host's would be a second one.
+    logging.getLogger("storehop").addHandler(logging.NullHandler())
+
+    async def made() -> Outbox:
+        return Outbox(engine_for(str(where)), "people")
+
+    with asyncio.Runner() as runner:
+        outbox = runner.run(made())
+        try:
+            yield _Opened(outbox, runner)
+        except OutboxError as error:
+            fail(f"{where}: {error}")
+        finally:
+            runner.run(outbox.close())
 
 
-def _change(
-    outbox: Outbox,
-    found: list[str],
-    change: Callable[[Outbox, str], bool],
-    doing: str,
-    question: str,
-    *,
-    yes: bool,
-) -> int:
+type _Change = Callable[[Outbox, Sequence[str]], Coroutine[Any, Any, int]]
+
+
+def _change(opened: _Opened, call_ids: list[str], change: _Change, doing: str, question: str, *, yes: bool) -> int:
     """Asks, then changes the calls batch by batch. Returns how many it changed; 0 where there was nothing."""
-    if not found:
+    if not call_ids:
         typer.echo("no such dead letters")
         return 0
     if not yes:
         typer.confirm(question, abort=True)
-    done = 0
-    batches = [found[place : place + BATCH] for place in range(0, len(found), BATCH)]
+    changed = 0
+    batches = [call_ids[place : place + BATCH] for place in range(0, len(call_ids), BATCH)]
     try:
         for batch in _with_progress(batches, doing):
-            with outbox.transaction():
-                done += sum(change(outbox, call_id) for call_id in batch)
+            changed += opened.run(change(opened.outbox, batch))
     except OutboxError as error:
-        fail(f"stopped after {done} of {len(found)}: {error}")
-    return done
+        fail(f"stopped after {changed} of {len(call_ids)}: {error}")
+    return changed
 
 
 def _with_progress(batches: list[list[str]], doing: str) -> Iterable[list[str]]:
@@ -149,15 +174,15 @@ def _letters(count: int) -> str:
     return f"{count} dead letter{'' if count == 1 else 's'}"
 
 
-def _redacted(row: Row, *, shown: bool) -> Row:
-    if shown:
+def _redacted(row: StoredCall, *, is_whole: bool) -> StoredCall:
+    if is_whole:
         return row
     url = urlsplit(row.url)
     bare = f"{url.scheme}://{url.netloc}{url.path}"
-    return Row(row.id, row.rule, bare, row.state, row.age, row.attempts, row.last, row.reason)
+    return replace(row, url=bare)
 
 
-def _table(rows: list[Row]) -> Table:
+def _table(rows: list[StoredCall]) -> Table:
     table = Table("age", "state", "reason", "attempts", "last", "rule", "id", "url", box=box.SIMPLE_HEAD)
     table.columns[3].justify = "right"
     for column in table.columns[-2:]:

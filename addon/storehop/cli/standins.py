@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, urlsplit
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """A click as the stand-in AppsFlyer received it."""
+class ReceivedClick:
+    """An S2S click as the stand-in AppsFlyer received it."""
 
     path: str
     """Path and query, as on the wire."""
@@ -26,9 +26,9 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def ad_stack(links: dict[str, str]) -> Iterator[int]:
-    """An ad stack: answers a path with a redirect to the link it is told, and a cookie. Yields its port."""
+    """An ad stack: answers each path of `links` with a redirect to its link, and a cookie. Yields its port."""
 
-    class Handler(_Quiet):
+    class Handler(_QuietHandler):
         def do_GET(self) -> None:
             self.redirect(links[self.path], ("Set-Cookie", "visitor=7; Path=/; HttpOnly"))
 
@@ -37,14 +37,14 @@ def ad_stack(links: dict[str, str]) -> Iterator[int]:
 
 
 @contextmanager
-def appsflyer(received: SimpleQueue[Received]) -> Iterator[int]:
-    """AppsFlyer: redirects a click to the store, and takes one with redirect=false. Yields its port."""
+def appsflyer(received_clicks: SimpleQueue[ReceivedClick]) -> Iterator[int]:
+    """AppsFlyer: redirects a click to the store; puts a click with redirect=false into the queue. Yields its port."""
 
-    class Handler(_Quiet):
+    class Handler(_QuietHandler):
         def do_GET(self) -> None:
             url = urlsplit(self.path)
             if parse_qs(url.query).get("redirect") == ["false"]:
-                received.put(Received(self.path, tuple(self.headers.items())))
+                received_clicks.put(ReceivedClick(self.path, tuple(self.headers.items())))
                 self.reply(200)
             else:
                 self.redirect(_store_url(url.path.strip("/")))
@@ -59,7 +59,7 @@ def _store_url(app: str) -> str:
     return f"https://play.google.com/store/apps/details?id={app}&referrer=af_tranid%3DStandIn"
 
 
-class _Quiet(BaseHTTPRequestHandler):
+class _QuietHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def redirect(self, location: str, *headers: tuple[str, str]) -> None:

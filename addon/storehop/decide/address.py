@@ -21,40 +21,41 @@ _FORWARDED_ELEMENT = re.compile(rf'(?:\A|,)((?:[^,"]++|{_QUOTED})*+)', re.DOTALL
 _FORWARDED_PAIR = re.compile(rf'(?:\A|;)((?:[^;"]++|{_QUOTED})*+)', re.DOTALL)
 _PORT = r"(?:[0-9]{1,5}|_[A-Za-z0-9._-]+)"  # RFC 7239 §6.3 lets a proxy hide the port
 _WITH_PORT = re.compile(rf"\[([^\]]*)\](?::{_PORT})?|([^:]+):{_PORT}")
-_NO_PLACE = (IPv6Network("3fff::/20"), IPv6Network("2002::/16"))
-"""Documentation (RFC 9637) and 6to4 (RFC 3056), which older versions of ipaddress take for public."""
+_ALSO_NOT_PUBLIC = (IPv6Network("3fff::/20"), IPv6Network("2002::/16"))
+"""Documentation (RFC 9637) and 6to4 (RFC 3056): older versions of ipaddress say that they are public."""
 
 
 @dataclass(frozen=True, slots=True)
 class Proxies:
-    """Whose word about the client's address counts, and which header they say it in (lower case)."""
+    """The networks of our own proxies, and the header (lower case) in which they name the client's address."""
 
     trusted: tuple[Network, ...] = ()
     header: str = "x-forwarded-for"
 
     def trust(self, address: Address) -> bool:
+        """Whether this address is one of our own proxies'."""
         return any(address in network for network in self.trusted)
 
     def trust_peer(self, peer: str) -> bool:
         """Whether this TCP peer is a proxy of ours."""
-        known = parse(peer)
-        return known is not None and self.trust(known)
+        address = parse(peer)
+        return address is not None and self.trust(address)
 
 
-_LONGEST = 128
-"""Characters. Nothing longer is an address, nor kept in a cache below."""
+_MAX_ADDRESS_CHARACTERS = 128
+"""No address is longer, so the caches below hold nothing longer."""
 
 
 def parse(text: str) -> Address | None:
-    """An address without port, brackets, quotes and zone; IPv4-mapped IPv6 as IPv4. None where it is none."""
-    return _parse(text) if text and len(text) <= _LONGEST else None
+    """The address in this text, without port, brackets, quotes and zone; IPv4-mapped IPv6 as IPv4. None: no address."""
+    return _parse(text) if text and len(text) <= _MAX_ADDRESS_CHARACTERS else None
 
 
 @lru_cache(maxsize=8192)
 def _parse(text: str) -> Address | None:
     text = text.strip().strip('"')
-    if found := _WITH_PORT.fullmatch(text):
-        text = found[1] or found[2] or ""
+    if parts := _WITH_PORT.fullmatch(text):
+        text = parts[1] or parts[2] or ""
     return _bare(text)
 
 
@@ -69,33 +70,32 @@ def _bare(text: str) -> Address | None:
 
 
 def client_address(peer: str, headers: Mapping[str, str], proxies: Proxies) -> Address | None:
-    """Who clicked. Walks the configured header from the right to the first address that is not trusted.
+    """The client's address: in the configured header, from the right, the first address that is not trusted.
 
-    None where nobody knows: the peer has no IP address, anything on the way is malformed, or proxies of ours are all
-    that is named. None of those clicked.
+    None if the peer has no IP address, an entry of the header is malformed, or the header names only our own proxies.
     """
     farthest, is_client = _walk(peer, headers, proxies)
     return farthest if is_client else None
 
 
 def farthest_address(peer: str, headers: Mapping[str, str], proxies: Proxies) -> Address | None:
-    """The client's address; where that is not known, the farthest of our proxies, or the peer if the way is malformed.
+    """The client's address; else the farthest of our proxies, or the peer if the header is malformed.
 
-    Nothing to be said of a person: it only tells clicks apart.
+    It only tells clicks apart. AppsFlyer never gets it.
     """
     return _walk(peer, headers, proxies)[0]
 
 
 def _walk(peer: str, headers: Mapping[str, str], proxies: Proxies) -> tuple[Address | None, bool]:
-    """The farthest address that is known, and whether it is the client's."""
-    direct = parse(peer)
-    if direct is None or not proxies.trusted or not proxies.trust(direct):
-        return direct, True
-    farthest = direct
+    """(the farthest address that we can trust, whether it is the client's)."""
+    peer_address = parse(peer)
+    if peer_address is None or not proxies.trusted or not proxies.trust(peer_address):
+        return peer_address, True
+    farthest = peer_address
     for hop in _hops(headers.get(proxies.header, ""), proxies.header):
         address = parse(hop)
         if address is None:
-            return direct, False
+            return peer_address, False
         if not proxies.trust(address):
             return address, True
         farthest = address
@@ -103,20 +103,20 @@ def _walk(peer: str, headers: Mapping[str, str], proxies: Proxies) -> tuple[Addr
 
 
 def _hops(value: str, header: str) -> Iterable[str]:
-    """What a header says about each hop, from the right."""
+    """The text that the header has for each hop, from the right."""
     if header == "cloudfront-viewer-address":  # always ends with a port, an IPv6 address without brackets too
         return [value.rpartition(":")[0]]
     if header != "forwarded":
         return _items(value)
     if not _WELL_QUOTED.fullmatch(value):
-        # A client left a quote open: what our own proxy wrote behind it can't be told apart. Where quotes of the
-        # proxy's close it, those that the proxy escaped come to stand outside, where no backslash may be.
+        # A client left a quote open, so nobody can tell its text from what our own proxy appended. Where a quote of
+        # the proxy closes it, the proxy's escaped quotes end up outside of quotes, where a backslash is not allowed.
         return [""]
     return map(_forwarded_for, reversed(_FORWARDED_ELEMENT.findall(value)))
 
 
 def _items(value: str) -> Iterator[str]:
-    """The parts between commas, from the right: what a client wrote on the left is mostly not read at all."""
+    """The parts between commas, from the right. The caller mostly stops before it reaches what a client wrote."""
     end = len(value)
     while end >= 0:
         start = value.rfind(",", 0, end)
@@ -131,15 +131,17 @@ def _forwarded_for(element: str) -> str:
     return values[0] if len(values) == 1 else ""
 
 
-def sayable(text: str) -> Address | None:
-    """The single public address that this text is, without port, brackets or zone; else None (design §3.2)."""
-    found = _bare(text) if len(text) <= _LONGEST and "%" not in text else None
-    return found if found and is_public(found) else None
+def single_public_address(text: str) -> Address | None:
+    """The public address, if the text is one and nothing else: no port, brackets or zone; else None (design §3.2)."""
+    address = _bare(text) if len(text) <= _MAX_ADDRESS_CHARACTERS and "%" not in text else None
+    return address if address and is_public(address) else None
 
 
 @lru_cache(maxsize=8192)
 def is_public(address: Address) -> bool:
-    """False for private, loopback, link-local, CGNAT, multicast and reserved addresses: no place on a map."""
-    if isinstance(address, IPv6Address) and (address.is_site_local or any(address in network for network in _NO_PLACE)):
+    """False for private, loopback, link-local, CGNAT, multicast and reserved addresses: they locate nobody."""
+    if isinstance(address, IPv6Address) and (
+        address.is_site_local or any(address in network for network in _ALSO_NOT_PUBLIC)
+    ):
         return False
     return address.is_global and not (address.is_multicast or address.is_reserved)

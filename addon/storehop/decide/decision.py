@@ -15,13 +15,13 @@ from storehop.model import Click, Decision, Direct, Param, Pass, Platform, Reaso
 from storehop.settings import Limit, Mode, Rule, Store
 
 _OTHER_TARGETS = ("af_r", "af_android_url", "af_ios_url", "af_web_dp")
-_FORCED = ("af_force_deeplink", "af_deeplink")
-_ASKING = frozenset({*_OTHER_TARGETS, "signature", "af_dp", *_FORCED, "is_retargeting"})
-"""Parameters by which a link can ask for more than the store."""
+_FORCES_DEEP_LINK = ("af_force_deeplink", "af_deeplink")
+_LINK_GATE_PARAMETERS = frozenset({*_OTHER_TARGETS, "signature", "af_dp", *_FORCES_DEEP_LINK, "is_retargeting"})
+"""Every parameter that `_link_gate` looks at. Most links have none of them."""
 _PREFETCH_HEADERS = ("sec-purpose", "purpose", "x-moz", "x-purpose")
 _PREFETCH = ("prefetch", "prerender", "preview")
 _NAVIGATION = (("sec-fetch-mode", "navigate"), ("sec-fetch-dest", "document"))
-"""What browsers say of a person's navigation in a window or tab (W3C Fetch Metadata); older ones say nothing."""
+"""Headers of a navigation in a window or tab (W3C Fetch Metadata). Older browsers send neither."""
 
 
 def decide(click: Click, rules: RuleSet) -> Decision:
@@ -33,17 +33,17 @@ def decide(click: Click, rules: RuleSet) -> Decision:
         return Pass(Reason.IMPRESSION)
     if not rules.is_click_host(url.host):
         return Pass(Reason.NOT_A_CLICK)
-    if len(click.link) > link.LONGEST_LINK:
+    if len(click.link) > link.MAX_LINK_CHARACTERS:
         return Pass(Reason.TOO_LONG)
-    reader = device.read(click.headers.get("user-agent", ""))
-    target = find_target(url, reader.platform, rules)
+    user_device = device.read(click.headers.get("user-agent", ""))
+    target = find_target(url, user_device.platform, rules)
     if isinstance(target, Pass):
         return target
-    return _by_rule(click, target, reader, rules)
+    return _by_rule(click, target, user_device, rules)
 
 
 def find_target(url: Link, platform: Platform, rules: RuleSet) -> Facts | Pass:
-    """The app that the link is for, or why there is none."""
+    """The app that the link leads to, or a Pass with the reason where it leads to none."""
     if url.is_s2s:
         return Pass(Reason.ALREADY_S2S, platform=platform)
     if url.invalid:
@@ -61,64 +61,64 @@ def _app_of_onelink(url: Link, platform: Platform, rules: RuleSet) -> str | Reas
     name, is_short = template
     if is_short:
         return Reason.SHORT_LINK
-    known = rules.onelinks.get((url.host, name))
-    if known is None:
+    onelink = rules.onelinks.get((url.host, name))
+    if onelink is None:
         return Reason.UNKNOWN_ONELINK
-    app = known.ios if platform is Platform.IOS else known.android
+    app = onelink.ios if platform is Platform.IOS else onelink.android
     if app is None and platform is Platform.OTHER:
-        app = known.ios
+        app = onelink.ios
     return app or Reason.UNKNOWN_ONELINK
 
 
-def _by_rule(click: Click, facts: Facts, reader: Device, rules: RuleSet) -> Decision:
+def _by_rule(click: Click, facts: Facts, user_device: Device, rules: RuleSet) -> Decision:
     rule = rules.find(facts)
     if rule is None:
         return Pass(Reason.NO_RULE, app=facts.app, platform=facts.platform)
-    shop = store.resolve(rule, facts.app)
+    rule_store = store.resolve(rule, facts.app)
     reason = (
-        _rule_gate(rule, shop, at_answer=click.at_answer)
-        or _person_gate(click, reader)
-        or _platform_gate(facts, reader, shop)
+        _rule_gate(rule, rule_store, at_answer=click.at_answer)
+        or _person_gate(click, user_device)
+        or _platform_gate(facts, user_device, rule_store)
         or _link_gate(facts.link, rule)
     )
-    if reason or shop is None:
-        return Pass(reason or Reason.NO_STORE, rule.name, facts.app, facts.platform, shop)
-    return _direct(click, _Way(facts, rule, shop), reader, rules)
+    if reason or rule_store is None:
+        return Pass(reason or Reason.NO_STORE, rule.name, facts.app, facts.platform, rule_store)
+    return _direct(click, _Destination(facts, rule, rule_store), user_device, rules)
 
 
-def _rule_gate(rule: Rule, shop: Store | None, *, at_answer: bool) -> Reason | None:
+def _rule_gate(rule: Rule, rule_store: Store | None, *, at_answer: bool) -> Reason | None:
     if rule.mode is Mode.OFF or (at_answer and not rule.answers):
         return Reason.RULE_OFF
-    return Reason.NO_STORE if shop is None else None
+    return Reason.NO_STORE if rule_store is None else None
 
 
-def _person_gate(click: Click, reader: Device) -> Reason | None:
+def _person_gate(click: Click, user_device: Device) -> Reason | None:
     """Only a person's navigation is a click."""
     if click.method != "GET":
         return Reason.NOT_GET
     for name in _PREFETCH_HEADERS:
         if (value := click.headers.get(name)) and value.strip().lower().startswith(_PREFETCH):
             return Reason.PREFETCH
-    if any(click.headers.get(name, wanted).strip() != wanted for name, wanted in _NAVIGATION):
+    if any(click.headers.get(name, usual).strip() != usual for name, usual in _NAVIGATION):
         return Reason.NOT_NAVIGATION
     user_agent = click.headers.get("user-agent", "").strip()
     if not user_agent or not link.is_clean(user_agent):
-        return Reason.NO_USER_AGENT  # one that is no text could not be repeated in our call
-    return Reason.BOT if device.is_bot(reader, click.headers) else None
+        return Reason.NO_USER_AGENT  # our call could not repeat one that is no text
+    return Reason.BOT if device.is_bot(user_device, click.headers) else None
 
 
-def _platform_gate(facts: Facts, reader: Device, shop: Store | None) -> Reason | None:
-    if shop is None or facts.platform is not store.platform_of(shop, facts.app):
+def _platform_gate(facts: Facts, user_device: Device, rule_store: Store | None) -> Reason | None:
+    if rule_store is None or facts.platform is not store.platform_of(rule_store, facts.app):
         return Reason.WRONG_PLATFORM
-    if shop is Store.GOOGLE_PLAY and not reader.has_google_play:
+    if rule_store is Store.GOOGLE_PLAY and not user_device.has_google_play:
         return Reason.WRONG_PLATFORM
     return None
 
 
 def _link_gate(url: Link, rule: Rule) -> Reason | None:
-    """What the link itself asks for that a store redirect would break."""
+    """Why a store redirect would break this link: it is signed, or asks for something other than the store."""
     values = url.values
-    if _ASKING.isdisjoint(values):
+    if _LINK_GATE_PARAMETERS.isdisjoint(values):
         return None
     if "signature" in values:
         return Reason.SIGNED
@@ -126,73 +126,78 @@ def _link_gate(url: Link, rule: Rule) -> Reason | None:
         return Reason.OTHER_TARGET
     if rule.deep_links_to_store:
         return None
-    if values.get("af_dp") or any(values.get(name, "").lower() == "true" for name in _FORCED):
+    if values.get("af_dp") or any(values.get(name, "").lower() == "true" for name in _FORCES_DEEP_LINK):
         return Reason.DEEP_LINK
     return Reason.RETARGETING if values.get("is_retargeting", "").lower() == "true" else None
 
 
-class _Way(NamedTuple):
-    """Where a click would go."""
+class _Destination(NamedTuple):
+    """The app and the store to which the rule sends a click."""
 
     facts: Facts
     rule: Rule
-    shop: Store
+    rule_store: Store
 
 
-def _direct(click: Click, way: _Way, reader: Device, rules: RuleSet) -> Decision:
-    facts, rule, shop = way.facts, way.rule, way.shop
+def _direct(click: Click, destination: _Destination, user_device: Device, rules: RuleSet) -> Decision:
+    facts, rule, rule_store = destination.facts, destination.rule, destination.rule_store
 
     def passes(reason: Reason, why: str = "") -> Pass:
-        return Pass(reason, rule.name, facts.app, facts.platform, shop, why)
+        return Pass(reason, rule.name, facts.app, facts.platform, rule_store, why)
 
-    honoured, page = store.custom_page(shop, facts.app, facts.link)
-    if not honoured:
+    can_honour, page = store.custom_page(rule_store, facts.app, facts.link)
+    if not can_honour:
         return passes(Reason.OTHER_TARGET)
-    client_ip = _client_ip(click, reader, rules.proxies)
-    subject = s2s.Subject(click, facts.link, rule, reader, client_ip)
+    client_ip = _client_ip(click, user_device, rules.proxies)
+    direct_click = s2s.DirectClick(click, facts.link, rule, user_device, client_ip)
     limits = consent.limits(rule.consent, click, facts.link) if rule.consent else {}
     if why := limits.get(Limit.PASS):
         return passes(Reason.CONSENT, why)
-    limited = consent.limited(subject, limits) if limits else None
-    if limited:
-        subject = limited.subject
-    referrer = _referrer(click, subject.link, rule) if store.takes_referrer(shop, rule) else None
-    if shop is Store.HUAWEI_APPGALLERY and referrer and len(referrer.value or "") > store.HUAWEI_MAX_REFERRER:
-        return passes(Reason.TOO_LONG)
-    built = s2s.build(subject, referrer, rules.delivery.endpoint)
-    if built is None:
-        return passes(Reason.TOO_LONG)
-    if rule.percent < 100 and not _is_sampled(click, rules.proxies, rule.percent):  # noqa: PLR2004  per cent
-        return passes(Reason.NOT_SAMPLED)
-    if rule.mode is Mode.OBSERVE:
-        return passes(Reason.OBSERVED)
+    limited_click = consent.apply_limits(direct_click, limits) if limits else None
+    if limited_click:
+        direct_click = limited_click.direct_click
+    referrer = _referrer(click, direct_click.link, rule) if store.takes_referrer(rule_store, rule) else None
     token = referrer.value if referrer else None
+    if rule_store is Store.HUAWEI_APPGALLERY and len(token or "") > store.HUAWEI_MAX_REFERRER_CHARACTERS:
+        return passes(Reason.TOO_LONG)
+    s2s_click = s2s.build(direct_click, referrer, rules.delivery.endpoint)
+    if s2s_click is None:
+        return passes(Reason.TOO_LONG)
+    if reason := _rollout_gate(click, rule, rules):
+        return passes(reason)
     return Direct(
         rule.name,
         facts.app,
         facts.platform,
-        shop,
+        rule_store,
         token,
-        store.url(shop, rule, facts.app, page, token, is_web_view=reader.is_web_view),
-        built.call,
-        limited.told(built.params) if limited else built.params,
+        store.url(rule_store, rule, facts.app, page, token, is_web_view=user_device.is_web_view),
+        s2s_click.call,
+        limited_click.annotate(s2s_click.params) if limited_click else s2s_click.params,
         duplicate.likeness(click, facts.link, rule, client_ip),
         rule.client_hints,
-        (*_unfilled_click_id(subject.link, rule), *built.unfilled),
+        (*_unfilled_click_id(direct_click.link, rule), *s2s_click.unfilled),
     )
 
 
-def _client_ip(click: Click, reader: Device, proxies: address.Proxies) -> address.Address | None:
-    """Who clicked, as far as it is known. Where a browser's maker fetches the page only a trusted proxy can say."""
-    if reader.is_fetched_by_maker and not proxies.trust_peer(click.peer):
+def _rollout_gate(click: Click, rule: Rule, rules: RuleSet) -> Reason | None:
+    """Why a click passes though it could go direct: the rule observes only, or takes a share of the clicks."""
+    if rule.percent < 100 and not _is_sampled(click, rules.proxies, rule.percent):  # noqa: PLR2004  per cent
+        return Reason.NOT_SAMPLED
+    return Reason.OBSERVED if rule.mode is Mode.OBSERVE else None
+
+
+def _client_ip(click: Click, user_device: Device, proxies: address.Proxies) -> address.Address | None:
+    """The client's address. Where the browser's maker fetches the page, only a trusted proxy can know it; else None."""
+    if user_device.is_fetched_by_maker and not proxies.trust_peer(click.peer):
         return None
     return address.client_address(click.peer, click.headers, proxies)
 
 
 def _referrer(click: Click, url: Link, rule: Rule) -> Param:
-    """`af_ref`, the token that the store hands to the app: PARTNER_TRANSACTION (design §3.1)."""
-    if own := real_value(url, "af_ref"):
-        return Param("af_ref", own, Source.LINK)
+    """`af_ref`: the referrer token PARTNER_TRANSACTION that the store hands to the app (design §3.1)."""
+    if own_referrer := real_value(url, "af_ref"):
+        return Param("af_ref", own_referrer, Source.LINK)
     for name in rule.click_id:
         transaction = url.real(name)
         if transaction is not None:
@@ -214,9 +219,9 @@ def _unfilled_click_id(url: Link, rule: Rule) -> tuple[str, ...]:
 
 
 def _is_sampled(click: Click, proxies: address.Proxies, percent: float) -> bool:
-    """Stable per click: the same link from the same device falls on the same side every time.
+    """Whether the click is in the rule's share. The same link from the same device always gets the same answer.
 
-    A hash of its own, which no change may change: it would move people between the arms of a test.
+    The hash must stay as it is for ever: another one would move people between the arms of a running test.
     """
     farthest = address.farthest_address(click.peer, click.headers, proxies)
     who = f"{click.link}\n{farthest}\n{click.headers.get('user-agent', '')}"

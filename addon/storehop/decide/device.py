@@ -1,7 +1,7 @@
 """What the User-Agent and the client hints say about the device: the truth or nothing (design §3.3).
 
 Browsers freeze parts of the User-Agent: Chrome says `Android 10; K` on every phone, Safari 26 says iOS 18_6.
-A frozen token is no fact, so it is left out. tests/decide/user_agents.yaml shows what is read from which User-Agent.
+A frozen token is no fact, so we leave it out. tests/decide/user_agents.yaml has User-Agents with what we read.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from ua_parser import Result, parse
 from storehop.decide import android, hints, ios
 from storehop.decide import user_agent as ua
 from storehop.decide.crawler import is_crawler
-from storehop.decide.link import is_clean, may_be_kept
+from storehop.decide.link import is_clean, may_be_cached
 from storehop.model import Platform, Source
 
-MAX_HEADER = hints.MAX_HEADER
-MAX_USER_AGENT = 1024
+MAX_HEADER_CHARACTERS = hints.MAX_HEADER_CHARACTERS
+MAX_USER_AGENT_CHARACTERS = 1024
 
 _LIKE_A_PHONE = ("like Android", "like iPhone", "like iPad", "OpenHarmony", "ArkWeb/")
-"""Says so, and is none: a Nintendo, a Librem, a Windows phone, an e-book reader, HarmonyOS without Android."""
+"""Devices that are no phone: a Nintendo, a Librem, a Windows phone, an e-book reader, HarmonyOS without Android."""
 _NEVER_A_PHONE = ("HbbTV/", "NetCast", "SmartTvA/", "Symbian", "webOS", "Sailfish")
-"""Televisions and systems of old that name Android or an iPhone for the pages' sake."""
+"""Televisions and old systems that name Android or an iPhone so that pages work."""
 _WINDOWS = re.compile(r"[^()]{0,64}\((?:[^();]{0,32}; )?Windows\b")
 """`Mozilla/5.0 (Windows IoT 10.0; Android 6.0.1; …`."""
 _MAC = re.compile(r"\bDarwin/[\d.]++ \((?:x86_64|i386|Power|i?Mac)|\ASafari/?[\d.]++ CFNetwork/")
-_IN_A_NAME = re.compile(r"_Android|Android_")
-"""`4K_Android_TV_V01`: a television that only names the product."""
+_ANDROID_IN_A_NAME = re.compile(r"_Android|Android_")
+"""`4K_Android_TV_V01`: a television whose product name has Android in it."""
 _ANDROID = re.compile(r"(?<!_)Android(?!_)")
 _HEADSET = (
     *("OculusBrowser/", "PicoBrowser/", "Mobile VR", "VR Safari", "; Quest ", "; Quest)", "; Pico ", "; PICO "),
 )
-"""Quest, PICO and their like: Android, whatever else they call themselves, without Google Play."""
+"""Quest, PICO and other headsets. They run Android, whatever they call it, without Google Play."""
 _FIRE = re.compile(r"(?:AFT|KF)[A-Z]{1,6}")
 
 _WEB_VIEW = (
@@ -56,11 +56,11 @@ _WEB_VIEW = (
     *("BytedanceWebview", "MicroMessenger/", " Line/", "KAKAOTALK", "NAVER(inapp", "LinkedInApp", "TwitterAndroid"),
     *("Telegram-Android/", "GSA/", "[Pinterest/"),
 )
-_MAKER_FETCHES = (
+_FETCHED_BY_MAKER = (
     *("; Adr ", "U2/1.0.0 UC", "Puffin/", "Silk-Accelerated=true", "googleweblight", "S40OviBrowser/", "NokiaXpress"),
     *(" BOLT/", "Skyfire/"),
 )
-"""Browsers that are windows onto their maker's servers; Opera and UC Browser for Android fetch for themselves too."""
+"""Browsers whose maker's servers fetch the page. Opera Mini and UC are told apart in `_is_fetched_by_maker`."""
 
 
 def _has(user_agent: str, parts: tuple[str, ...]) -> bool:
@@ -69,7 +69,7 @@ def _has(user_agent: str, parts: tuple[str, ...]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What one User-Agent string says. `os_version` and `model` are None where it says nothing true."""
+    """What one User-Agent says. `os_version` and `model` are None where it says nothing true."""
 
     platform: Platform
     os_version: str | None
@@ -80,17 +80,17 @@ class Device:
     is_web_view: bool = False
     """An app's own window, or a browser built on Android's WebView: it may not open `market://`."""
     is_fetched_by_maker: bool = False
-    """Opera Mini, UC Browser's and Puffin's servers fetch the page: the peer's address is no person's."""
+    """The servers of Opera Mini, UC Browser or Puffin fetch the page: the peer's address is not the user's."""
 
 
 _UNKNOWN = Device(Platform.OTHER, None, None, is_bot=False, has_google_play=False)
 
 
 def read(user_agent: str) -> Device:
-    """Reads a User-Agent. One that is no text, or too long for any S2S call, says nothing."""
-    if may_be_kept(user_agent):
+    """Reads a User-Agent. One that is no text, or too long for any S2S call, gives a device with nothing in it."""
+    if may_be_cached(user_agent):
         return _cached(user_agent)
-    return _read(user_agent) if len(user_agent) <= MAX_USER_AGENT else _UNKNOWN
+    return _read(user_agent) if len(user_agent) <= MAX_USER_AGENT_CHARACTERS else _UNKNOWN
 
 
 def warm_up() -> None:
@@ -101,8 +101,8 @@ def warm_up() -> None:
 def _read(user_agent: str) -> Device:
     if not is_clean(user_agent):
         return _UNKNOWN
-    seen = parse(user_agent)
-    platform = _platform(user_agent, seen)
+    result = parse(user_agent)
+    platform = _platform(user_agent, result)
     version = model = None
     if platform is Platform.ANDROID:
         version, model = android.read(user_agent)
@@ -112,48 +112,47 @@ def _read(user_agent: str) -> Device:
         platform,
         version,
         model,
-        is_bot=is_crawler(user_agent, is_spider=seen.device is not None and seen.device.family == "Spider"),
-        has_google_play=platform is Platform.ANDROID and _has_google_play(user_agent, model, seen),
+        is_bot=is_crawler(user_agent, is_spider=result.device is not None and result.device.family == "Spider"),
+        has_google_play=platform is Platform.ANDROID and _has_google_play(user_agent, model, result),
         is_web_view=platform is not Platform.OTHER and _has(user_agent, _WEB_VIEW),
         is_fetched_by_maker=_is_fetched_by_maker(user_agent),
     )
 
 
 _cached = lru_cache(maxsize=8192)(_read)
-"""A few thousand strings are most of a network's traffic, and reading one takes 50 µs."""
+"""Reading a User-Agent takes 50 µs, and a few thousand of them make most of a network's traffic."""
 
 
-def _platform(user_agent: str, seen: Result) -> Platform:
+def _platform(user_agent: str, result: Result) -> Platform:
     if _has(user_agent, _HEADSET):
         return Platform.ANDROID
-    family = seen.os.family if seen.os else ""
+    family = result.os.family if result.os else ""
     if family not in {"Android", "iOS"} and "; Adr " not in user_agent:
         return Platform.OTHER
     if _has(user_agent, (*_LIKE_A_PHONE, *_NEVER_A_PHONE)) or _WINDOWS.match(user_agent):
         return Platform.OTHER
     if family == "iOS":
         return Platform.OTHER if _MAC.search(user_agent) else Platform.IOS
-    is_name_only = _IN_A_NAME.search(user_agent) and not _ANDROID.search(user_agent)
+    is_name_only = _ANDROID_IN_A_NAME.search(user_agent) and not _ANDROID.search(user_agent)
     return Platform.OTHER if is_name_only else Platform.ANDROID
 
 
-def _has_google_play(user_agent: str, model: str | None, seen: Result) -> bool:
-    is_fire = bool(model and _FIRE.fullmatch(model)) or (seen.device is not None and seen.device.brand == "Amazon")
+def _has_google_play(user_agent: str, model: str | None, result: Result) -> bool:
+    is_fire = bool(model and _FIRE.fullmatch(model)) or (result.device is not None and result.device.brand == "Amazon")
     return not is_fire and not _has(user_agent, (*_HEADSET, "; Portal"))
 
 
 def _is_fetched_by_maker(user_agent: str) -> bool:
-    if user_agent.startswith("UCWEB/") or _has(user_agent, _MAKER_FETCHES):
+    if user_agent.startswith("UCWEB/") or _has(user_agent, _FETCHED_BY_MAKER):
         return True
     return user_agent.startswith("Opera/") and "Opera Mini/" in user_agent
 
 
 def is_bot(device: Device, headers: Mapping[str, str]) -> bool:
-    """No person's: by the User-Agent, or by a `Sec-CH-UA` that nobody cared to change along with it."""
+    """Whether a program clicked: by its User-Agent, or by a `Sec-CH-UA` that still names the program."""
     return device.is_bot or hints.names_a_program(headers)
 
 
-NOT_SAID = "the User-Agent does not say it, and no client hint came"
 HINT_HEADERS = ("sec-ch-ua-platform-version", "sec-ch-ua-model", "sec-ch-ua-platform")
 """Every header that `os_version` and `model` look at, lower case."""
 
@@ -200,19 +199,19 @@ def _without_zeros(version: str) -> str:
 def _from_user_agent(value: str | None) -> Fact:
     if value:
         return Fact(value, Source.USER_AGENT, "User-Agent")
-    return Fact(None, Source.OMITTED, NOT_SAID)
+    return Fact(None, Source.OMITTED, hints.WHY_UNKNOWN)
 
 
 _LANGUAGE = re.compile(r"([A-Za-z]{2,3})(?:-[A-Za-z]{4})?(?:-([A-Za-z]{2}|[0-9]{3}))?")
-_MAX_LANGUAGE = 35
+_MAX_LANGUAGE_CHARACTERS = 35
 """Characters of a language tag that is worth reading (RFC 5646 §4.4.1)."""
 
 
 def language(headers: Mapping[str, str]) -> Fact:
     """`af_lang`: the first language of Accept-Language as `en` or `en-US` (RFC 9110 §12.5.4)."""
     header = headers.get("accept-language", "")
-    first = header.partition(",")[0] if len(header) <= MAX_HEADER else ""
-    return _language(first if len(first) <= _MAX_LANGUAGE else "")
+    first = header.partition(",")[0] if len(header) <= MAX_HEADER_CHARACTERS else ""
+    return _language(first if len(first) <= _MAX_LANGUAGE_CHARACTERS else "")
 
 
 @lru_cache(maxsize=2048)

@@ -21,40 +21,40 @@ HELP = {
     Reason.NO_STORE: "the rule does not say which store has this app",
     Reason.NOT_GET: "it is no GET",
     Reason.PREFETCH: "the browser only prefetches",
-    Reason.NOT_NAVIGATION: "it opens no page: an image, a beacon, a frame or a script asks (Sec-Fetch-Mode, -Dest)",
+    Reason.NOT_NAVIGATION: "it opens no page: an image, a beacon, a frame or a script sent it (Sec-Fetch-Mode, -Dest)",
     Reason.NO_USER_AGENT: "there is no usable User-Agent: give one with -H 'User-Agent: …'",
-    Reason.BOT: "a crawler, a link preview or a program that poses as a phone asks: by Sec-CH-UA, by what storehop "
-    f"knows itself, or by the list of {LIST_DATE}",
+    Reason.BOT: "a crawler, a link preview or a program that poses as a phone sent it: by Sec-CH-UA, by storehop's "
+    f"own patterns, or by the public list of {LIST_DATE}",
     Reason.WRONG_PLATFORM: "this device cannot use that store",
     Reason.SIGNED: "the link is signed, and more parameters would break the signature",
     Reason.OTHER_TARGET: "the link asks for another place than the store's page",
     Reason.DEEP_LINK: "the installed app should open (a rule may say deep_links: store)",
     Reason.RETARGETING: "it is a retargeting click (a rule may say deep_links: store)",
-    Reason.CONSENT: "the rule lets it pass for what was said about consent",
-    Reason.TOO_LONG: "the S2S URL would be longer than 2,000 characters, or the referrer than the store takes",
+    Reason.CONSENT: "the rule lets it pass because of a signal of consent",
+    Reason.TOO_LONG: "the S2S URL would be longer than 2,000 characters, or the store does not take so long a referrer",
     Reason.NOT_SAMPLED: "it is outside the rule's percent",
     Reason.OBSERVED: "the rule only observes",
 }
 
 DELIVERY = (Reason.S2S_DOWN, Reason.OUTBOX_DOWN, Reason.ERROR)
-"""What the decision can't know: it comes after all gates."""
+"""The reasons that arise after all gates, so no decision has them."""
 GATES = tuple(reason for reason in Reason if reason not in DELIVERY)
 """In the order in which a click meets them."""
 
 
 def rules_tried(click: Click, rules: RuleSet) -> list[tuple[Rule, str | None]]:
-    """Every rule up to the one that matches, with the condition that failed."""
+    """Every rule up to the one that matches, each with its first condition that failed (None for the match)."""
     url = link.split(click.link)
-    if url is None or not rules.is_click_host(url.host) or len(click.link) > link.LONGEST_LINK:
+    if url is None or not rules.is_click_host(url.host) or len(click.link) > link.MAX_LINK_CHARACTERS:
         return []
     target = find_target(url, device.read(click.headers.get("user-agent", "")).platform, rules)
     return [] if isinstance(target, Pass) else list(rules.trials(target))
 
 
 def gates_passed(click: Click, decision: Decision) -> tuple[Reason, ...]:
-    """The gates that let the click through, in their order; the next one is where it passed."""
+    """The gates that let the click through, in their order. At the next gate the click passed."""
     if isinstance(decision, Direct) or decision.reason in DELIVERY:
         return GATES
-    if decision.reason is Reason.TOO_LONG and len(click.link) > link.LONGEST_LINK:
+    if decision.reason is Reason.TOO_LONG and len(click.link) > link.MAX_LINK_CHARACTERS:
         return GATES[: GATES.index(Reason.ALREADY_S2S)]  # such a link is not read any further
     return GATES[: GATES.index(decision.reason)]

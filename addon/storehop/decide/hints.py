@@ -1,6 +1,6 @@
 """Client hints: structured-field strings (RFC 9651 §3.3.3) about the browser, and what they say of the device.
 
-A header that could not be a short hint is looked at no further, so that no stranger fills a cache.
+A header that is too long for a hint is not read, so no stranger can fill a cache.
 """
 
 from __future__ import annotations
@@ -10,34 +10,55 @@ from functools import lru_cache
 
 import http_sf
 
-MAX_HEADER = 256
-"""Characters of a header that are worth reading."""
+from storehop.model import Direct
+
+MAX_HEADER_CHARACTERS = 256
+"""A longer header is not read."""
+HINTS_ON_REQUEST = ("sec-ch-ua-model", "sec-ch-ua-platform-version")
+"""Hints that browsers send on request only, lower case."""
+WHY_UNKNOWN = "the User-Agent does not say it, and no client hint came"
+"""The `why` of an omitted parameter that hints would fill."""
 
 _OTHER_PLATFORMS = frozenset({"chrome os", "chromium os", "fuchsia", "ios", "linux", "macos", "windows"})
-"""What `Sec-CH-UA-Platform` may say but for Android and Unknown (User-Agent Client Hints §3.6), lower case."""
-_NO_PERSON = ("headless", "lighthouse")
-"""Parts of the names of programs in `Sec-CH-UA`, lower case: `"HeadlessChrome";v="129"`, `"HeadlessEdg"`."""
+"""Values of `Sec-CH-UA-Platform` other than Android and Unknown (User-Agent Client Hints §3.6), lower case."""
+_PROGRAM_NAMES = ("headless", "lighthouse")
+"""Parts of programs' names in `Sec-CH-UA`, lower case: `"HeadlessChrome";v="129"`, `"HeadlessEdg"`."""
 
 
 def text(headers: Mapping[str, str], name: str) -> str | None:
     """A client hint's string, or None where it is missing, empty or malformed."""
     raw = headers.get(name)
-    return _string_item(raw) if raw and len(raw) <= MAX_HEADER and raw.isascii() else None
+    return _string_item(raw) if raw and len(raw) <= MAX_HEADER_CHARACTERS and raw.isascii() else None
 
 
 def contradict_android(headers: Mapping[str, str]) -> bool:
-    """The hints are of another platform: somebody wrote a phone's User-Agent over it."""
+    """Whether the hints name a platform other than Android: then somebody changed only the User-Agent to a phone's."""
     platform = text(headers, "sec-ch-ua-platform")
     return platform is not None and platform.lower() in _OTHER_PLATFORMS
 
 
 def names_a_program(headers: Mapping[str, str]) -> bool:
-    """`Sec-CH-UA`, or its long form, names a browser that runs without a person."""
+    """Whether `Sec-CH-UA`, or its long form, names a browser that runs without a person."""
     for header in ("sec-ch-ua", "sec-ch-ua-full-version-list"):
         brands = headers.get(header)
-        if brands and len(brands) <= MAX_HEADER and any(name in brands.lower() for name in _NO_PERSON):
+        if brands and len(brands) <= MAX_HEADER_CHARACTERS and any(name in brands.lower() for name in _PROGRAM_NAMES):
             return True
     return False
+
+
+def were_sent(headers: Mapping[str, str]) -> bool:
+    """Whether the request has one of the hints that browsers send on request only."""
+    return any(name in headers for name in HINTS_ON_REQUEST)
+
+
+def without_hints(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers as a browser sends them when nobody asks for hints."""
+    return {name: value for name, value in headers.items() if name not in HINTS_ON_REQUEST}
+
+
+def lacks_hints(direct: Direct) -> bool:
+    """Whether client hints could add to what the call says about the device."""
+    return any(param.name in {"af_model", "af_os_version"} and param.why == WHY_UNKNOWN for param in direct.params)
 
 
 @lru_cache(maxsize=8192)

@@ -1,7 +1,7 @@
 """Attribution links: read without changing a byte (design §3, appsflyer-clicks.md §3).
 
-A link is split where a browser would split it and no further: what is kept is never decoded and encoded
-again. Names are decoded to be compared, values only where somebody asks.
+A link is split where a browser would split it and no further. Its bytes go on as they are: nothing is decoded and
+encoded again. Decoded names and values serve for comparing only.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from urllib.parse import quote, unquote_plus
 from storehop.decide.unfilled import is_absent, is_percent_macro
 
 DEFAULT_PORTS = {"http": "80", "https": "443"}
-LONGEST_LINK = 8192
-"""Characters. Above it nothing is parsed: such a link can never become an S2S call of 2,000."""
+MAX_LINK_CHARACTERS = 8192
+"""A longer link is not parsed: it can never become an S2S call of 2,000 characters."""
 
 _URL = re.compile(r"(?:(https?):)?//([^/?#\\]*)([^?#]*)(?:\?([^#]*))?", re.IGNORECASE)
 _AUTHORITY = re.compile(r"([a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*)\.?(?::(\d*))?")
@@ -25,14 +25,14 @@ _UNFIT = re.compile(r"[\x00-\x1f\x7f\ufffd\ud800-\udfff]")
 
 APP_STORE_ID = re.compile(r"id\d{6,12}")
 PACKAGE = re.compile(r"[A-Za-z]\w*(?:\.[A-Za-z]\w*)+", re.ASCII)
-LONGEST_PACKAGE = 255
+MAX_PACKAGE_CHARACTERS = 255
 _CHANNEL = re.compile(r"[\w.-]{1,100}", re.ASCII)
 _TEMPLATE = re.compile(r"[A-Za-z0-9]{4,10}")
 
 
 @dataclass(frozen=True)
 class Link:
-    """An absolute http(s) link in its parts, as written. `invalid` says why it can't be used, or is empty."""
+    """The parts of an absolute http(s) link, as written. `invalid` says why we can't use the link; else it is ""."""
 
     host: str
     """Lower case, without port and trailing dot."""
@@ -42,26 +42,26 @@ class Link:
 
     @cached_property
     def params(self) -> tuple[tuple[str, str, str], ...]:
-        """Each parameter as (decoded name, decoded value, segment as written), in order; empty segments included."""
+        """(decoded name, decoded value, segment as written) of each parameter, in order, with the empty segments."""
         return tuple([_param(segment) for segment in self.query.split("&")]) if self.query else ()
 
     @cached_property
     def values(self) -> dict[str, str]:
-        """The decoded value of each name: of its first occurrence that is real, else of its first."""
-        found = {name: value for name, value, _ in self.params}
-        if len(found) == len(self.params):
-            return found
-        found.clear()  # a name stands twice
-        real: dict[str, bool] = {}  # each value is judged once, however often its name stands in the link
+        """The decoded value of each name: the first real value, or where no value is real, the first one."""
+        first = {name: value for name, value, _ in self.params}
+        if len(first) == len(self.params):
+            return first
+        first.clear()  # a name stands twice
+        is_real: dict[str, bool] = {}  # each value is judged once, however often its name stands in the link
         for name, value, _ in self.params:
-            if name not in found:
-                found[name] = value
+            if name not in first:
+                first[name] = value
                 continue
-            if name not in real:
-                real[name] = not is_absent(found[name])
-            if not real[name] and not is_absent(value):
-                found[name], real[name] = value, True
-        return found
+            if name not in is_real:
+                is_real[name] = not is_absent(first[name])
+            if not is_real[name] and not is_absent(value):
+                first[name], is_real[name] = value, True
+        return first
 
     @property
     def is_s2s(self) -> bool:
@@ -73,15 +73,15 @@ class Link:
 
     def real(self, name: str) -> str | None:
         """The decoded value of `name`, or None where it is missing or counts as absent (design §3.2)."""
-        known = self._real
-        if name not in known:
+        real_values = self._real_values
+        if name not in real_values:
             value = self.values.get(name)
-            known[name] = None if value is None or is_absent(value) else value
-        return known[name]
+            real_values[name] = None if value is None or is_absent(value) else value
+        return real_values[name]
 
     @cached_property
-    def _real(self) -> dict[str, str | None]:
-        """What `real` found: click ids are asked for several times."""
+    def _real_values(self) -> dict[str, str | None]:
+        """The results of `real`: a decision asks for click ids several times."""
         return {}
 
 
@@ -106,40 +106,40 @@ def encoded(value: str) -> str:
     """The value as it stands in a URL: percent-encoded once as UTF-8, a space is `%20` (RFC 3986 §2.3)."""
     if _UNRESERVED.fullmatch(value):
         return value
-    return _encoded(value) if may_be_kept(value) else quote(value, safe="")
+    return _encoded(value) if may_be_cached(value) else quote(value, safe="")
 
 
-LONGEST_KEPT = 512
-"""Characters."""
+MAX_CACHED_CHARACTERS = 512
+"""A longer text stays out of the caches."""
 
 
-def may_be_kept(text: str) -> bool:
-    """Whether a cache may hold this text: a stranger chooses it, and must not choose how much memory that takes."""
-    return len(text) <= LONGEST_KEPT and text.isascii()
+def may_be_cached(text: str) -> bool:
+    """Whether a cache may hold this text. Strangers choose the text; they must not choose how much memory it takes."""
+    return len(text) <= MAX_CACHED_CHARACTERS and text.isascii()
 
 
 @lru_cache(maxsize=8192)
 def _encoded(value: str) -> str:
-    """Cached: a few thousand User-Agents are most of what needs encoding."""
+    """Cached, since a few thousand User-Agents make most of the encoding."""
     return quote(value, safe="")
 
 
 def is_clean(value: str) -> bool:
-    """No control character and no broken UTF-8: fit to be repeated in a header."""
+    """Whether a header may repeat this text: it has no control character and no broken UTF-8."""
     return _UNFIT.search(value) is None
 
 
 def split(text: str) -> Link | None:
-    """The link in its parts; None where it is no absolute or scheme-relative http(s) URL with a host name."""
+    """The parts of a link; None where the text is no absolute or scheme-relative http(s) URL with a host name."""
     url = _URL.match(text)
     if url is None:
         return None
     scheme, authority, path, query = url.groups()
     userinfo, at, host_port = authority.rpartition("@")
-    host = _AUTHORITY.fullmatch(host_port.lower())
-    if host is None:
+    server = _AUTHORITY.fullmatch(host_port.lower())
+    if server is None:
         return None
-    name, port = host.groups()
+    name, port = server.groups()
     return Link(
         host=name,
         path=path,
@@ -165,17 +165,17 @@ def app_id(path: str) -> str | None:
 
 
 def is_app_id(text: str) -> bool:
-    """`id` and 6 to 12 digits, or a package name, or `package-channel` (appsflyer-clicks.md §3)."""
+    """Whether the text is `id` and 6 to 12 digits, a package name, or `package-channel` (appsflyer-clicks.md §3)."""
     if APP_STORE_ID.fullmatch(text):
         return True
     package, dash, channel = text.partition("-")
-    if len(package) > LONGEST_PACKAGE:
+    if len(package) > MAX_PACKAGE_CHARACTERS:
         return False
     return PACKAGE.fullmatch(package) is not None and (not dash or _CHANNEL.fullmatch(channel) is not None)
 
 
 def onelink_path(path: str) -> tuple[str, bool] | None:
-    """(template, is it a short link) of a OneLink path; None where it is neither."""
+    """(template, whether it is a short link) of a OneLink path; None where the path is not a OneLink's."""
     parts = path.strip("/").split("/")
     if not _TEMPLATE.fullmatch(parts[0]) or len(parts) > 2:  # noqa: PLR2004  template and short id
         return None

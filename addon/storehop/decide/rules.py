@@ -1,7 +1,7 @@
-"""Rules, compiled: which rule a click meets (design §4). First match wins; exact app ids are indexed.
+"""Compiled rules: which rule a click falls under (design §4). First match wins; exact app ids are indexed.
 
-Built by storehop.rulefile, never by hand on the hot path. 100,000 exact ids cost what ten cost: a click looks
-up its app once and then tries only the rules that name it, or that name no exact app.
+Only storehop.rulefile builds them. 100,000 exact ids cost as much as ten: a click looks up its app once and then
+tries only the rules that name this app, and the rules that name no exact app.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Patterns:
 
     @classmethod
     def of(cls, texts: list[str]) -> Patterns:
+        """Compiles the globs among these texts; the others are exact."""
         globs = [text for text in texts if is_glob(text)]
         return cls(
             frozenset(text for text in texts if not is_glob(text)),
@@ -46,15 +47,17 @@ class Patterns:
         )
 
     def match(self, value: str) -> bool:
+        """Whether the value is one of the exact strings or matches a glob."""
         return value in self.exact or any(glob.match(value) for glob in self.globs)
 
 
 def is_glob(text: str) -> bool:
+    """Whether the text has a wildcard: `*`, `?` or `[`."""
     return any(mark in text for mark in "*?[")
 
 
 class Facts(NamedTuple):
-    """What rules are matched on."""
+    """The facts of a click that rules look at."""
 
     app: str
     platform: Platform
@@ -63,15 +66,15 @@ class Facts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A rule's conditions; None is no condition. All of them must hold."""
+    """A rule's conditions. All of them must hold; None is no condition."""
 
     app: Patterns | None = None
     host: Patterns | None = None
     platform: frozenset[Platform] | None = None
     params: tuple[tuple[str, Patterns], ...] = ()
 
-    def miss(self, facts: Facts) -> str | None:
-        """The first condition that does not hold, as `key`, or None for a match."""
+    def failed_condition(self, facts: Facts) -> str | None:
+        """The key of the first condition that does not hold; None for a match."""
         if self.app and not self.app.match(facts.app):
             return "app"
         if self.platform and facts.platform not in self.platform:
@@ -96,11 +99,11 @@ class RuleSet:
     delivery: Delivery = Delivery()
     hints: HintSettings = HintSettings()
     digest: str = ""
-    """Short hash of the files that it came from."""
+    """Short hash of the rule files."""
     by_app: Mapping[str, tuple[int, ...]] = field(init=False)
-    """Exact app id to the places of the rules that name it."""
+    """For each exact app id, the places of the rules that name it."""
     general: tuple[int, ...] = field(init=False)
-    """Places of the rules that must be tried for every app."""
+    """Places of the rules to try for every app."""
     onelink_hosts: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -118,25 +121,29 @@ class RuleSet:
 
     def find(self, facts: Facts) -> Rule | None:
         """The first rule that matches."""
-        named = self.by_app.get(facts.app, ())
-        for place in merge(named, self.general) if named and self.general else named or self.general:
+        places_of_app = self.by_app.get(facts.app, ())
+        for place in (
+            merge(places_of_app, self.general) if places_of_app and self.general else places_of_app or self.general
+        ):
             match, rule = self.rules[place]
-            if match.miss(facts) is None:
+            if match.failed_condition(facts) is None:
                 return rule
         return None
 
     def trials(self, facts: Facts) -> Iterator[tuple[Rule, str | None]]:
-        """Every rule in order up to the match, with the condition that failed: for `explain`."""
+        """Each rule in order up to the match, with the condition that failed: for `explain`."""
         for match, rule in self.rules:
-            missed = match.miss(facts)
-            yield rule, missed
-            if missed is None:
+            failed = match.failed_condition(facts)
+            yield rule, failed
+            if failed is None:
                 return
 
     def is_click_host(self, host: str) -> bool:
+        """Whether links to this host (lower case, without port) are clicks: single-platform links or OneLinks."""
         return host in self.hosts or self.is_onelink_host(host)
 
     def is_onelink_host(self, host: str) -> bool:
+        """Whether this is a OneLink host, or a branded domain of the rules' onelinks."""
         return host in self.onelink_hosts or host.endswith(ONELINK_SUFFIXES)
 
     def is_attribution_host(self, host: str) -> bool:

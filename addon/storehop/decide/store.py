@@ -12,9 +12,9 @@ from storehop.decide.link import APP_STORE_ID, PACKAGE, Link, encoded
 from storehop.model import Platform
 from storehop.settings import Rule, Store
 
-HUAWEI_MAX_REFERRER = 500
+HUAWEI_MAX_REFERRER_CHARACTERS = 500
 TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,128}")
-"""A referrer token: needs no encoding and fits every store (appsflyer-clicks.md §1.3)."""
+"""A referrer token that needs no encoding and that every store takes (appsflyer-clicks.md §1.3)."""
 
 _LISTING = re.compile(r"[A-Za-z0-9_.~-]{1,64}")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -22,7 +22,7 @@ _WITH_REFERRER = {Store.GOOGLE_PLAY, Store.HUAWEI_APPGALLERY}
 
 
 def package(app: str) -> str:
-    """The package of an app id: what stands before the first `-`."""
+    """The package of an app id: the text before the first `-`."""
     return app.partition("-")[0]
 
 
@@ -39,24 +39,24 @@ def resolve(rule: Rule, app: str) -> Store | None:
 
 
 def platform_of(store: Store, app: str) -> Platform:
-    """Whose devices can use that store."""
+    """The platform whose devices can use this store."""
     if store is Store.CUSTOM:
         return Platform.IOS if APP_STORE_ID.fullmatch(app) else Platform.ANDROID
     return Platform.IOS if store is Store.APP_STORE else Platform.ANDROID
 
 
 def takes_referrer(store: Store, rule: Rule) -> bool:
-    """Whether this store hands a referrer to the app, by a parameter whose name is known."""
+    """Whether this store takes a referrer in its URL and hands it to the app."""
     if store is Store.CUSTOM:
         return "{referrer}" in (rule.store_url or "")
     return store in _WITH_REFERRER
 
 
 def custom_page(store: Store, app: str, link: Link) -> tuple[bool, str]:
-    """(can it be honoured, its name or "") of the store page that the link asks for.
+    """(whether we can honour it, its name or "") of the custom store page that the link asks for.
 
     `af_android_store_csl` holds a listing's name or a whole Play URL of the same package; `af_ios_store_cpp`
-    must be a UUID. A page that can't be honoured means that somebody wants another place: the click passes.
+    must be a UUID. Where we can't honour it, the link wants something other than the store's page: the click passes.
     """
     if store is Store.GOOGLE_PLAY and (listing := link.real("af_android_store_csl")):
         name = _listing_of_play_url(listing, package(app)) if "/" in listing else listing
@@ -66,7 +66,7 @@ def custom_page(store: Store, app: str, link: Link) -> tuple[bool, str]:
     return True, ""
 
 
-def _listing_of_play_url(text: str, wanted: str) -> str:
+def _listing_of_play_url(text: str, package_name: str) -> str:
     """The `listing` of a Play URL for this package, else ""."""
     try:
         url = urlsplit(text)
@@ -74,13 +74,13 @@ def _listing_of_play_url(text: str, wanted: str) -> str:
         return ""
     query = parse_qs(url.query)
     is_play = url.scheme == "https" and url.netloc == "play.google.com" and url.path == "/store/apps/details"
-    return query.get("listing", [""])[0] if is_play and query.get("id") == [wanted] else ""
+    return query.get("listing", [""])[0] if is_play and query.get("id") == [package_name] else ""
 
 
 def url(store: Store, rule: Rule, app: str, page: str, referrer: str | None, *, is_web_view: bool = False) -> str:
-    """The Location of the store redirect. `page` is a validated custom page name or "".
+    """The Location of the store redirect. `page` is a validated custom page name or "". Raises ValueError for AUTO.
 
-    Web views get Google Play's page though the rule says `link: market`: most can't open another app's link.
+    Web views get Google Play's page even with `link: market`: most of them can't open `market://`.
     """
     match store:
         case Store.GOOGLE_PLAY:
@@ -125,6 +125,6 @@ _PLACEHOLDER = re.compile(r"\{(app|package|referrer)\}")
 
 
 def _expand(template: str, app: str, referrer: str) -> str:
-    """Expands once: what a value holds is never expanded again."""
+    """Expands once: a placeholder within a value stays text."""
     values = {"app": app, "package": package(app), "referrer": referrer}
-    return _PLACEHOLDER.sub(lambda found: encoded(values[found[1]]), template)
+    return _PLACEHOLDER.sub(lambda placeholder: encoded(values[placeholder[1]]), template)

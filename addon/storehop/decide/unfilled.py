@@ -1,8 +1,8 @@
 """Values that say nothing: never filled in, empty, zeroed (design §3.2).
 
-An ad stack fills templates such as `clickid={clickid}`. What it leaves unfilled is the same text for every click:
-no id, no address and no User-Agent. The forms are those of the networks' documentation and of links seen in the
-wild; tests/decide/unfilled.yaml has them with their sources. No real value may be taken for one.
+An ad stack fills templates such as `clickid={clickid}`. A macro that it leaves unfilled is the same text for every
+click: no id, no address and no User-Agent. The forms come from the networks' documentation and from links in the
+wild; tests/decide/unfilled.yaml has them with their sources. None of the forms may match a real value.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _ANYWHERE = re.compile(
     r"|\$\([^()$]*\)"
     r"|%%[^%]+%%"
 )
-"""Forms that no real value holds."""
+"""Forms that no real value contains."""
 _WHOLE = re.compile(rf'\[[^"]*\]|#.*#|\$\$.+\$\$|%{_NAME}%|@{_NAME}@|__{_NAME}__|--{_NAME}--', re.DOTALL)
-"""Forms that real values may hold, and never are."""
+"""Forms that a real value may contain, but never is as a whole."""
 _OPENINGS = ("[", "#", "$$", "%", "@", "__", "--")
-"""How those of `_WHOLE` begin."""
+"""The beginnings of the forms in `_WHOLE`."""
 _BINARY = re.compile(r"[\x00-\x1f\x7f\ufffd]")
-"""What random bytes decode to, and no macro holds."""
+"""Characters that random bytes decode to. No macro has them."""
 _WORDS = frozenset({"null", "(null)", "undefined", "none", "nil", "nan"})
-"""How programs write that there is no value, in lower case."""
+"""Words that programs write for a value that is missing, lower case."""
 _PERCENT_MACRO = re.compile(rf"%%[^%]+%%|(?:\A|_)%{_NAME}%\Z")
 
 _ZEROS = re.compile(r"[0-]{8,}")  # fewer could be a sub id
@@ -47,18 +47,18 @@ def is_unfilled(value: str) -> bool:
 
 
 def is_absent(value: str) -> bool:
-    """Whether this value counts as if it were not there: empty, a zeroed id or its hash, or never filled in."""
+    """Whether this value says nothing: it is empty, a zeroed id or the hash of one, or nobody filled it in."""
     text = value.strip()
     return not text or _ZEROS.fullmatch(text) is not None or text.lower() in _HASHES_OF_NOTHING or is_unfilled(text)
 
 
 def is_unfilled_referrer(value: str) -> bool:
-    """As `is_unfilled`, of a referrer token PARTNER_TRANSACTION: its transaction part is what must be filled in."""
+    """As `is_unfilled`, for a referrer token PARTNER_TRANSACTION: the transaction must be filled in."""
     return is_unfilled(value) or any(is_absent(part) for part in _transactions(value))
 
 
 def _transactions(referrer: str) -> list[str]:
-    """What follows the last `_`; a macro is it as a whole, also where its own name holds a `_`."""
+    """The text behind the last `_`, and behind each `_` with which a macro begins: its name may hold a `_` too."""
     starts = [referrer.rfind("_"), *(referrer.find(f"_{opening}") for opening in _OPENINGS)]
     return [referrer[start + 1 :] for start in starts if start >= 0]
 

@@ -1,15 +1,15 @@
 """A User-Agent in its parts (RFC 9110 §10.1.5): comments in parentheses, and fields between their semicolons.
 
-Everything here takes time in proportion to the length, whatever a stranger writes.
+Every function here is linear in the length of the text, whatever a stranger writes.
 """
 
 from __future__ import annotations
 
 import re
 
-MAX_OS_VERSION = 12
-MAX_MODEL = 64
-"""Characters of af_os_version and af_model (appsflyer-clicks.md §2.4)."""
+MAX_OS_VERSION_CHARACTERS = 12
+MAX_MODEL_CHARACTERS = 64
+"""Longest values of af_os_version and af_model (appsflyer-clicks.md §2.4)."""
 
 _PARENTHESIS = re.compile(r"[()]")
 _VERSION = re.compile(r"\d+(?:\.\d+)*+", re.ASCII)
@@ -18,30 +18,30 @@ _NO_MODEL = frozenset({"", "k", "u", "wv", "unknown"})
 
 
 def comments(user_agent: str) -> tuple[str, ...]:
-    """The text of each outermost comment that is closed, with the comments within it."""
-    found: list[str] = []
+    """The text of each outermost comment that is closed, including the comments within it."""
+    texts: list[str] = []
     depth = start = 0
-    for hit in _PARENTHESIS.finditer(user_agent):
-        if hit[0] == "(":
+    for parenthesis in _PARENTHESIS.finditer(user_agent):
+        if parenthesis[0] == "(":
             if depth == 0:
-                start = hit.end()
+                start = parenthesis.end()
             depth += 1
         elif depth:
             depth -= 1
             if depth == 0:
-                found.append(user_agent[start : hit.start()])
-    return tuple(found)
+                texts.append(user_agent[start : parenthesis.start()])
+    return tuple(texts)
 
 
 def fields(comment: str) -> list[str]:
-    """What stands between a comment's semicolons, without the spaces around it."""
+    """The fields between a comment's semicolons, without the spaces around them."""
     return [field.strip() for field in comment.split(";")]
 
 
 def os_version(text: str) -> str | None:
-    """Numbers and dots, short enough for `af_os_version`; else None."""
+    """The version, if it is numbers and dots and short enough for `af_os_version`; else None."""
     text = text.rstrip(".")
-    return text if _VERSION.fullmatch(text) and len(text) <= MAX_OS_VERSION else None
+    return text if _VERSION.fullmatch(text) and len(text) <= MAX_OS_VERSION_CHARACTERS else None
 
 
 def major(version: str) -> int:
@@ -50,8 +50,8 @@ def major(version: str) -> int:
 
 
 def model(text: str) -> str | None:
-    """A model fit for `af_model`: printable ASCII, and no word that stands for an unknown one; else None."""
+    """The model, if it is printable ASCII, short enough, and no word for an unknown model; else None."""
     text = text.strip()
-    if text.lower() in _NO_MODEL or len(text) > MAX_MODEL:
+    if text.lower() in _NO_MODEL or len(text) > MAX_MODEL_CHARACTERS:
         return None
     return text if _PRINTABLE.fullmatch(text) else None

@@ -1,381 +1,235 @@
-"""The outbox: accepted calls in one SQLite file, until they are delivered or dead.
+"""The outbox: accepted calls until they are delivered or dead, whatever engine keeps them (design §6.1).
 
-State machine; the CHECK constraints make any other state unstorable:
+A call is accepted within the engine's patience, or nobody ever sees it. Methods run on the event loop; behind them
+one thread hands operations to the engine in batches, so that calls share a commit.
 
-    (none) ──add──▶ leased ──settle: Delivered──▶ (deleted)
-                     │ ▲ └───settle: Dead──▶ dead ──retry by hand──▶ due
-       settle: RetryAt │ claim               ▲
-                     ▼ │                     │ expire: older than max_age
-                     due ────────────────────┘
-
-    leased   a process may send it until its lease ends. It entered by add or claim; a crash lets the lease lapse,
-             after which anybody may claim it. Only the holder of the lease can settle it.
-    due      waits for its time; any process claims it.
-    dead     will not be sent; the reason stands beside it until somebody retries or purges it.
-
-Every method is one step inside a transaction that the caller opens; times are arguments (storehop.deliver.clock).
+A verdict that can't be written now stays in the thread's mind until it can: its call is never handed out again.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
+import asyncio
+import itertools
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, TypedDict, Unpack
 
-from storehop.deliver.clock import Clock
-from storehop.deliver.outbox_file import Turn, connect, transaction, translated
-from storehop.model import Claim, Dead, DeadReason, Delivered, OutboxCounts, RetryAt, S2SCall, Verdict
+from storehop.deliver import operations as op
+from storehop.deliver.claim import Claim
+from storehop.deliver.clock import uptime
+from storehop.deliver.engine import Engine
+from storehop.deliver.worker import OutboxError, Ticket, Worker
+from storehop.model import S2SCall, Verdict
 
-_PROBE = 4096
-"""Bytes of the write that finds out whether the disk takes a click again."""
+logger = logging.getLogger(__name__)
 
-
-class Note(NamedTuple):
-    """What a click was answered, for whoever gets the same click again, or for another process."""
-
-    key: bytes
-    """What the click is known by."""
-    text: str
-    seconds: float
-    """How long it counts."""
-
-
-class NewCall(NamedTuple):
-    """A call to be stored, for whom, and for how long it is theirs."""
-
-    call: S2SCall
-    host: str
-    holder: str
-    lease: float
-    """Seconds."""
-    note: Note | None = None
-    """Where the same click must be taken once: what it is answered."""
+SETTLE_PAUSE_S = 0.01
+"""How long a verdict waits for others to share a commit: of a delivered call, which a crash would send again."""
+CALM_S = 1.0
+"""After a fault: time in which nothing is claimed, so that holders write the verdicts that the fault held up."""
+END_PATIENCE_S = 5.0
+"""How long the end waits for an engine that hangs."""
+EXPIRED_AT_ONCE = 500
+"""Calls that one sweep gives up: it must not hold up the clicks that are stored meanwhile."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A stored call, for people."""
+class TooSlowError(OutboxError):
+    """It was not stored in time, and never will be."""
 
-    id: str
-    rule: str
-    url: str
-    state: str
-    age: float
-    """Seconds since the click."""
-    attempts: int
-    last: str | None
-    reason: str | None
+
+class Which(TypedDict, total=False):
+    """Which due calls to claim: the fields of `operations.ClaimDue`."""
+
+    ids: tuple[str, ...]
+    only: str
+    but: tuple[str, ...]
+    overdue_s: float
+    rate: float
 
 
 class Outbox:
-    """One connection to the file. Not for two threads at once, except where each call is awaited in turn."""
+    """`holder`, without a colon, names this process in its leases. Must be made on a running event loop.
 
-    def __init__(self, connection: sqlite3.Connection, turn: Turn, clock: Clock, inode: int) -> None:
-        self._db = connection
-        self._turn = turn
-        self._clock = clock
-        self.inode = inode
+    Methods raise OutboxError: then nothing of it is stored.
+    """
 
-    @classmethod
-    def open(cls, path: Path, clock: Clock, *, power_safe: bool = True, max_bytes: int | None = None) -> Outbox:
-        """Opens or makes the file, see `outbox_file.connect`."""
-        with translated():
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            turn = Turn(path)
+    def __init__(self, engine: Engine, holder: str) -> None:
+        self.where = engine.where
+        self._patience_s = engine.patience_s
+        self._holder, self._leases = holder, itertools.count()
+        self._loop = asyncio.get_running_loop()
+        self._worker = Worker(engine)
+        self._impatient: deque[tuple[float, Ticket]] = deque()
+        self._patience: asyncio.TimerHandle | None = None
+        self._verdicts: list[Ticket] = []
+        self._calm_until = 0.0
+        self._is_closed = False
+
+    @property
+    def fault(self) -> str | None:
+        """Why clicks can't be stored, or None."""
+        return self._worker.fault
+
+    async def check(self) -> None:
+        """Finds out whether the engine takes clicks again; only this ends a fault."""
         try:
-            db, inode = connect(path, turn, power_safe=power_safe, max_bytes=max_bytes)
-        except BaseException:
-            turn.close()
-            raise
-        outbox = cls(db, turn, clock, inode)
+            await self._ask(op.Probe())
+        except OutboxError as error:
+            logger.debug("the outbox is still unusable: %s", error)
+        else:
+            self._calm_until = self._loop.time() + CALM_S
+            self._worker.set_fault(None)
+
+    async def close(self) -> None:
+        """Stores what waits and lets the engine go; one that hangs is left behind."""
+        self._flush()
+        self._is_closed = True
+        self._worker.end()
         try:
-            outbox._meet_machine()
-        except BaseException:
-            outbox.close()
-            raise
-        return outbox
-
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """No other process writes or claims meanwhile. Raises OutboxError."""
-        with translated(), self._turn:
-            yield
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """All or nothing, and on the disk when it ends. Raises OutboxError."""
-        return transaction(self._db, self._turn)
-
-    def close(self) -> None:
-        self._db.close()
-        self._turn.close()
+            await asyncio.wait_for(self._worker.ended.wait(), END_PATIENCE_S)
+        except TimeoutError:
+            logger.warning("the outbox %s hangs: what waits for it is not written", self.where)
 
     # a call's way
 
-    def take_all(self, new: Sequence[NewCall]) -> list[Claim | str]:
-        """Adds the calls whose clicks nobody has answered yet; of the others, the answer that they had."""
-        notes = [one.note for one in new if one.note]
-        known = iter(self.leave_all(notes))
-        answers = [next(known) if one.note else None for one in new]
-        claims = iter(self.add_all([one for one, answer in zip(new, answers, strict=True) if answer is None]))
-        return [next(claims) if answer is None else answer for answer in answers]
+    async def accept(
+        self,
+        call: S2SCall,
+        lease_s: float,
+        *,
+        answer: op.Answer | None = None,
+        retry: op.Answer | None = None,
+        hold_s: float = 0.0,
+    ) -> Claim | str:
+        """Stores a call, or gives the text of the answer that the same click has had (see `operations.Accept`).
 
-    def add_all(self, new: Sequence[NewCall]) -> list[Claim]:
-        """Stores new calls, leased to their holders.
-
-        In one statement: each one lets go of the interpreter, and has to wait for its turn again.
+        Raises OutboxError within the engine's patience: then nobody ever sees the call.
         """
-        if not new:
-            return []
-        now, wall = self._clock.uptime(), self._clock.wall()
-        values: list[str | float] = []
-        for call, host, holder, lease, _ in new:
-            headers = json.dumps(call.headers)
-            values += (call.id, host, call.url, headers, call.rule, wall, now, holder, now + lease)
-        row = "(?, ?, ?, ?, ?, ?, ?, 0, 'leased', ?, ?)"
-        self._db.execute(
-            "INSERT INTO calls (id, host, url, headers, rule, created_at, born, attempts, state, holder, lease_until)"  # noqa: S608  marks
-            f" VALUES {', '.join([row] * len(new))}",
-            values,
+        if self._worker.fault:
+            raise OutboxError(self._worker.fault)  # nothing may queue up before an engine that hangs
+        now = uptime()
+        ticket = self._ticket(
+            op.Accept(call, f"{self._holder}:{next(self._leases)}", lease_s, answer, retry, hold_s), is_urgent=True
         )
-        return [Claim(one.call, one.host, 1, now, now + one.lease) for one in new]
-
-    def claim(self, limit: int, holder: str, lease: float, *, only: str = "", but: tuple[str, ...] = ()) -> list[Claim]:
-        """Leases up to `limit` calls that are due or whose lease lapsed, newest first.
-
-        `only` is one host, `but` hosts to leave alone.
-        """
-        now = self._clock.uptime()
-        found = self._db.execute(
-            # From the newest on, as far as it takes: sorting all that is due would hold up new clicks.
-            "SELECT id FROM calls INDEXED BY calls_alive WHERE state <> 'dead'"
-            " AND ((state = 'due' AND due_at <= ?) OR (state = 'leased' AND lease_until <= ?))"
-            " AND (? = '' OR host = ?) AND host NOT IN (SELECT value FROM json_each(?))"
-            " ORDER BY born DESC LIMIT ?",
-            (now, now, only, only, json.dumps(but), limit),
-        ).fetchall()
-        claims = [self._lease(row[0], holder, now + lease) for row in found]
-        return sorted(claims, key=lambda claim: claim.born, reverse=True)
-
-    def _lease(self, call_id: str, holder: str, until: float) -> Claim:
-        row = self._db.execute(
-            "UPDATE calls SET state = 'leased', due_at = NULL, holder = ?, lease_until = ? WHERE id = ?"
-            " RETURNING id, url, headers, rule, host, attempts, born",
-            (holder, until, call_id),
-        ).fetchone()
-        headers = tuple((name, value) for name, value in json.loads(row[2]))
-        call = S2SCall(row[0], row[4], row[1].removeprefix(row[4]), headers, row[3])
-        return Claim(call, row[4], row[5] + 1, row[6], until)
-
-    def renew(self, claim: Claim, holder: str, lease: float) -> Claim | None:
-        """The claim with a fresh lease; None where it is no longer the holder's."""
-        until = self._clock.uptime() + lease
-        mine = self._db.execute(
-            "UPDATE calls SET lease_until = ? WHERE id = ? AND holder = ? AND lease_until = ?",
-            (until, claim.call.id, holder, claim.lease_until),
-        )
-        if mine.rowcount == 0:
-            return None
-        return Claim(claim.call, claim.host, claim.attempt, claim.born, until)
-
-    def release(self, holder: str) -> int:
-        """Makes every call that this holder leased due now: it has ended. Returns how many."""
-        done = self._db.execute(
-            "UPDATE calls SET state = 'due', due_at = ?, holder = NULL, lease_until = NULL"
-            " WHERE state = 'leased' AND holder = ?",
-            (self._clock.uptime(), holder),
-        )
-        return done.rowcount
-
-    # what clicks were answered
-
-    def leave_all(self, notes: Sequence[Note]) -> list[str | None]:
-        """Leaves notes; for each, the text of the one with its key that counts already, if any.
-
-        Of two with the same key the first counts.
-        """
-        if not notes:
-            return []
-        now = self._clock.uptime()
-        values = [value for key, text, seconds in notes for value in (key, now + seconds, text)]
-        insert = f"INSERT INTO answers (key, until, answer) VALUES {', '.join(['(?, ?, ?)'] * len(notes))}"  # noqa: S608  marks
         try:
-            self._db.execute(insert, values)
-        except sqlite3.IntegrityError:  # nothing of it happened: one of them is there, or was
-            return self._leave_new(notes, insert, values, now)
-        return [None] * len(notes)
+            result: op.Leased | str = await ticket.future
+        except asyncio.CancelledError:
+            self._worker.withdraw(ticket)
+            raise
+        return result if isinstance(result, str) else Claim.of(result, now, hold_s + lease_s)
 
-    def _leave_new(
-        self, notes: Sequence[Note], insert: str, values: list[bytes | float | str], now: float
-    ) -> list[str | None]:
-        left = self._db.execute(
-            f"{insert} ON CONFLICT (key) DO UPDATE SET until = excluded.until, answer = excluded.answer"
-            " WHERE until <= ? RETURNING key",
-            [*values, now],
-        )
-        new = {key for (key,) in left}
-        known: list[str | None] = []
-        for note in notes:
-            known.append(None if note.key in new else self.note(note.key))
-            new.discard(note.key)
-        return known
+    async def amend(self, call: S2SCall, lease_s: float) -> Claim | None:
+        """Puts a call in the place of the held one of the same id, of whatever process. None: it is held no more."""
+        now = uptime()
+        leased = await self._ask(op.Amend(call, f"{self._holder}:{next(self._leases)}", lease_s))
+        return Claim.of(leased, now, lease_s) if leased else None
 
-    def note(self, key: bytes) -> str | None:
-        """The text of the note with this key, while it counts."""
-        now = self._clock.uptime()
-        row = self._db.execute("SELECT answer FROM answers WHERE key = ? AND until > ?", (key, now)).fetchone()
-        return str(row[0]) if row else None
+    async def claim(self, most: int, lease_s: float, **which: Unpack[Which]) -> list[Claim]:
+        """Leases up to `most` due calls, newest first."""
+        if self.fault or self._loop.time() < self._calm_until:
+            return []
+        now = uptime()
+        leased = await self._ask(op.ClaimDue(most, f"{self._holder}:{next(self._leases)}", lease_s, **which))
+        return [Claim.of(one, now, lease_s) for one in leased]
 
-    def change_note(self, key: bytes, text: str) -> None:
-        """Its click was answered otherwise."""
-        self._db.execute("UPDATE answers SET answer = ? WHERE key = ?", (text, key))
+    async def extend(self, claim: Claim, lease_s: float) -> Claim | None:
+        """The claim with a lease that ends `lease_s` from now; None where the call is another's, or gone."""
+        now = uptime()
+        is_ours = await self._ask(op.Extend(claim.call.id, claim.lease, lease_s))
+        return replace(claim, until=now + lease_s) if is_ours else None
 
-    def take_note(self, key: bytes) -> None:
-        """Takes a note away."""
-        self._db.execute("DELETE FROM answers WHERE key = ?", (key,))
+    async def settle(self, claim: Claim, verdict: Verdict, last: str | None) -> bool:
+        """Stores what became of an attempt. False: the lease was lost, and whoever has it now decides.
 
-    def forget_notes(self) -> None:
-        """Takes the notes away that do not count any more: of a few seconds' clicks, which takes no index."""
-        self._db.execute("DELETE FROM answers WHERE until <= ?", (self._clock.uptime(),))
-
-    # a call's way on
-
-    def amend(self, call: S2SCall, lease_until: float, holder: str, lease: float) -> Claim | None:
-        """Puts this call in the place of the stored one of the same id and host, and leases it to `holder`.
-
-        None, and no change, where it is not under the lease that ends at `lease_until`: a lease's end tells it apart.
+        A fault of the engine is none of the caller's: the verdict is written when it is over.
         """
-        until = self._clock.uptime() + lease
-        row = self._db.execute(
-            "UPDATE calls SET url = ?, headers = ?, holder = ?, lease_until = ? WHERE id = ? AND lease_until = ?"
-            " RETURNING host, attempts, born",
-            (call.url, json.dumps(call.headers), holder, until, call.id, lease_until),
-        ).fetchone()
-        return Claim(call, row[0], row[1] + 1, row[2], until) if row else None
+        if self._is_closed:
+            raise OutboxError("closed")
+        ticket = Ticket(op.Settle(claim.call.id, claim.lease, verdict, last), self._loop.create_future())
+        if not self._verdicts:
+            self._loop.call_later(SETTLE_PAUSE_S, self._flush)
+        self._verdicts.append(ticket)
+        is_ours: bool = await ticket.future
+        return is_ours
 
-    def settle(self, claim: Claim, holder: str, verdict: Verdict, last: str | None) -> bool:
-        """Writes down what became of an attempt; False, and no change, where the lease is not the holder's."""
-        change, values = self._change(verdict, last)
-        done = self._db.execute(
-            f"{change} WHERE id = ? AND holder = ? AND lease_until = ?",
-            (*values, claim.call.id, holder, claim.lease_until),
-        )
-        return done.rowcount == 1
+    # answers
 
-    def deliver_all(self, claims: Sequence[tuple[Claim, str]]) -> list[bool]:
-        """Settles claims, each with its holder, as delivered; says of each whether the lease was the holder's."""
-        marks = ", ".join("?" * len(claims))
-        found = self._db.execute(
-            f"DELETE FROM calls WHERE id IN ({marks}) AND holder IN ({marks}) AND lease_until IN ({marks})"  # noqa: S608  marks
-            " RETURNING id, holder, lease_until",
-            [
-                *(claim.call.id for claim, _ in claims),
-                *(holder for _, holder in claims),
-                *(claim.lease_until for claim, _ in claims),
-            ],
-        )
-        gone = set(found.fetchall())
-        return [(claim.call.id, holder, claim.lease_until) in gone for claim, holder in claims]
+    async def remember(self, answer: op.Answer) -> str | None:
+        """Stores an answer; or the text of the one that its key has already."""
+        return await self._ask_in_time(op.Remember(answer))
 
-    def _change(self, verdict: Verdict, last: str | None) -> tuple[str, tuple[float | str | None, ...]]:
-        unlease = "UPDATE calls SET holder = NULL, lease_until = NULL"
-        spent = "attempts = attempts + ?, last = coalesce(?, last)"
-        match verdict:
-            case Delivered():
-                return "DELETE FROM calls", ()
-            case RetryAt(when, is_spent):
-                return f"{unlease}, {spent}, state = 'due', due_at = ?", (int(is_spent), last, when)
-            case Dead(reason):
-                return f"{unlease}, {spent}, state = 'dead', dead_at = ?, reason = ?", (
-                    1,
-                    last,
-                    self._clock.wall(),
-                    reason,
-                )
+    async def recall(self, key: bytes) -> str | None:
+        """The text of the answer with this key, while it counts."""
+        return await self._ask_in_time(op.Recall(key))
 
-    def expire(self, max_age: float) -> list[str]:
-        """Gives up the calls that nobody holds and that are older than `max_age` seconds. Returns their ids."""
-        now = self._clock.uptime()
-        rows = self._db.execute(
-            "UPDATE calls SET state = 'dead', dead_at = ?, reason = ?, due_at = NULL, holder = NULL, lease_until = NULL"
-            " WHERE state <> 'dead' AND born <= ? AND (state = 'due' OR lease_until <= ?) RETURNING id",
-            (self._clock.wall(), DeadReason.TOO_OLD, now - max_age, now),
-        ).fetchall()
-        return [row[0] for row in rows]
+    async def forget(self, key: bytes, text: str) -> bool:
+        """Takes an answer away. False: another process was first."""
+        return await self._ask(op.Forget(key, text))
 
-    # by hand
+    # health, and people
 
-    def rows(self, *, dead: bool | None = None, call_id: str = "") -> Iterator[Row]:
-        """The stored calls, newest first; only the dead, only the living, or all."""
-        now = self._clock.wall()
-        for found, rule, url, state, created_at, attempts, last, reason in self._db.execute(
-            "SELECT id, rule, url, state, created_at, attempts, last, reason FROM calls"
-            " WHERE (? IS NULL OR (state = 'dead') = ?) AND (? = '' OR id = ?) ORDER BY created_at DESC",
-            (dead, dead, call_id, call_id),
-        ):
-            yield Row(found, rule, url, state, max(0.0, now - created_at), attempts, last, reason)
+    async def sweep(self, max_age_s: float) -> op.Swept:
+        """Makes room, gives up what is too old, and says how the outbox stands."""
+        return await self._ask(op.Sweep(max_age_s, EXPIRED_AT_ONCE))
 
-    def revive(self, call_id: str) -> bool:
-        """Makes a dead call due now, as young as a new one; False where there is no such dead call."""
-        now = self._clock.uptime()
-        done = self._db.execute(
-            "UPDATE calls SET state = 'due', due_at = ?, born = ?, dead_at = NULL, reason = NULL, attempts = 0"
-            " WHERE id = ? AND state = 'dead'",
-            (now, now, call_id),
-        )
-        return done.rowcount == 1
+    async def release(self, holder: str) -> int:
+        """Makes due what a process that has ended had leased. Returns how many calls that were."""
+        return await self._ask(op.Release(holder))
 
-    def purge(self, call_id: str) -> bool:
-        """Deletes a dead call; False where there is no such dead call."""
-        return self._db.execute("DELETE FROM calls WHERE id = ? AND state = 'dead'", (call_id,)).rowcount == 1
+    async def stored(self, *, dead: bool | None = None, call_id: str = "") -> list[op.StoredCall]:
+        """Stored calls, newest first; only the dead, only the pending, or all."""
+        return await self._ask(op.ListCalls(dead, call_id))
 
-    # health
+    async def revive(self, call_ids: Sequence[str]) -> int:
+        """Makes dead calls due now, as young as new ones. Returns how many of them were dead."""
+        return await self._ask(op.Revive(tuple(call_ids)))
 
-    def trim(self, most: int) -> int:
-        """Deletes the oldest dead letters beyond `most`, so that they leave room for clicks. Returns how many."""
-        done = self._db.execute(
-            "DELETE FROM calls WHERE state = 'dead' AND id IN (SELECT id FROM calls INDEXED BY calls_dead"
-            " WHERE state = 'dead' ORDER BY dead_at DESC LIMIT -1 OFFSET ?)",
-            (most,),
-        )
-        return done.rowcount
+    async def purge(self, call_ids: Sequence[str]) -> int:
+        """Deletes dead calls. Returns how many of them were dead."""
+        return await self._ask(op.Purge(tuple(call_ids)))
 
-    def counts(self) -> OutboxCounts:
-        pending, oldest = self._db.execute("SELECT count(*), min(born) FROM calls WHERE state <> 'dead'").fetchone()
-        (dead,) = self._db.execute("SELECT count(*) FROM calls WHERE state = 'dead'").fetchone()
-        return OutboxCounts(pending, dead, None if oldest is None else max(0.0, self._clock.uptime() - oldest))
+    # tickets
 
-    def next_due(self) -> float:
-        """Uptime at which the next call is due; infinity where none is."""
-        (due,) = self._db.execute("SELECT min(due_at) FROM calls WHERE state = 'due'").fetchone()
-        return math.inf if due is None else due
+    async def _ask[Result](self, operation: op.Operation[Result]) -> Result:
+        result: Result = await self._ticket(operation).future
+        return result
 
-    def probe(self) -> None:
-        """Writes as much as a click and takes it away again: raises where a click could not be stored."""
-        self._db.execute("UPDATE machine SET probe = zeroblob(?)", (_PROBE,))
-        self._db.execute("UPDATE machine SET probe = NULL")
+    async def _ask_in_time[Result](self, operation: op.Operation[Result]) -> Result:
+        """As `_ask`, where a user waits: nothing may queue up before an engine that hangs."""
+        if self._worker.fault:
+            raise OutboxError(self._worker.fault)
+        result: Result = await self._ticket(operation, is_urgent=True).future
+        return result
 
-    def _meet_machine(self) -> None:
-        """After a reboot uptimes begin anew: no lease holds any more, and ages go by the wall clock.
+    def _ticket(self, operation: op.Operation[Any], *, is_urgent: bool = False) -> Ticket:
+        """Hands an operation to the thread, behind the verdicts so far. An urgent one fails after the patience."""
+        if self._is_closed:
+            raise OutboxError("closed")
+        ticket = Ticket(operation, self._loop.create_future())
+        self._worker.put([*self._verdicts, ticket])
+        self._verdicts = []
+        if is_urgent:
+            self._impatient.append((self._loop.time() + self._patience_s, ticket))
+            if self._patience is None:
+                self._patience = self._loop.call_later(self._patience_s, self._lose_patience)
+        return ticket
 
-        A call that was stored later than now tells of a reboot as well, where the machine has no boot id.
-        """
-        boot_id = self._clock.boot_id()
-        with self.transaction():
-            # Not before its turn has come: while it waits others may store calls.
-            now, wall = self._clock.uptime(), self._clock.wall()
-            (known,) = self._db.execute("SELECT boot_id FROM machine").fetchone()
-            (newest,) = self._db.execute("SELECT max(born) FROM calls WHERE state <> 'dead'").fetchone()
-            if known == boot_id and (newest is None or newest <= now):
-                return
-            self._db.execute("UPDATE machine SET boot_id = ?", (boot_id,))
-            self._db.execute("DELETE FROM answers")
-            self._db.execute(
-                "UPDATE calls SET born = ? - max(0.0, ? - created_at), due_at = ?, state = 'due', holder = NULL,"
-                " lease_until = NULL WHERE state <> 'dead'",
-                (now, wall, now),
-            )
+    def _flush(self) -> None:
+        if self._verdicts:
+            self._worker.put(self._verdicts)
+            self._verdicts = []
+
+    def _lose_patience(self) -> None:
+        """One timer for all that wait: they have the same patience, so the first one loses it first."""
+        now = self._loop.time()
+        while self._impatient and (self._impatient[0][0] <= now or self._impatient[0][1].future.done()):
+            _, ticket = self._impatient.popleft()
+            if not ticket.future.done() and self._worker.abandon(ticket):
+                slow = f"it takes longer than {self._patience_s:g} s to store a click"
+                self._worker.set_fault(slow)
+                ticket.future.set_exception(TooSlowError(slow))
+        self._patience = None
+        if self._impatient:
+            self._patience = self._loop.call_at(self._impatient[0][0], self._lose_patience)

@@ -1,4 +1,4 @@
-"""The content view "Click": one click's story, from the rules tried to the two URLs, in mitmweb and the console."""
+"""The content view "Click": one click, from the rules tried to the two URLs, in mitmweb and the console."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from storehop.decide.s2s import DEVICE_IDS
 from storehop.model import Click, Decision, Direct, Param
 
 PERSONAL = DEVICE_IDS | {"af_ip", "af_ua"}
-"""Parameters that are hidden unless `storehop_view_personal_data` is set."""
+"""Parameters that we hide unless `storehop_view_personal_data` is set."""
 _HIDDEN = "(hidden)"
 
 
-class Story:
-    """One click: its decision, and the flow that shows it."""
+class ClickRecord:
+    """One click: its decision, the rules that made it, and the flow that mitmweb shows for it."""
 
-    def __init__(self, click: Click, decision: Decision, rules: RuleSet, shown: http.HTTPFlow) -> None:
+    def __init__(self, click: Click, decision: Decision, rules: RuleSet, flow: http.HTTPFlow) -> None:
         self.click = click
         self.decision = decision
         self.rules = rules
-        self.flow = shown
-        self.comment = _decided(decision)
+        self.flow = flow
+        self.comment = _comment(decision)
 
 
-def _decided(decision: Decision) -> str:
+def _comment(decision: Decision) -> str:
     if isinstance(decision, Direct):
         what = f"duplicate of {decision.repeats}" if decision.repeats else "direct"
         return f"{what} · {decision.rule} · {decision.store.replace('_', ' ')}"
@@ -38,36 +38,36 @@ def _decided(decision: Decision) -> str:
 
 
 class ClickView(contentviews.Contentview):
-    """Shows the stories of flows, by the flow's id."""
+    """Shows the click that belongs to a flow. `records` has the clicks by the flow's id."""
 
     name = "Click"
 
-    def __init__(self, stories: Mapping[str, Story], *, personal_data: bool) -> None:
-        self._stories = stories
+    def __init__(self, records: Mapping[str, ClickRecord], *, personal_data: bool) -> None:
+        self._records = records
         self._personal_data = personal_data
 
     def prettify(self, data: bytes, metadata: contentviews.Metadata) -> str:  # noqa: ARG002  mitmproxy's signature
-        story = self._stories.get(metadata.flow.id) if metadata.flow else None
-        if story is None:
-            raise ValueError("this flow is no click, or one of long ago")
-        return self.text(story)
+        record = self._records.get(metadata.flow.id) if metadata.flow else None
+        if record is None:
+            raise ValueError("this flow is no click, or too old")
+        return self.text(record)
 
     def render_priority(self, data: bytes, metadata: contentviews.Metadata) -> float:  # noqa: ARG002
-        """Above all others for a click's own response; never in the way of other flows."""
-        is_click = metadata.flow is not None and metadata.flow.id in self._stories
+        """Above all other views for a click's response, below all others for any other flow."""
+        is_click = metadata.flow is not None and metadata.flow.id in self._records
         return 2.0 if is_click and isinstance(metadata.http_message, http.Response) else -1.0
 
-    def text(self, story: Story) -> str:
+    def text(self, record: ClickRecord) -> str:
         """The decision, line by line."""
-        return "\n".join(self._lines(story))
+        return "\n".join(self._lines(record))
 
-    def _lines(self, story: Story) -> Iterator[str]:
-        decision = story.decision
-        yield story.flow.comment
+    def _lines(self, record: ClickRecord) -> Iterator[str]:
+        decision = record.decision
+        yield record.flow.comment
         yield ""
         for fact in ("rule", "app", "platform", "store"):
             yield f"{fact}: {getattr(decision, fact) or '–'}"
-        yield from ("", "Rules tried", *_tried(story), "", "Gates", *_gates(story))
+        yield from ("", "Rules tried", *_trials(record), "", "Gates", *_gates(record))
         if isinstance(decision, Direct) and decision.repeats:
             yield from ("", f"It is click {decision.repeats} again: the same answer, and no S2S call of its own.")
             yield from ("", f"Location: {decision.location}")
@@ -81,14 +81,14 @@ class ClickView(contentviews.Contentview):
     def _params(self, params: tuple[Param, ...]) -> Iterator[str]:
         width = max(len(param.name) for param in params)
         for param in params:
-            value = "–" if param.value is None else self._shown(param.name, param.value)
+            value = "–" if param.value is None else self._visible(param.name, param.value)
             yield f"  {param.name:<{width}}  {value}  ({f'{param.source}: {param.why}' if param.why else param.source})"
 
-    def _shown(self, name: str, value: str) -> str:
+    def _visible(self, name: str, value: str) -> str:
         return value if self._personal_data or name not in PERSONAL else _HIDDEN
 
     def _side_by_side(self, decision: Direct) -> Iterator[str]:
-        """Both URLs, decoded, and then the one that the user got as it is."""
+        """Both URLs decoded, side by side; then the user's as it is, and ours where personal data may be shown."""
         left = ["The user gets", *self._decoded(decision.location)]
         right = ["AppsFlyer gets", *self._decoded(decision.call.url)]
         width = max(map(len, left))
@@ -105,21 +105,21 @@ class ClickView(contentviews.Contentview):
         yield f"  {base}"
         for segment in query.split("&") if query else ():
             name, _, raw = segment.partition("=")
-            yield f"  {decoded(name)} = {self._shown(decoded(name), decoded(raw))}"
+            yield f"  {decoded(name)} = {self._visible(decoded(name), decoded(raw))}"
 
 
-def _tried(story: Story) -> list[str]:
-    tried = rules_tried(story.click, story.rules)
-    return [f"  {rule.name}: {f'{why} does not match' if why else 'matches'}" for rule, why in tried] or ["  none"]
+def _trials(record: ClickRecord) -> list[str]:
+    trials = rules_tried(record.click, record.rules)
+    return [f"  {rule.name}: {f'{why} does not match' if why else 'matches'}" for rule, why in trials] or ["  none"]
 
 
-def _gates(story: Story) -> Iterator[str]:
-    """Each gate that let the click through, the one that did not, and how many were not asked any more."""
-    passed = gates_passed(story.click, story.decision)
+def _gates(record: ClickRecord) -> Iterator[str]:
+    """The gates that let the click through, the gate that did not, and the number of gates behind it."""
+    passed = gates_passed(record.click, record.decision)
     yield from wrap(f"✓ {', '.join(passed)}", 72, initial_indent="  ", subsequent_indent="    ")
-    if isinstance(story.decision, Direct):
+    if isinstance(record.decision, Direct):
         return
-    reason = story.decision.reason
+    reason = record.decision.reason
     yield f"  ✗ {reason}: {HELP.get(reason, 'the old redirect still works')}"
-    if left := len(GATES) - len(passed) - (reason in GATES):
-        yield f"  · {left} more were not asked"
+    if remaining := len(GATES) - len(passed) - (reason in GATES):
+        yield f"  · {remaining} more were not asked"

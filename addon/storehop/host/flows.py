@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import lru_cache
 
 from mitmproxy import http
 from mitmproxy.proxy import mode_specs
@@ -17,8 +16,7 @@ HTTP_WITH_TRAILERS = frozenset({b"h2", b"h3"})
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """Statuses whose Location a browser follows (RFC 9110 §15.4)."""
 
-SMALL_BODY = 64 * 1024
-"""Bytes."""
+SMALL_BODY_BYTES = 64 * 1024
 
 _OWN_FIELDS = ((b"Cache-Control", b"no-store"), (b"Content-Length", b"0"))
 _OF_THE_OLD_ANSWER = frozenset(
@@ -57,37 +55,45 @@ _FORWARDED = {
 _FORWARD_MODES = (mode_specs.RegularMode, mode_specs.UpstreamMode, mode_specs.Socks5Mode)
 
 
-type Seen = dict[str, str]
+type Headers = dict[str, str]
 """A request's headers by lower-case name: read once, used by all. Several lines of one name are one list; a cookie's
 crumbs are one cookie (RFC 9110 §5.3, RFC 9113 §8.2.3)."""
 
-LONGEST = 64
-"""Bytes of a header's name that is remembered: who sends longer ones does not choose how much memory we keep."""
+MAX_CACHED_NAMES = 1024
+MAX_CACHED_NAME_BYTES = 64
+"""Of a header's name that is remembered: who sends longer ones does not choose how much memory we keep."""
 
 
-def see(request: http.Request) -> Seen:
-    found: Seen = {}
-    more: dict[str, list[str]] = {}
+def headers_of(request: http.Request) -> Headers:
+    """Reads a request's headers."""
+    headers: Headers = {}
+    lists: dict[str, list[str]] = {}
     for raw_name, raw_value in request.headers.fields:
-        name, value = _lower(raw_name), raw_value.decode("utf-8", "surrogateescape")
-        if name not in found:
-            found[name] = value
+        name, value = _LOWER[raw_name], raw_value.decode("utf-8", "surrogateescape")
+        if name not in headers:
+            headers[name] = value
         else:
-            more.setdefault(name, [found[name]]).append(value)
-    for name, values in more.items():
-        found[name] = ("; " if name == "cookie" else ", ").join(values)
-    if "host" not in found and request.authority:
-        found["host"] = request.authority  # HTTP/2
-    return found
+            lists.setdefault(name, [headers[name]]).append(value)
+    for name, values in lists.items():
+        headers[name] = ("; " if name == "cookie" else ", ").join(values)
+    if "host" not in headers and request.authority:
+        headers["host"] = request.authority  # HTTP/2
+    return headers
 
 
-def _lower(name: bytes) -> str:
-    return _known(name) if len(name) <= LONGEST else name.decode("utf-8", "surrogateescape").lower()
+class _LowerNames(dict[bytes, str]):
+    """Lower-case header names; those of before cost a look-up alone."""
+
+    def __missing__(self, name: bytes) -> str:
+        lower = name.decode("utf-8", "surrogateescape").lower()
+        if len(name) <= MAX_CACHED_NAME_BYTES:
+            if len(self) >= MAX_CACHED_NAMES:
+                self.clear()
+            self[name] = lower
+        return lower
 
 
-@lru_cache(maxsize=1024)
-def _known(name: bytes) -> str:
-    return name.decode("utf-8", "surrogateescape").lower()
+_LOWER = _LowerNames()
 
 
 def is_forward(flow: http.HTTPFlow) -> bool:
@@ -95,18 +101,18 @@ def is_forward(flow: http.HTTPFlow) -> bool:
     return isinstance(flow.client_conn.proxy_mode, _FORWARD_MODES)
 
 
-def target_host(flow: http.HTTPFlow, seen: Seen) -> str:
+def target_host(flow: http.HTTPFlow, headers: Headers) -> str:
     """The host that a request is addressed to, lower case: the target in a forward mode, else its own Host."""
-    host = flow.request.host if is_forward(flow) else seen.get("host", "").partition(":")[0]
+    host = flow.request.host if is_forward(flow) else headers.get("host", "").partition(":")[0]
     return host.lower().rstrip(".")
 
 
-def own_link(flow: http.HTTPFlow, seen: Seen) -> str:
+def own_link(flow: http.HTTPFlow, headers: Headers) -> str:
     """The attribution link that a request addressed to an attribution host is."""
     request = flow.request
     if is_forward(flow):
         return f"{request.scheme}://{request.host}:{request.port}{request.path}"
-    return f"https://{target_host(flow, seen)}{request.path}"  # the port is our listener's, the scheme our proxy's
+    return f"https://{target_host(flow, headers)}{request.path}"  # the port is our listener's, the scheme our proxy's
 
 
 def redirect_link(flow: http.HTTPFlow) -> str | None:
@@ -117,10 +123,10 @@ def redirect_link(flow: http.HTTPFlow) -> str | None:
     return response.headers.get("location")
 
 
-def read(flow: http.HTTPFlow, seen: Seen, link: str, click_id: str, *, at_answer: bool = False) -> Click:
+def read(flow: http.HTTPFlow, headers: Headers, link: str, click_id: str, *, at_answer: bool = False) -> Click:
     """The click that this flow is. In reverse mode a link that is asked for is a stranger's own word (design §2)."""
     is_believed = not at_answer or is_forward(flow)
-    return Click(click_id, flow.request.method, link, seen, peer_address(flow), at_answer, is_believed)
+    return Click(click_id, flow.request.method, link, headers, peer_address(flow), at_answer, is_believed)
 
 
 def peer_address(flow: http.HTTPFlow) -> str:
@@ -169,8 +175,8 @@ def rewrite(response: http.Response, direct: Direct, link: str) -> None:
         response.reason = "Found"
     location = direct.location.encode("utf-8", "surrogateescape")
     old = link.encode("utf-8", "surrogateescape")
-    kept = (field for field in response.headers.fields if _is_kept(_lower(field[0]), field[1], old))
-    response.headers.fields = ((b"Location", location), *_OWN_FIELDS, *kept)
+    others = [field for field in response.headers.fields if _is_kept(_LOWER[field[0]], field[1], old)]
+    response.headers.fields = ((b"Location", location), *_OWN_FIELDS, *others)
     response.stream = _no_body
 
 
@@ -198,10 +204,12 @@ def has_small_body(response: http.Response) -> bool:
     length = response.headers.get("content-length", "")
     if not (length.isascii() and length.isdigit()):
         return False
-    return len(length) <= len(str(SMALL_BODY)) and int(length) <= SMALL_BODY  # int() reads 4,300 digits at the most
+    return (
+        len(length) <= len(str(SMALL_BODY_BYTES)) and int(length) <= SMALL_BODY_BYTES
+    )  # int() reads 4,300 digits at the most
 
 
-def add_forwarded_headers(flow: http.HTTPFlow, seen: Seen, proxies: Proxies) -> None:
+def add_forwarded_headers(flow: http.HTTPFlow, headers: Headers, proxies: Proxies) -> None:
     """Tells the ad stack behind a reverse proxy who its user is and what they asked for (design §2).
 
     The peer joins X-Forwarded-For. Scheme and host are ours to say unless a trusted proxy said them.
@@ -211,13 +219,13 @@ def add_forwarded_headers(flow: http.HTTPFlow, seen: Seen, proxies: Proxies) -> 
         return
     peer = peer_address(flow)
     is_trusted = proxies.trust_peer(peer)
-    given = seen.get("x-forwarded-for")
-    said = {"x-forwarded-for": f"{given}, {peer}" if given else peer}
-    if not (is_trusted and "x-forwarded-proto" in seen):
-        said["x-forwarded-proto"] = "https" if flow.client_conn.tls_established else "http"
-    if "host" in seen and not (is_trusted and "x-forwarded-host" in seen):
-        said["x-forwarded-host"] = seen["host"]
-    seen.update(said)
-    kept = (field for field in flow.request.headers.fields if _lower(field[0]) not in said)
-    ours = ((_FORWARDED[name], value.encode("utf-8", "surrogateescape")) for name, value in said.items())
-    flow.request.headers.fields = (*kept, *ours)
+    earlier = headers.get("x-forwarded-for")
+    ours = {"x-forwarded-for": f"{earlier}, {peer}" if earlier else peer}
+    if not (is_trusted and "x-forwarded-proto" in headers):
+        ours["x-forwarded-proto"] = "https" if flow.client_conn.tls_established else "http"
+    if "host" in headers and not (is_trusted and "x-forwarded-host" in headers):
+        ours["x-forwarded-host"] = headers["host"]
+    headers.update(ours)
+    others = [field for field in flow.request.headers.fields if _LOWER[field[0]] not in ours]
+    lines = [(_FORWARDED[name], value.encode("utf-8", "surrogateescape")) for name, value in ours.items()]
+    flow.request.headers.fields = (*others, *lines)

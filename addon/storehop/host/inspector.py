@@ -11,29 +11,33 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from cachetools import LRUCache
 from mitmproxy import connection, contentviews, ctx, eventsequence, flow, hooks, http
 
 from storehop.decide.rules import RuleSet
-from storehop.host.click_view import ClickView, Story
+from storehop.host.click_view import ClickRecord, ClickView
 from storehop.model import Click, Dead, Decision, Delivered, Direct, Reply, Settled
+from storehop.observe.watchers import Watcher
 
 logger = logging.getLogger(__name__)
 
-PRUNE_INTERVAL = 1.0
-"""Seconds between two looks for flows that can go."""
+PRUNE_PAUSE_S = 1.0
+"""Between two looks for flows that can go."""
 _MARK_DIRECT, _MARK_PASS, _MARK_S2S = ":rocket:", ":fast_forward:", ":satellite:"
 
 
-class Inspector:
+class Inspector(Watcher):
     """Annotates flows while somebody looks. `most` is how many flows the view keeps."""
 
     def __init__(self, most: int, *, keep_other: bool, personal_data: bool) -> None:
         self._most = most
         self._keep_other = keep_other
-        self._stories: LRUCache[str, Story] = LRUCache(2 * most)  # a click's flow and its call, and its id
+        self._stories: LRUCache[str, ClickRecord] = LRUCache(2 * most)  # a click's flow and its call, and its id
+        self._expected: dict[str, tuple[http.HTTPFlow, RuleSet]] = {}
         self._shown: deque[http.HTTPFlow] = deque()
         self._others: list[http.HTTPFlow] = []
         self._view = ClickView(self._stories, personal_data=personal_data)
@@ -49,31 +53,40 @@ class Inspector:
     def close(self) -> None:
         self._pruner.cancel()
 
-    def met(
-        self,
-        shown: http.HTTPFlow,
-        click: Click,
-        decision: Decision,
-        rules: RuleSet,
-        *,
-        note: str = "",
-    ) -> None:
-        """A click was decided on; `note` ends its comment."""
-        story = Story(click, decision, rules, shown)
-        self._stories[shown.id] = story
-        self._stories[click.id] = story
-        shown.marked = _MARK_DIRECT if isinstance(decision, Direct) else _MARK_PASS
-        shown.comment = f"{story.comment}{note}"
-        if shown not in self._shown:  # a replay is the flow of before
-            self._shown.append(shown)
+    @contextmanager
+    def showing(self, click_id: str, flow: http.HTTPFlow, rules: RuleSet) -> Iterator[None]:
+        """What a watcher hears of this click meanwhile is shown with this flow."""
+        self._expected[click_id] = (flow, rules)
+        try:
+            yield
+        finally:
+            del self._expected[click_id]
 
-    def retried(self, shown: http.HTTPFlow, click: Click, decision: Direct) -> None:
+    def answered(self, click: Click, decision: Decision, _seconds: float = 0.0) -> None:
+        """A click was decided on."""
+        self._show(click, decision, "")
+
+    def rehearsed(self, click: Click, decision: Decision) -> None:
+        """A click was replayed."""
+        self._show(click, decision, " · replayed, nothing sent")
+
+    def _show(self, click: Click, decision: Decision, remark: str) -> None:
+        flow, rules = self._expected[click.id]
+        story = ClickRecord(click, decision, rules, flow)
+        self._stories[flow.id] = self._stories[click.id] = story
+        flow.marked = _MARK_DIRECT if isinstance(decision, Direct) else _MARK_PASS
+        flow.comment = f"{story.comment}{remark}"
+        if flow not in self._shown:  # a replay is the flow of before
+            self._shown.append(flow)
+
+    def retried(self, click: Click, decision: Direct) -> None:
         """A browser repeated a click with client hints: they belong to the same story."""
+        flow, _ = self._expected[click.id]
         if story := self._stories.get(click.id):
             story.click, story.decision = click, decision
-            self._stories[shown.id] = story
-            self._shown.append(shown)
-            shown.marked, shown.comment = _MARK_DIRECT, f"retry with client hints of {story.flow.id}"
+            self._stories[flow.id] = story
+            self._shown.append(flow)
+            flow.marked, flow.comment = _MARK_DIRECT, f"retry with client hints of {story.flow.id}"
 
     def other(self, ended: http.HTTPFlow) -> None:
         """A flow that is no click is over."""
@@ -93,51 +106,52 @@ class Inspector:
         task = asyncio.create_task(_show(call), name="storehop shows a call")
         task.add_done_callback(_report)
 
-    def explain(self, shown: flow.Flow) -> str:
+    def explain(self, one: flow.Flow) -> str:
         """The whole decision about a flow's click, as the content view shows it."""
-        story = self._stories.get(shown.id)
-        return self._view.text(story) if story else "no click, or one of long ago"
+        story = self._stories.get(one.id)
+        return self._view.text(story) if story else "no click, or too old"
 
     async def _prune(self) -> None:
         while True:
-            await asyncio.sleep(PRUNE_INTERVAL)
-            gone = [old for old in self._others if not old.live]
+            await asyncio.sleep(PRUNE_PAUSE_S)
+            removable = [old for old in self._others if not old.live]
             self._others = [young for young in self._others if young.live]
             while len(self._shown) > self._most and not self._shown[0].live:
-                gone.append(self._shown.popleft())
-            if gone:
-                ctx.master.commands.call("view.flows.remove", gone)
+                removable.append(self._shown.popleft())
+            if removable:
+                ctx.master.commands.call("view.flows.remove", removable)
 
 
 def _outcome(settled: Settled) -> str:
-    said = settled.outcome.status if isinstance(settled.outcome, Reply) else settled.outcome and settled.outcome.fault
+    outcome = settled.outcome
+    result = outcome.status if isinstance(outcome, Reply) else outcome and outcome.fault
     match settled.verdict:
         case Delivered():
-            return f"S2S {said} in {settled.age * 1000:.0f} ms"
+            return f"S2S {result} in {settled.age * 1000:.0f} ms"
         case Dead(reason):
-            return f"S2S given up: {reason} ({said or 'not sent'})"
+            return f"S2S given up: {reason} ({result or 'not sent'})"
         case _:
-            return f"S2S {said or 'put off'}, attempt {settled.attempt}"
+            return f"S2S {result or 'put off'}, attempt {settled.attempt}"
 
 
-def _call_flow(settled: Settled, story: Story) -> http.HTTPFlow:
+def _call_flow(settled: Settled, story: ClickRecord) -> http.HTTPFlow:
     """The S2S call as a flow: request as sent, answer as received. `live` is False: it is no click to meet."""
     url = urlsplit(settled.call.url)
     now = time.time()
     client = connection.Client(peername=("127.0.0.1", 0), sockname=("127.0.0.1", 0), timestamp_start=now)
     port = url.port or (443 if url.scheme == "https" else 80)
-    shown = http.HTTPFlow(client, connection.Server(address=(url.hostname or "", port)))
-    shown.request = http.Request.make("GET", settled.call.url, headers=http.Headers(_raw(settled.call.headers)))
-    shown.request.headers["Host"] = url.netloc
+    flow_of_call = http.HTTPFlow(client, connection.Server(address=(url.hostname or "", port)))
+    flow_of_call.request = http.Request.make("GET", settled.call.url, headers=http.Headers(_raw(settled.call.headers)))
+    flow_of_call.request.headers["Host"] = url.netloc
     if isinstance(settled.outcome, Reply):
-        shown.response = http.Response.make(settled.outcome.status, b"", http.Headers(settled.outcome.headers))
+        flow_of_call.response = http.Response.make(settled.outcome.status, b"", http.Headers(settled.outcome.headers))
     elif settled.outcome:
-        shown.error = flow.Error(str(settled.outcome.fault))
-    shown.live = False
-    shown.marked = _MARK_S2S
-    shown.comment = f"S2S of {story.flow.id} · attempt {settled.attempt}"
-    shown.metadata["storehop"] = "s2s"
-    return shown
+        flow_of_call.error = flow.Error(str(settled.outcome.fault))
+    flow_of_call.live = False
+    flow_of_call.marked = _MARK_S2S
+    flow_of_call.comment = f"S2S of {story.flow.id} · attempt {settled.attempt}"
+    flow_of_call.metadata["storehop"] = "s2s"
+    return flow_of_call
 
 
 def _raw(headers: tuple[tuple[str, str], ...]) -> list[tuple[bytes, bytes]]:
@@ -150,7 +164,7 @@ def _report(task: asyncio.Task[None]) -> None:
         logger.error("%s failed in our own code", task.get_name(), exc_info=error)
 
 
-async def _show(shown: http.HTTPFlow) -> None:
+async def _show(flow_of_call: http.HTTPFlow) -> None:
     """Hands a flow to mitmproxy's addons. Not by load_flow, which rewrites the host of a reverse proxy's flows."""
-    for event in eventsequence.iterate(shown):
+    for event in eventsequence.iterate(flow_of_call):
         await ctx.master.addons.handle_lifecycle(event)

@@ -1,7 +1,7 @@
-"""A mitmproxy Master for production: only the addons that a reverse proxy needs, found without searching (design §8).
+"""A mitmproxy Master for production: only the addons that a reverse proxy needs, with a table of handlers (design §8).
 
-What differs from the stock Master is how hooks find their handlers; what handlers see, in which order, and what
-becomes of their failures is the same. Tests compare both, so that a change in mitmproxy shows.
+It differs from the stock Master only in how it finds the handlers of a hook. Their arguments, their order and the
+treatment of their failures are the same. Tests compare both, so that a change in mitmproxy shows.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ type Handler = Callable[..., Any]
 
 
 class HookTable(addonmanager.AddonManager):
-    """Looks up who handles an event once per event name. The stock one asks every addon at every event.
+    """Looks up the handlers of an event once per event name. The stock AddonManager asks every addon at every event.
 
-    Gain when it came: 200 of the 3,500 µs of a click.
+    It saved 200 of the 3,500 µs of a click when we introduced it.
     """
 
     def __init__(self, master: Master) -> None:
@@ -44,7 +44,7 @@ class HookTable(addonmanager.AddonManager):
     def remove(self, addon: Any) -> None:
         try:
             super().remove(addon)  # type: ignore[no-untyped-call]
-        finally:  # it is gone even where its end failed
+        finally:  # the addon is gone even if its `done` failed
             self._table.clear()
 
     def clear(self) -> None:
@@ -52,15 +52,15 @@ class HookTable(addonmanager.AddonManager):
         self._table.clear()
 
     def handlers(self, event: hooks.Hook) -> tuple[tuple[Handler, ...], ...]:
-        """Who handles events of this name, in order: an addon's handler and those of its children together."""
-        known = self._table.get(event.name)
-        if known is None:
-            found = (tuple(self._handlers_of(addon, event)) for addon in self.chain)
-            known = self._table[event.name] = tuple(filter(None, found))
-        return known
+        """The handlers of events of this name, in order: a tuple for each addon with its children."""
+        handlers_by_addon = self._table.get(event.name)
+        if handlers_by_addon is None:
+            candidates = (tuple(self._handlers_of(addon, event)) for addon in self.chain)
+            handlers_by_addon = self._table[event.name] = tuple(filter(None, candidates))
+        return handlers_by_addon
 
     def _handlers_of(self, addon: Any, event: hooks.Hook) -> Iterator[Handler]:
-        """A handler that can't be called is one that fails, when its turn comes."""
+        """The handlers of an addon. In place of one that can't be called stands one that fails when it is called."""
         try:
             for _, handler in self._iter_hooks(addon, event):
                 yield handler
@@ -101,7 +101,7 @@ def _fail(message: str, *_arguments: Any) -> None:
 
 
 class LeanMaster(Master):
-    """Serves as a reverse proxy; add storehop to `addons`."""
+    """A reverse proxy without storehop: its caller adds that to `addons`."""
 
     def __init__(self, options: Options) -> None:
         super().__init__(options)

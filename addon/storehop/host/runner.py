@@ -15,7 +15,8 @@ from mitmproxy.master import Master
 from mitmproxy.options import Options
 
 from storehop.addresses import OFF
-from storehop.host.addon import GRACE, Storehop
+from storehop.app import GRACE_S
+from storehop.host.addon import Storehop
 from storehop.host.lean import LeanMaster
 from storehop.observe.log import ClickLog
 from storehop.options import RunOptions
@@ -70,7 +71,7 @@ async def _serve(options: RunOptions) -> None:
     lines = log_to_stderr(options)
     # mitmweb shows what is logged, so there the lines take the long way.
     click_log = ClickLog(personal_data=options.log_personal_data, lines=None if options.web else lines)
-    storehop = Storehop(click_log, options.worker_socket)
+    storehop = Storehop(click_log, options.worker_socket, options.workers)
     host_options = Options(confdir=str(options.state))
     master = _with_page(host_options) if options.web else LeanMaster(host_options)
     _add(master, storehop)
@@ -154,7 +155,7 @@ class _Drain:
             logger.info("draining for %g s", seconds)
             await asyncio.sleep(seconds)
             await self._servers.servers.update([])
-            await self._storehop.idle(GRACE)
+            await self._storehop.idle(GRACE_S)
         finally:
             self._master.shutdown()
 

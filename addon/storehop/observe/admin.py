@@ -17,15 +17,15 @@ from tornado.web import Application, RequestHandler
 from storehop.addresses import Address
 
 type Unready = Callable[[], list[str] | Awaitable[list[str]]]
-"""Why traffic should not be sent here now; empty when all is well."""
+"""Returns the reasons for which this process should get no traffic now; empty when all is well."""
 type Refresh = Callable[[], Awaitable[None]]
-"""Has the registry's collectors find out what they say."""
+"""Brings the registry's collectors up to date, before a scrape."""
 
 
 class AdminServer:
-    """Listens from the start, on an address or, for a path, on a Unix socket; `close` ends it.
+    """Listens from its creation until `close`, on an address or (for a path) on a Unix socket.
 
-    Raises OSError where it can't be had.
+    Raises OSError where it can't listen there.
     """
 
     def __init__(
@@ -48,11 +48,12 @@ class AdminServer:
         self._server.add_sockets(sockets)
 
     def close(self) -> None:
+        """Stops listening. Open requests still get their answers."""
         self._server.stop()
 
 
 def _quiet(_handler: RequestHandler) -> None:
-    """Probes come every few seconds: no log line each."""
+    """Logs nothing: probes come every few seconds."""
 
 
 class _Plain(RequestHandler):
@@ -72,8 +73,8 @@ class _Ready(_Plain):
         self._unready = unready
 
     async def get(self) -> None:
-        said = self._unready()
-        reasons = await said if isawaitable(said) else said
+        result = self._unready()
+        reasons = await result if isawaitable(result) else result
         if reasons:
             self.set_status(503)
         self.write("".join(f"{reason}\n" for reason in reasons) or "ok\n")
@@ -85,7 +86,7 @@ class _Metrics(_Plain):
         self._refresh = refresh
 
     async def get(self) -> None:
-        """In the format that was asked for: Prometheus's text, or OpenMetrics with exemplars."""
+        """Writes the format that Accept names: Prometheus's text, or OpenMetrics with exemplars."""
         if self._refresh:
             await self._refresh()
         encode, content_type = choose_encoder(self.request.headers.get("Accept", ""))

@@ -1,4 +1,4 @@
-"""What AppsFlyer can match a direct click on, and the share of clicks that have it."""
+"""The signals by which AppsFlyer can match a direct click, and the share of clicks that have each of them."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ SIGNALS = {
     "af_os_version": Signal.OS_VERSION,
     "af_model": Signal.MODEL,
 }
-"""Parameters of the S2S call, and the signal that a value of theirs is."""
+"""The signal of each parameter of the S2S call."""
 
 
 def signals(direct: Direct) -> frozenset[Signal]:
-    """What this click can be matched on, whoever said it: the link or we."""
-    found = {SIGNALS[param.name] for param in direct.params if param.value and param.name in SIGNALS}
-    if direct.referrer is not None:  # what only the link says, and no store hands to the app, matches nothing
-        found.add(Signal.REFERRER)
-    return frozenset(found)
+    """The signals by which AppsFlyer can match this click, from the link or from us."""
+    result = {SIGNALS[param.name] for param in direct.params if param.value and param.name in SIGNALS}
+    if direct.referrer is not None:  # an `af_ref` that no store hands to the app matches nothing
+        result.add(Signal.REFERRER)
+    return frozenset(result)
 
 
 class Coverage:
@@ -54,30 +54,34 @@ class Coverage:
     def __init__(self) -> None:
         self.clicks = 0
         self.directs = 0
-        self.found = dict.fromkeys(Signal, 0)
+        self.signal_counts = dict.fromkeys(Signal, 0)
 
-    def direct(self, found: Iterable[Signal]) -> None:
+    def count_direct(self, click_signals: Iterable[Signal]) -> None:
+        """Counts a direct click with its signals."""
         self.clicks += 1
         self.directs += 1
-        self.gained(found)
+        self.add_signals(click_signals)
 
-    def gained(self, found: Iterable[Signal]) -> None:
-        """A direct click that was counted has these signals as well."""
-        for signal in found:
-            self.found[signal] += 1
+    def add_signals(self, new_signals: Iterable[Signal]) -> None:
+        """Adds these signals to a direct click that was counted already."""
+        for signal in new_signals:
+            self.signal_counts[signal] += 1
 
-    def passed(self) -> None:
+    def count_pass(self) -> None:
+        """Counts a click that passed."""
         self.clicks += 1
 
     def __str__(self) -> str:
         text = f"direct {self.directs:,} of {self.clicks:,} clicks ({_share(self.directs, self.clicks)})"
         if not self.directs:
             return text
-        shares = ", ".join(f"{NAMES[signal]} {_share(count, self.directs)}" for signal, count in self.found.items())
+        shares = ", ".join(
+            f"{NAMES[signal]} {_share(count, self.directs)}" for signal, count in self.signal_counts.items()
+        )
         return f"{text}; AppsFlyer can match on: {shares}"
 
 
 def _share(part: int, whole: int) -> str:
-    """Rounded down: 100 % is said of all and of nothing less."""
+    """The share in per cent, rounded down, so that only all of them are 100 %."""
     tenths = 1000 * part // whole if whole else 0
     return f"{tenths / 10:.1f}".removesuffix(".0") + " %"

@@ -1,4 +1,4 @@
-"""Log lines (design §5): one a click and one for the end of its S2S call; text for people, JSON for machines.
+"""Log lines (design §5): one for a click and one for each attempt at its S2S call; text or JSON.
 
 The click id joins both lines with the outbox's row, mitmweb's flow and the metrics' exemplars. Addresses, device
 ids and User-Agents are left out unless somebody asked for them.
@@ -16,7 +16,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TextIO
 
-from storehop.model import Click, Dead, DeadReason, Decision, Delivered, Direct, Failure, Reply, RetryAt, Settled
+from storehop.model import Click, Dead, DeadReason, Decision, Delivered, Direct, Failure, Reply, RetryIn, Settled
+from storehop.observe.watchers import Watcher
 
 logger = logging.getLogger("storehop.click")
 
@@ -24,18 +25,18 @@ logger = logging.getLogger("storehop.click")
 type Fields = dict[str, object]
 
 
-class ClickLog:
-    """Writes what happened to clicks. `personal_data` adds link, address, User-Agent and the S2S URL.
+class ClickLog(Watcher):
+    """Writes a line for each event of a click. `personal_data` adds link, address, User-Agent and the S2S URL.
 
-    With `lines` it writes there, past Python's logging, which takes three times as long for a line.
+    Given `lines`, it writes there without Python's logging, which takes three times as long for a line.
     """
 
     def __init__(self, *, personal_data: bool = False, lines: BatchHandler | None = None) -> None:
         self.personal_data = personal_data
         self._write = lines.write if lines else _log
 
-    def answered(self, click: Click, decision: Decision) -> None:
-        """What the user got."""
+    def answered(self, click: Click, decision: Decision, _seconds: float = 0.0) -> None:
+        """Logs what the user got."""
         if not logger.isEnabledFor(logging.INFO):
             return
         fields: dict[str, object] = {
@@ -52,7 +53,7 @@ class ClickLog:
         self._write(logging.INFO, _event(decision), fields)
 
     def settled(self, settled: Settled) -> None:
-        """What came of an attempt at its S2S call."""
+        """Logs the result of an attempt at the S2S call."""
         event, level = _EVENTS[type(settled.verdict)]
         if not logger.isEnabledFor(level):
             return
@@ -69,7 +70,8 @@ class ClickLog:
             fields["url"] = settled.call.url
         self._write(level, event, fields)
 
-    def expired(self, call_ids: list[str]) -> None:
+    def expired(self, call_ids: tuple[str, ...]) -> None:
+        """Logs each call that got too old, by the click's id."""
         for call_id in call_ids:
             self._write(logging.WARNING, "s2s_dead", {"click": call_id, "reason": DeadReason.TOO_OLD})
 
@@ -82,7 +84,7 @@ def _event(decision: Decision) -> str:
 
 _EVENTS = {
     Delivered: ("s2s_delivered", logging.INFO),
-    RetryAt: ("s2s_put_off", logging.INFO),
+    RetryIn: ("s2s_put_off", logging.INFO),
     Dead: ("s2s_dead", logging.WARNING),
 }
 
@@ -98,32 +100,32 @@ def _words(settled: Settled) -> str | None:
 
 
 def _log(level: int, event: str, fields: Fields) -> None:
-    known = _known(fields)
-    logger.log(level, "%s", _text(event, known), extra={"event": event, "fields": known})
+    present = _without_none(fields)
+    logger.log(level, "%s", _text(event, present), extra={"event": event, "fields": present})
 
 
-def _known(fields: Fields) -> Fields:
+def _without_none(fields: Fields) -> Fields:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _text(event: str, known: Fields) -> str:
-    return f"{event} {' '.join([f'{name}={_plain(str(value))}' for name, value in known.items()])}"
+def _text(event: str, fields: Fields) -> str:
+    return f"{event} {' '.join([f'{name}={_plain(str(value))}' for name, value in fields.items()])}"
 
 
 def _plain(value: str) -> str:
-    """In quotes where it holds what could pass for another field or line: Users write their User-Agents themselves."""
+    """The value, in quotes if it could be read as another field or line: strangers write their User-Agents."""
     return value if value.isprintable() and " " not in value else json.dumps(value)
 
 
-FLUSH = 0.1
-"""Seconds that a line waits for others."""
+FLUSH_S = 0.1
+"""How long a line waits for more lines."""
 
 
 class BatchHandler(logging.StreamHandler[TextIO]):
-    """Writes the lines of a moment at once, so that a busy host pays for a system call ten times a second.
+    """Writes the lines of FLUSH_S together, so that a busy process makes ten system calls a second for its log.
 
-    Warnings and what other threads say are written at once, with all that came before. Must be made on a running
-    event loop.
+    Writes warnings and lines of other threads at once, with all lines before them. Lines of clicks always wait: the
+    dead letters of an hour would cost a system call each. Needs a running event loop when it is created.
     """
 
     def __init__(self, stream: TextIO, *, as_json: bool) -> None:
@@ -136,32 +138,32 @@ class BatchHandler(logging.StreamHandler[TextIO]):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            self._add(self.format(record), record.levelno)
-        except Exception:  # noqa: BLE001  as every handler of logging's: it says so on stderr
+            self._add(self.format(record), is_urgent=record.levelno >= logging.WARNING)
+        except Exception:  # noqa: BLE001  as every handler of logging: it reports to stderr
             self.handleError(record)
 
     def write(self, level: int, event: str, fields: Fields) -> None:
-        """A line of a click's, as the formatter would write it. On the event loop's thread."""
+        """Adds a line about a click, equal to the formatter's. On the event loop's thread only."""
         now = time.time()
-        known = _known(fields)
+        present = _without_none(fields)
         if self._as_json:
             head = f'{{"time": "{_stamp(now)}", "level": "{_JSON_LEVELS[level]}", "logger": "{logger.name}"'
-            line = f'{head}, "event": "{event}", {_ENCODE(known)[1:]}'
+            line = f'{head}, "event": "{event}", {_ENCODE(present)[1:]}'
         else:
             second, fraction = divmod(now, 1)
-            line = f"{_clock(int(second))},{int(fraction * 1000):03} {_LEVELS[level]} {_text(event, known)}"
+            line = f"{_clock(int(second))},{int(fraction * 1000):03} {_LEVELS[level]} {_text(event, present)}"
         try:
             with self.lock or nullcontext():
-                self._add(line, level)
-        except Exception:  # noqa: BLE001  as in emit: whoever says it goes on
+                self._add(line, is_urgent=False)
+        except Exception:  # noqa: BLE001  as in emit: the caller goes on
             self.handleError(logging.makeLogRecord({"msg": line}))
 
-    def _add(self, line: str, level: int) -> None:
+    def _add(self, line: str, *, is_urgent: bool) -> None:
         self._lines.append(line)
-        if level >= logging.WARNING or threading.get_ident() != self._thread or self._loop.is_closed():
+        if is_urgent or threading.get_ident() != self._thread or self._loop.is_closed():
             self.flush()
         elif len(self._lines) == 1:
-            self._loop.call_later(FLUSH, self.flush)
+            self._loop.call_later(FLUSH_S, self.flush)
 
     def flush(self) -> None:
         with self.lock or nullcontext():
@@ -187,15 +189,16 @@ _JSON_LEVELS = {level: name.lower() for level, name in _LEVELS.items()}
 
 
 def log_to(stream: TextIO, *, as_json: bool) -> BatchHandler:
-    """Sends all logging to a stream in batches, without what no line of ours shows: it is looked up for each record.
+    """Sends all logging to a stream in batches. Needs a running event loop.
 
-    See "Optimization" in the logging HOWTO of Python's documentation. Must be called on a running event loop.
+    Turns off what logging looks up for each record and our lines do not show; see "Optimization" in the logging HOWTO
+    of Python's documentation.
     """
     handler = BatchHandler(stream, as_json=as_json)
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging._srcfile = None  # noqa: SLF001  the documented way
-    for fact in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
-        setattr(logging, fact, False)
+    for attribute in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
+        setattr(logging, attribute, False)
     return handler
 
 
@@ -212,7 +215,7 @@ def _entry(created: float, level: int, name: str) -> Fields:
 
 
 class JsonFormatter(logging.Formatter):
-    """A JSON object a line: time, level, logger, and the fields of a click's line or the message of any other."""
+    """A JSON object for each line: time, level, logger, and the fields of a click's line or the message of another."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry = _entry(record.created, record.levelno, record.name)

@@ -1,6 +1,6 @@
 """Metrics for Prometheus (design §5). Labels stay bounded: never an app, a campaign or an address.
 
-Children of labelled metrics are looked up once and kept: a click costs increments, no look-ups by name.
+We look up the children of labelled metrics once and cache them: a click costs increments only.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from storehop.model import Dead, Decision, Delivered, Direct, OutboxCounts, Outcome, Param, Reply, Settled
+from storehop.model import Click, Dead, Decision, Delivered, Direct, OutboxCounts, Outcome, Param, Reply, Settled
 from storehop.observe.coverage import Coverage, signals
+from storehop.observe.watchers import Watcher
 
-ACCEPTED_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
+ACCEPTED_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 """Seconds from click to accepted: 5 ms up to the default max_age."""
-DECISION_BUCKETS = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01)
-REMEMBERED = 10_000
-"""Deliveries that `summary` looks back on."""
+DECISION_BUCKETS_S = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01)
+MAX_SUMMARY_DELIVERIES = 10_000
+"""`summary` is about so many deliveries, the last ones."""
 
 
-class Metrics:
-    """Everything that is counted in one process."""
+class Metrics(Watcher):
+    """All counters of one process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -39,7 +40,7 @@ class Metrics:
         self._coverage = Coverage()
         self._enriched: Counts[tuple[str, str]] = Counts()
         self._unfilled: Counts[str] = Counts()
-        self.registry.register(_Counted(self._coverage, self._enriched, self._unfilled))
+        self.registry.register(_CountCollector(self._coverage, self._enriched, self._unfilled))
         self._clicks = cache(clicks.labels)
         self._attempts = cache(attempts.labels)
         self._results = {result: results.labels(result) for result in ("delivered", "dead")}
@@ -47,13 +48,13 @@ class Metrics:
         self._accepted = Histogram(
             "storehop_click_to_accepted_seconds",
             "From the click to AppsFlyer's acceptance.",
-            buckets=ACCEPTED_BUCKETS,
+            buckets=ACCEPTED_BUCKETS_S,
             registry=self.registry,
         )
         self._next_exemplar = 0.0
-        self._delivered: deque[float] = deque(maxlen=REMEMBERED)
+        self._delivered: deque[float] = deque(maxlen=MAX_SUMMARY_DELIVERIES)
         self._decision = Histogram(
-            "storehop_decision_seconds", "Time to decide.", buckets=DECISION_BUCKETS, registry=self.registry
+            "storehop_decision_seconds", "Time to decide.", buckets=DECISION_BUCKETS_S, registry=self.registry
         )
 
     def observe(
@@ -62,28 +63,27 @@ class Metrics:
         open_breakers: Callable[[], int],
         digest: Callable[[], str],
     ) -> None:
-        """Reads these when somebody asks."""
-        self.registry.register(_Live(counts, open_breakers, digest))
+        """Adds metrics that call these functions at each scrape."""
+        self.registry.register(_StateCollector(counts, open_breakers, digest))
 
-    def decided(self, seconds: float) -> None:
-        self._decision.observe(seconds)
-
-    def answered(self, decision: Decision) -> None:
-        """What the user got in the end. Each click that was accepted counts once for all that its call says."""
+    def answered(self, _click: Click, decision: Decision, seconds: float = 0.0) -> None:
+        """Counts the decision. A direct click also counts its signals and parameters, a duplicate does not."""
+        if seconds:
+            self._decision.observe(seconds)
         if isinstance(decision, Direct) and decision.repeats:
             self._clicks("duplicate", "", decision.rule).inc()
         elif isinstance(decision, Direct):
             self._clicks("direct", "", decision.rule).inc()
-            self._coverage.direct(signals(decision))
+            self._coverage.count_direct(signals(decision))
             self._enrich(decision.params)
             self._unfilled.update(decision.unfilled)
         else:
-            self._coverage.passed()
+            self._coverage.count_pass()
             self._clicks("pass", decision.reason, decision.rule or "").inc()
 
     def amended(self, before: Direct, after: Direct) -> None:
-        """A held call was completed: what it says now counts as well."""
-        self._coverage.gained(signals(after) - signals(before))
+        """Counts the signals and parameters that client hints added to a held call."""
+        self._coverage.add_signals(signals(after) - signals(before))
         self._enrich(set(after.params) - set(before.params))
 
     def _enrich(self, params: Iterable[Param]) -> None:
@@ -92,6 +92,7 @@ class Metrics:
                 self._enriched[name, source] += 1
 
     def settled(self, settled: Settled) -> None:
+        """Counts an attempt by its outcome, and a call by its end."""
         if settled.outcome:
             self._attempts(outcome_label(settled.outcome)).inc()
         match settled.verdict:
@@ -103,21 +104,23 @@ class Metrics:
                 self._results["dead"].inc()
 
     def _exemplar(self, call_id: str) -> dict[str, str] | None:
-        """One click a second stands for the others: checking an exemplar costs as much as all counting."""
+        """The labels of an exemplar, once a second; else None: prometheus_client takes long to check one."""
         now = time.monotonic()
         if now < self._next_exemplar:
             return None
         self._next_exemplar = now + 1
         return {"click": call_id}
 
-    def expired(self, calls: int) -> None:
-        self._results["dead"].inc(calls)
+    def expired(self, call_ids: tuple[str, ...]) -> None:
+        """Counts the calls that got too old as dead."""
+        self._results["dead"].inc(len(call_ids))
 
     def reloaded(self, *, worked: bool) -> None:
+        """Counts a reload of the rules."""
         self._reloads["ok" if worked else "failed"].inc()
 
     def summary(self) -> str:
-        """How soon AppsFlyer had the last clicks, and what it can match on, in one line for people."""
+        """One line for people: how soon AppsFlyer had the last clicks, and by which signals it can match."""
         if not self._coverage.clicks:
             return self._promptness()
         return f"{self._promptness()}; since the start {self._coverage}"
@@ -135,14 +138,14 @@ ENRICHED = frozenset({"af_ref", "af_ip", "af_ua", "af_lang", "af_os_version", "a
 
 
 def outcome_label(outcome: Outcome) -> str:
-    """`2xx`, `429`, `connect`: what came of an attempt, in a bounded set of words."""
+    """The outcome of an attempt in one of a bounded set of words: `2xx`, `429`, `connect`."""
     if not isinstance(outcome, Reply):
         return outcome.fault
     return str(outcome.status) if outcome.status in {408, 429} else f"{outcome.status // 100}xx"
 
 
-class _Counted(Collector):
-    """What is counted several times a click, in plain numbers that are read when somebody asks."""
+class _CountCollector(Collector):
+    """Collects what a click counts several times. We count it in plain numbers, which cost less."""
 
     def __init__(self, coverage: Coverage, enriched: Counts[tuple[str, str]], unfilled: Counts[str]) -> None:
         self._coverage = coverage
@@ -167,13 +170,13 @@ class _Counted(Collector):
         family = CounterMetricFamily(
             "storehop_matchable", "Direct clicks that AppsFlyer can match on this.", labels=("signal",)
         )
-        for signal, count in self._coverage.found.items():
+        for signal, count in self._coverage.signal_counts.items():
             family.add_metric((signal,), count)
         yield family
 
 
-class _Live(Collector):
-    """What is read off the running parts."""
+class _StateCollector(Collector):
+    """Collects the present state of the outbox, the breakers and the rules."""
 
     def __init__(
         self,
@@ -189,7 +192,7 @@ class _Live(Collector):
         counts = self._counts()
         yield GaugeMetricFamily("storehop_outbox_pending", "Stored clicks that are not delivered yet.", counts.pending)
         yield GaugeMetricFamily("storehop_outbox_dead", "Dead letters in the outbox.", counts.dead)
-        yield GaugeMetricFamily("storehop_outbox_oldest_seconds", "Age of the oldest of them.", counts.oldest or 0.0)
+        yield GaugeMetricFamily("storehop_outbox_oldest_seconds", "Age of the oldest of them.", counts.oldest_s or 0.0)
         yield GaugeMetricFamily("storehop_breaker_open", "Hosts whose breaker is open.", self._open_breakers())
         info = GaugeMetricFamily("storehop_rules_info", "The rules in use.", labels=("hash",))
         info.add_metric((self._digest(),), 1.0)

@@ -1,8 +1,8 @@
-"""From rule files to rules: YAML is read, checked with every fault at its line, and compiled (design §4)."""
+"""From rule files to rules: reads the YAML, checks it with every fault at its line, compiles it (design §4)."""
 
 from storehop.rulefile import files
 from storehop.rulefile.compiling import summary
 from storehop.rulefile.faults import RuleFault, RuleFileError
-from storehop.rulefile.load import Loaded, load, read
+from storehop.rulefile.load import LoadResult, load, read
 
-__all__ = ["Loaded", "RuleFault", "RuleFileError", "files", "load", "read", "summary"]
+__all__ = ["LoadResult", "RuleFault", "RuleFileError", "files", "load", "read", "summary"]

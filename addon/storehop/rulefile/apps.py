@@ -1,4 +1,4 @@
-"""Files of app ids, one a line. What stands in a line that holds none is never repeated: it may be any file."""
+"""Files of app ids, one a line. No message repeats a line that has no app id: the file may be anything."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from urllib.parse import parse_qs, urlsplit
 from storehop.decide.link import is_app_id
 from storehop.rulefile.checks import misfit
 
-MOST_FAULTS = 100
-"""Lines of one file that are told of: a file with more of them is no list of app ids."""
+MAX_FAULTY_LINES = 100
+"""Faults that we list for one file. A file with more of them is no list of app ids."""
 
 type Fault = tuple[tuple[int, int], str]
-"""Line and column, and what was expected there."""
+"""(line, column), from 1, and what was expected there."""
 
 
 def read(text: str, store: Any) -> tuple[list[str], list[Fault]]:
-    """The app ids, and the lines that hold none, or one that the store cannot have."""
+    """The app ids, and a fault for each line without an app id, or with one that the store cannot have."""
     apps: list[str] = []
     faults: list[Fault] = []
     for number, line in enumerate(text.splitlines(), start=1):
@@ -25,7 +25,7 @@ def read(text: str, store: Any) -> tuple[list[str], list[Fault]]:
             continue
         if message := _fault(app, store):
             faults.append(((number, line.index(app) + 1), message))
-            if len(faults) == MOST_FAULTS:
+            if len(faults) == MAX_FAULTY_LINES:
                 faults.append(((number + 1, 1), "nothing was read from here on: is this a list of app ids?"))
                 break
         apps.append(app)
@@ -33,18 +33,18 @@ def read(text: str, store: Any) -> tuple[list[str], list[Fault]]:
 
 
 def meant_app(text: Any) -> str:
-    """The app id in what people write for one: a store page's URL, or an App Store id's digits; or ""."""
+    """The app id that somebody meant by a store page's URL or by the digits of an App Store id; else ""."""
     if not isinstance(text, str):
         return ""
-    meant = _id_of_page(text) if "/" in text else f"id{text.lower().removeprefix('id')}"
-    return meant if is_app_id(meant) else ""
+    app = _id_of_page(text) if "/" in text else f"id{text.lower().removeprefix('id')}"
+    return app if is_app_id(app) else ""
 
 
 def _id_of_page(text: str) -> str:
     try:
         page = urlsplit(text if "://" in text else f"https://{text}")
         host, query = page.hostname or "", parse_qs(page.query)
-    except ValueError:  # what only looks like a URL
+    except ValueError:  # it only looks like a URL
         return ""
     if host == "play.google.com" or page.scheme == "market":
         return query.get("id", [""])[0]

@@ -1,6 +1,6 @@
-"""What the keys of a rule file must say together. Works on the raw YAML, so that one fault hides no other.
+"""Checks that take more than one key of a rule file. They read the raw YAML, so that one fault hides no other.
 
-Each check yields (path of keys, message); the message says what was expected.
+Each check yields (path of keys, message). The message says what was expected.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ _ONLY_WITH = {
 
 
 def check_file(raw: dict[str, Any]) -> Iterator[Finding]:
-    """Everything about one file that takes more than one key to see."""
+    """Every fault within one file that takes more than one key to see."""
     delivery = raw.get("delivery")
     if isinstance(delivery, dict):
         yield from _endpoint(delivery)
     for place, onelink in sections(raw, "onelinks"):
         yield from _onelink(place, onelink)
     for place, rule in sections(raw, "rules"):
-        found = _rule(rule, has_partner=raw.get("partner") is not None)
-        for key, message in chain(found, _consent(rule)):
+        findings = _rule(rule, has_partner=raw.get("partner") is not None)
+        for key, message in chain(findings, _consent(rule)):
             yield ("rules", place, *key), message
 
 
 def sections(raw: dict[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The sections that are listed under this key, with their places."""
+    """(place, section) for each section in the list under this key."""
     value = raw.get(key)
     for place, section in enumerate(value if isinstance(value, list) else ()):
         if isinstance(section, dict):
@@ -51,7 +51,7 @@ def sections(raw: dict[str, Any], key: str) -> Iterator[tuple[int, dict[str, Any
 
 
 def texts(section: dict[str, Any], key: str) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """The texts under this key, which holds one or a list of them, with the path to each."""
+    """(path, text) for each text under this key, whose value is one text or a list of texts."""
     value = section.get(key)
     for place, text in enumerate(value if isinstance(value, list) else [value]):
         if isinstance(text, str):
@@ -107,7 +107,7 @@ def _rule(rule: dict[str, Any], *, has_partner: bool) -> Iterator[Finding]:
     match = rule.get("match")
     if isinstance(match, dict):
         for key, value in match.items():
-            if value is None:  # a template's variable that was not set must not match everything
+            if value is None:  # a template variable without a value must not match everything
                 yield ("match", key), "has no value: say what it matches, or leave the key out"
         for where, message in _apps_of_store(match, store):
             yield ("match", *where), message
@@ -133,8 +133,8 @@ def _keys_of_store(rule: dict[str, Any], store: Any) -> Iterator[Finding]:
 
 def _template(template: str) -> Iterator[str]:
     names = re.findall(r"\{([^{}]*)\}", template)
-    if unknown := sorted(set(names) - _PLACEHOLDERS):
-        yield f"unknown placeholder {{{unknown[0]}}}: expected {{app}}, {{package}} or {{referrer}}"
+    if unknown_names := sorted(set(names) - _PLACEHOLDERS):
+        yield f"unknown placeholder {{{unknown_names[0]}}}: expected {{app}}, {{package}} or {{referrer}}"
     scheme, colon, rest = template.partition(":")
     if not colon or not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) or scheme in _UNSAFE_SCHEMES or not rest:
         yield "expected a whole URL such as https://store.example/app/{package}"
@@ -145,14 +145,14 @@ def _template(template: str) -> Iterator[str]:
 
 
 def _apps_of_store(match: dict[str, Any], store: Any) -> Iterator[Finding]:
-    """App ids that the rule's store cannot hold."""
+    """A finding for each app id that the rule's store cannot have."""
     for where, app in texts(match, "app"):
         if not is_glob(app) and is_app_id(app) and (message := misfit(app, store)):
             yield where, f"{app}: {message}"
 
 
 def misfit(app: str, store: Any) -> str:
-    """Why this store cannot hold this app, or "". The app is not named: it may be a line of any file."""
+    """Why this store cannot have this app, or "". The text does not repeat the app: it may be a line of any file."""
     is_ios = APP_STORE_ID.fullmatch(app) is not None
     if store == Store.CUSTOM:
         return ""

@@ -22,16 +22,16 @@ def compile_rules(
     apps: dict[Path, dict[int, list[str]]],
     digest: str,
 ) -> RuleSet:
-    """Rules in the order of the files; `apps` holds the app ids of each rule's app files by its place."""
+    """The rules in the order of the files. `apps`: for each file and rule's place the app ids of its app files."""
     rules = tuple(
         (_match(section.match, apps[path].get(place, [])), _rule(section, file))
         for path, file in files
         for place, section in enumerate(file.rules)
     )
-    listed = [file.hosts for _, file in files if "hosts" in file.model_fields_set]
+    host_lists = [file.hosts for _, file in files if "hosts" in file.model_fields_set]
     return RuleSet(
         rules=rules,
-        hosts=frozenset(chain(*listed)) if listed else DEFAULT_HOSTS,
+        hosts=frozenset(chain(*host_lists)) if host_lists else DEFAULT_HOSTS,
         onelinks={(one.host, one.template): OneLink(**one.model_dump()) for _, f in files for one in f.onelinks},
         proxies=_proxies(files),
         delivery=_delivery(files),
@@ -40,11 +40,11 @@ def compile_rules(
     )
 
 
-def _match(section: MatchSection, listed: list[str]) -> Match:
-    named = (section.app or []) + listed
+def _match(section: MatchSection, ids_of_files: list[str]) -> Match:
+    app_patterns = (section.app or []) + ids_of_files
     conditions = {**({"pid": section.pid} if section.pid else {}), **section.param}
     return Match(
-        app=Patterns.of(named) if section.app is not None or section.app_file is not None else None,
+        app=Patterns.of(app_patterns) if section.app is not None or section.app_file is not None else None,
         host=Patterns.of(section.host) if section.host else None,
         platform=frozenset(section.platform) if section.platform else None,
         params=tuple((name, Patterns.of(texts)) for name, texts in conditions.items()),
@@ -98,7 +98,7 @@ def _proxies(files: Sequence[tuple[Path, RuleFile]]) -> Proxies:
 
 
 def _hints(files: Sequence[tuple[Path, RuleFile]]) -> HintSettings:
-    """Each setting from the first file that has it."""
+    """Each setting comes from the first file that has it."""
 
     def first(key: str) -> Any:
         return next((getattr(file, key) for _, file in files if key in file.model_fields_set), _DEFAULTS[key].default)
@@ -125,11 +125,11 @@ def _delivery(files: Sequence[tuple[Path, RuleFile]]) -> Delivery:
 
 
 def summary(rules: RuleSet) -> str:
-    """`2 rules, 1 app id, 0 OneLinks (3f2a…)`: what was loaded, for people."""
-    named = {app for match, _ in rules.rules if match.app for app in match.app.exact}
+    """The rules in one line for people: `2 rules, 1 exact app id, 0 OneLinks (3f2a…)`."""
+    app_ids = {app for match, _ in rules.rules if match.app for app in match.app.exact}
     counts = (
         (len(rules.rules), "rule"),
-        (len(named), "exact app id"),
+        (len(app_ids), "exact app id"),
         (len(rules.onelinks), "OneLink"),
     )
     text = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)

@@ -1,6 +1,6 @@
-"""Rules that no click can reach, because rules before them take all that they match.
+"""Rules that no click can reach, because the rules before them match every such click.
 
-Only what is certain counts. App by app: a rule for two apps may stand behind one rule for each of them.
+We say so only where it is certain. We look app by app: two rules for one app each may cover a later rule for both.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from storehop.decide.rules import Match, is_glob
 from storehop.model import Platform
 from storehop.rulefile.schema import MatchSection
 
-MOST_TRIES = 200_000
-"""Pairs of rules that are compared at the most. Of the rest nothing is said."""
+MAX_COMPARISONS = 200_000
+"""Pairs of rules that we compare at the most. About the rest we say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,31 +25,31 @@ class Texts:
 
     all: frozenset[str]
     stars: tuple[re.Pattern[str], ...]
-    """The globs that have nothing but `*` in them."""
+    """The globs whose only wildcard is `*`."""
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Texts:
-        found = frozenset(texts)
-        stars = [text for text in sorted(found) if "*" in text and not {"?", "["}.intersection(text)]
-        return cls(found, tuple([re.compile(translate(glob)) for glob in stars]))
+        exact = frozenset(texts)
+        stars = [text for text in sorted(exact) if "*" in text and not {"?", "["}.intersection(text)]
+        return cls(exact, tuple([re.compile(translate(glob)) for glob in stars]))
 
-    def take(self, text: str) -> bool:
-        """Whether all that `text` stands for is in here; False also where that is hard to tell.
+    def covers(self, text: str) -> bool:
+        """Whether these match everything that `text` (exact or a glob) matches; False where that is hard to tell.
 
-        What is open in a glob can only be matched by a star, so it may be matched as if it were plain text. Not so
-        what stands between brackets.
+        Only a star can match the wildcards of another glob, so a star may match `*` and `?` as if they were plain
+        text. Brackets are not compared.
         """
         return text in self.all or ("[" not in text and any(star.match(text) for star in self.stars))
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What a rule matches. None is no condition, as is `*` for what every link has."""
+    """A rule's conditions. None is no condition; so is `*` for an app or host, since every link has both."""
 
     apps: Texts | None
     platforms: frozenset[Platform] | None
     texts: dict[str, Texts]
-    """Of the host, by "", and of the link's parameters by name."""
+    """The texts for each parameter of the link, by its name, and for the host, by ""."""
 
     @classmethod
     def of(cls, section: MatchSection, match: Match) -> Conditions:
@@ -62,38 +62,38 @@ class Conditions:
             {name: Texts.of(texts) for name, texts in {**hosts, **pids, **section.param}.items()},
         )
 
-    def takes(self, other: Conditions, app: str | None) -> bool:
-        """Whether every click for this app that fulfils the other's conditions fulfils these. None: any app."""
-        if self.apps is not None and (app is None or not self.apps.take(app)):
+    def covers(self, other: Conditions, app: str | None) -> bool:
+        """Whether every click for this app (None: any app) that fulfils `other` also fulfils these conditions."""
+        if self.apps is not None and (app is None or not self.apps.covers(app)):
             return False
         if self.platforms is not None and not self.platforms.issuperset(other.platforms or Platform):
             return False
         return all(
-            name in other.texts and all(map(texts.take, other.texts[name].all)) for name, texts in self.texts.items()
+            name in other.texts and all(map(texts.covers, other.texts[name].all)) for name, texts in self.texts.items()
         )
 
 
-def takers(rules: Sequence[Conditions]) -> list[frozenset[int]]:
-    """For each rule the places of those before it that take all its clicks; empty where some click gets to it."""
+def covering_rules(rules: Sequence[Conditions]) -> list[frozenset[int]]:
+    """For each rule, the places of the rules before it that match all its clicks; empty if a click can reach it."""
     by_app: dict[str, list[int]] = defaultdict(list)
     general: list[int] = []
-    tries = 0
-    found = []
+    comparisons = 0
+    result = []
     for place, rule in enumerate(rules):
         apps = (None,) if rule.apps is None else rule.apps.all
-        behind: set[int] = set()
+        covering: set[int] = set()
         for app in apps:
-            before = [*by_app.get(app or "", ()), *general] if tries < MOST_TRIES else []
-            tries += len(before)
-            taker = next((one for one in before if rules[one].takes(rule, app)), None)
-            if taker is None:
-                behind.clear()
+            candidates = [*by_app.get(app or "", ()), *general] if comparisons < MAX_COMPARISONS else []
+            comparisons += len(candidates)
+            cover = next((one for one in candidates if rules[one].covers(rule, app)), None)
+            if cover is None:
+                covering.clear()
                 break
-            behind.add(taker)
-        found.append(frozenset(behind))
+            covering.add(cover)
+        result.append(frozenset(covering))
         if rule.apps is None or any(map(is_glob, rule.apps.all)):
             general.append(place)
         else:
             for app in rule.apps.all:
                 by_app[app].append(place)
-    return found
+    return result

@@ -1,7 +1,7 @@
-"""A rule file's YAML as a document, and what is wrong with it in people's words (design §4).
+"""A rule file's YAML as a document, and what is wrong with it, in plain words (design §4).
 
-Numbers and dates stay the text that was written: `5e22` is a OneLink's template, `012345` a provider token. Whoever
-wants a number reads it from the text.
+Numbers and dates stay text as written: `5e22` is a OneLink's template, `012345` a provider token. A check that needs
+a number parses the text.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from ruamel.yaml.scanner import RoundTripScanner, ScannerError
 
 from storehop.rulefile import mistakes
 
-DEEPEST = 100
-"""Brackets and braces within each other."""
-MOST_VALUES = 5_000_000
-"""Values in a document whose aliases are written out; 64 MB hold fewer without aliases."""
+MAX_DEPTH = 100
+"""How deep brackets and braces may be nested."""
+MAX_VALUES = 5_000_000
+"""Values of a document with its aliases written out. 64 MB without aliases have fewer."""
 
 
 class NoDocumentError(ValueError):
-    """Text that is no document of keys and values. `position`: line and column, from 1."""
+    """The text is no document of keys and values. `position`: line and column, from 1."""
 
     def __init__(self, message: str, position: tuple[int, int] = (1, 1)) -> None:
         super().__init__(message)
@@ -53,8 +53,8 @@ def parse(text: str) -> CommentedMap:
         raise NoDocumentError("is no valid YAML: an alias, merge or directive in it makes no sense") from error
     if not isinstance(document, CommentedMap):
         raise NoDocumentError("expected keys and values, with version: 1 first")
-    if values > MOST_VALUES:
-        raise NoDocumentError(f"its aliases make more than {MOST_VALUES:,} values of it: write out what you mean")
+    if values > MAX_VALUES:
+        raise NoDocumentError(f"its aliases make more than {MAX_VALUES:,} values of it: write out what you mean")
     return document
 
 
@@ -69,10 +69,10 @@ class _Composer(Composer):
 
 
 class _Scanner(RoundTripScanner):
-    """Refuses what is nested deeper than any rule is: each token costs it the depth."""
+    """Refuses deep nesting, which no rule needs: the scanner's time for each token grows with the depth."""
 
     def fetch_flow_collection_start(self, *arguments: Any, **options: Any) -> None:
-        if len(self.flow_context) >= DEEPEST:
+        if len(self.flow_context) >= MAX_DEPTH:
             raise ScannerError(None, None, "nested too deeply", self.reader.get_mark())
         super().fetch_flow_collection_start(*arguments, **options)
 
@@ -98,11 +98,11 @@ def _yaml() -> YAML:
     return yaml
 
 
-def _values_of(node: Any, known: dict[int, int]) -> int:
-    """How many values the node has with its aliases written out. A RecursionError: it holds itself."""
+def _values_of(node: Any, counts: dict[int, int]) -> int:
+    """How many values the node has with its aliases written out. Raises RecursionError for a node within itself."""
     if not isinstance(node, dict | list):
         return 1
-    if id(node) not in known:
+    if id(node) not in counts:
         inner = node.values() if isinstance(node, dict) else node
-        known[id(node)] = 1 + sum(_values_of(one, known) for one in inner)
-    return known[id(node)]
+        counts[id(node)] = 1 + sum(_values_of(one, counts) for one in inner)
+    return counts[id(node)]

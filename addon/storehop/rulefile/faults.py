@@ -1,4 +1,4 @@
-"""Faults of rule files, in our words: where they stand, and what was expected."""
+"""Faults of rule files in plain words: where each one stands, and what was expected."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from storehop.rulefile.values import in_words
 
 type KeyPath = tuple[str | int, ...]
 
-MOST_FAULTS = 1000
-"""Faults of one reading that are told of."""
+MAX_FAULTS = 1000
+"""Faults that we list at the most."""
 _IN_OUR_WORDS = {
     "missing": "is missing",
     "too_short": "is empty",
@@ -51,25 +51,25 @@ class RuleFault:
 
 
 class RuleFileError(ValueError):
-    """Rule files that can't be used, with all their faults."""
+    """We can't use the rule files. `faults` has all their faults."""
 
     def __init__(self, faults: tuple[RuleFault, ...]) -> None:
         super().__init__("\n".join(map(str, faults)))
         self.faults = faults
 
 
-def listed(faults: Iterable[RuleFault]) -> tuple[RuleFault, ...]:
-    """The faults in the order of files and lines; of more than anybody reads, the first ones."""
-    found = sorted(faults, key=lambda fault: (str(fault.file), fault.line, fault.column))
-    if len(found) <= MOST_FAULTS:
-        return tuple(found)
-    last = found[MOST_FAULTS]
-    more = replace(last, message=f"and {len(found) - MOST_FAULTS:,} more")
-    return (*found[:MOST_FAULTS], more)
+def in_order(faults: Iterable[RuleFault]) -> tuple[RuleFault, ...]:
+    """The faults in the order of files and lines: the first MAX_FAULTS, then one that counts the rest."""
+    result = sorted(faults, key=lambda fault: (str(fault.file), fault.line, fault.column))
+    if len(result) <= MAX_FAULTS:
+        return tuple(result)
+    last = result[MAX_FAULTS]
+    rest = replace(last, message=f"and {len(result) - MAX_FAULTS:,} more")
+    return (*result[:MAX_FAULTS], rest)
 
 
-def known_part(raw: Any, loc: tuple[int | str, ...]) -> KeyPath:
-    """The path within the document: pydantic appends names of its own for unions and dictionary keys."""
+def document_path(raw: Any, loc: tuple[int | str, ...]) -> KeyPath:
+    """Pydantic's path without the names that it adds for unions and dictionary keys: the path in the document."""
     path: list[str | int] = []
     node = raw
     for key in loc:
@@ -88,12 +88,12 @@ def _has(node: Any, key: int | str) -> bool:
 
 
 def position_of(raw: Any, path: KeyPath, *, at_key: bool = False) -> tuple[int, int]:
-    """Where the value at this path begins; for a missing key, where the mapping that lacks it begins."""
+    """(line, column), from 1, where the value at this path begins; for a missing key, where its mapping begins."""
     node, position = raw, (0, 0)
     for depth, key in enumerate(path):
         if isinstance(node, CommentedMap) and key in node:
             is_last = depth == len(path) - 1
-            with suppress(KeyError):  # what a YAML merge (<<) brought stands elsewhere
+            with suppress(KeyError):  # a key from a YAML merge (<<) stands elsewhere
                 position = (node.lc.key(key) if at_key and is_last else node.lc.value(key)) or position
         elif isinstance(node, CommentedSeq):
             position = node.lc.item(key) or position
@@ -103,8 +103,8 @@ def position_of(raw: Any, path: KeyPath, *, at_key: bool = False) -> tuple[int, 
     return position[0] + 1, position[1] + 1
 
 
-def named(raw: Any, path: KeyPath, message: str) -> str:
-    """The message with the rule's name and the key before it."""
+def with_place(raw: Any, path: KeyPath, message: str) -> str:
+    """The message with the rule's name and the key in front."""
     where = ".".join(str(key) for key in path if isinstance(key, str) and (key != "rules" or len(path) == 1))
     rule = ""
     if path[:1] == ("rules",) and len(path) > 1:
@@ -115,7 +115,7 @@ def named(raw: Any, path: KeyPath, message: str) -> str:
 
 
 def message_of(error: ErrorDetails, path: KeyPath) -> str:
-    """What was expected, in our words where pydantic's are for programmers."""
+    """What was expected, in plain words: many of pydantic's are for programmers."""
     match error["type"]:
         case "extra_forbidden":
             return advice(path)

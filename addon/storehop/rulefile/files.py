@@ -1,7 +1,7 @@
-"""Files as they were found. Regular files only, of a bounded size; a look never waits for a pipe or a device.
+"""Reads files and notices their changes. Regular files of a bounded size only; never waits for a pipe or a device.
 
-A file is opened first and judged then, by the descriptor that is read: nothing can take its place in between.
-Two looks are equal where status and bytes are: the clocks of file systems are coarse, and sizes often equal.
+We open a file first and check its kind by the open descriptor, so nothing can be swapped in between. Two looks are
+equal if status and bytes are equal: times alone do not tell, since the clocks of file systems are coarse.
 """
 
 from __future__ import annotations
@@ -15,42 +15,43 @@ from math import inf
 from pathlib import Path
 from time import time
 
-LONGEST = 64 * 1024**2
-"""Bytes of one file."""
-COARSE = 3.0
-"""Seconds within which a second change may leave a file's times as they are. FAT counts in steps of two."""
+MAX_FILE_BYTES = 64 * 1024**2
+"""A longer file is a fault."""
+COARSE_CLOCK_S = 3.0
+"""A second change within this time may leave a file's times as they are. FAT counts in steps of two seconds."""
 SUFFIXES = {".yaml", ".yml"}
-_PART = 1024**2
-"""Bytes of one read."""
+_READ_BYTES = 1024**2
+"""Bytes of one system call."""
 OUTSIDE = "leads out of the folder of the rule file: expected a file below it"
 NO_FILE = "is no regular file: expected a file, not a folder, pipe, socket or device"
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a look at a file or folder found, enough to tell whether a later one finds the same."""
+    """The state of a file or folder at one time: enough to tell whether it has changed later."""
 
     path: Path
     status: tuple[int, ...]
-    """Device, inode, size, time of change of the content and of anything else in ns; empty where there is none."""
+    """Device, inode, size, mtime and ctime in ns; empty where there is no file."""
     digest: bytes
-    """Of the file's bytes, of the names of the folder's rule files, or of what was in the way."""
+    """SHA-256 of the file's bytes, of the names of the folder's rule files, or of the reason why neither is there."""
     age: float
-    """Seconds since it changed, at the least."""
-    beside: Path | None = None
-    """The rule file below whose folder it has to lie."""
+    """Seconds since the last change, at the least."""
+    rule_file: Path | None = None
+    """For an app file, the rule file that names it: the app file must lie below the rule file's folder."""
 
     def is_like(self, other: Look) -> bool:
+        """Whether both saw the same file with the same bytes."""
         return (self.status, self.digest) == (other.status, other.digest)
 
 
 type Stamp = tuple[Look, ...]
-"""Everything that was read for a set of rules."""
+"""The state of every file that a set of rules was read from."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A look, and what it found: bytes, the names of a folder's rule files, or what was in the way."""
+class Entry:
+    """What a path leads to: a file's bytes, the names of a folder's rule files, or why it is neither (`fault`)."""
 
     look: Look
     content: bytes = b""
@@ -58,30 +59,30 @@ class Found:
     fault: str = ""
 
 
-def find(path: Path, beside: Path | None = None) -> Found:
-    """Reads the file, or the names of the folder. Never raises for what a path may lead to.
+def read(path: Path, rule_file: Path | None = None) -> Entry:
+    """Reads the file, or the names in the folder. Never raises: whatever is wrong with the path is in `fault`.
 
-    With `beside`, only what lies below that rule file's folder is opened, both resolved.
+    With `rule_file`, opens only what lies below that file's folder. Links are resolved first.
     """
-    if beside is None:
+    if rule_file is None:
         return _open(path)
-    real = _inside(path, beside)
-    found = _open(path) if real else _missing(path, OUTSIDE)
-    if real and found.look.status[:2] != _status(real)[:2]:  # a link was turned meanwhile
-        found = _missing(path, OUTSIDE)
-    return replace(found, look=replace(found.look, beside=beside))
+    real = _inside(path, rule_file)
+    entry = _open(path) if real else _missing(path, OUTSIDE)
+    if real and entry.look.status[:2] != _status(real)[:2]:  # somebody changed a link meanwhile
+        entry = _missing(path, OUTSIDE)
+    return replace(entry, look=replace(entry.look, rule_file=rule_file))
 
 
-def _inside(path: Path, beside: Path) -> Path | None:
-    """Where the path leads, when that is below the folder of the rule file or of what the rule file leads to."""
+def _inside(path: Path, rule_file: Path) -> Path | None:
+    """The resolved path; None unless it is below the folder of the rule file, or of the file that this links to."""
     try:
-        real, folders = path.resolve(), (beside.parent.resolve(), beside.resolve().parent)
-    except (OSError, RuntimeError, ValueError):  # links that go in circles; a name that no file can have
+        real, folders = path.resolve(), (rule_file.parent.resolve(), rule_file.resolve().parent)
+    except (OSError, RuntimeError, ValueError):  # a circle of links, or a name that no file can have
         return path
     return real if any(map(real.is_relative_to, folders)) else None
 
 
-def _open(path: Path) -> Found:
+def _open(path: Path) -> Entry:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except (OSError, ValueError) as error:  # a ValueError: no file can have that name
@@ -90,54 +91,54 @@ def _open(path: Path) -> Found:
         status = os.fstat(descriptor)
         if stat.S_ISDIR(status.st_mode):
             names = tuple(sorted(filter(_is_rule_file, os.listdir(descriptor))))  # noqa: PTH208  of what was opened
-            return Found(_look(path, status, "\0".join(names).encode("utf-8", "surrogateescape")), names=names)
+            return Entry(_look(path, status, "\0".join(names).encode("utf-8", "surrogateescape")), names=names)
         if not stat.S_ISREG(status.st_mode):
-            return Found(_look(path, status, b""), fault=NO_FILE)
+            return Entry(_look(path, status, b""), fault=NO_FILE)
         content = _bytes_of(descriptor)
     except OSError as error:
         return _missing(path, _why(error))
     finally:
         os.close(descriptor)
-    too_long = f"is longer than {LONGEST // 1024**2} MB" if len(content) > LONGEST else ""
-    return Found(_look(path, status, content), b"" if too_long else content, fault=too_long)
+    too_long = f"is longer than {MAX_FILE_BYTES // 1024**2} MB" if len(content) > MAX_FILE_BYTES else ""
+    return Entry(_look(path, status, content), b"" if too_long else content, fault=too_long)
 
 
-def found_again(seen: Stamp) -> bool:
-    """Whether a second look finds every file as it was, to the byte."""
-    return all(now.is_like(look) for now, look in zip(again(seen), seen, strict=True))
+def are_unchanged(stamp: Stamp) -> bool:
+    """Whether every file is as it was, to the byte. Reads all of them."""
+    return all(new_look.is_like(look) for new_look, look in zip(look_again(stamp), stamp, strict=True))
 
 
-def still_current(seen: Stamp) -> Stamp | None:
-    """The same files after a look that costs little; None where one of them changed."""
-    glances = tuple([_glance(look) for look in seen])
+def still_current(stamp: Stamp) -> Stamp | None:
+    """A new stamp, if no file changed; else None. Reads only the files that changed a moment ago."""
+    glances = tuple([_glance(look) for look in stamp])
     return None if None in glances else tuple(filter(None, glances))
 
 
-def again(seen: Stamp) -> Stamp:
-    """The same files, as they are now."""
-    return tuple([find(look.path, look.beside).look for look in seen])
+def look_again(stamp: Stamp) -> Stamp:
+    """A stamp of the same files as they are now. Reads all of them."""
+    return tuple([read(look.path, look.rule_file).look for look in stamp])
 
 
-def content_of(seen: Stamp) -> tuple[tuple[Path, bytes], ...]:
-    """What was read, whatever its times are: the same where files were only touched."""
-    return tuple((look.path, look.digest) for look in seen)
+def content_of(stamp: Stamp) -> tuple[tuple[Path, bytes], ...]:
+    """The content of the files without their times: equal if files were only touched."""
+    return tuple((look.path, look.digest) for look in stamp)
 
 
 def _glance(look: Look) -> Look | None:
     if _status(look.path) != look.status:
         return None
-    if look.age > COARSE:
+    if look.age > COARSE_CLOCK_S:
         return look
-    now = find(look.path, look.beside).look
-    return now if now.is_like(look) else None
+    new_look = read(look.path, look.rule_file).look
+    return new_look if new_look.is_like(look) else None
 
 
 def _bytes_of(descriptor: int) -> bytes:
-    """The content, up to the first byte that is too many: what /proc holds has no size beforehand."""
-    parts, left = [], LONGEST + 1
-    while left and (part := os.read(descriptor, min(left, _PART))):
+    """The content, up to the first byte that is too many. Files in /proc do not say their size."""
+    parts, remaining = [], MAX_FILE_BYTES + 1
+    while remaining and (part := os.read(descriptor, min(remaining, _READ_BYTES))):
         parts.append(part)
-        left -= len(part)
+        remaining -= len(part)
     return b"".join(parts)
 
 
@@ -147,17 +148,17 @@ def _look(path: Path, status: os.stat_result, content: bytes) -> Look:
 
 
 def _age(changed: int) -> float:
-    """Seconds since that time in ns, at the least: one of whole seconds may be of a clock that has no other."""
+    """Seconds since `changed` (ns), at the least. A time in whole seconds may come from a coarse clock."""
     age = abs(time() - changed / 1e9)
-    return age if changed % 10**9 else max(0.0, age - COARSE)
+    return age if changed % 10**9 else max(0.0, age - COARSE_CLOCK_S)
 
 
-def _missing(path: Path, why: str) -> Found:
+def _missing(path: Path, why: str) -> Entry:
     look = Look(path, _status(path), hashlib.sha256(why.encode()).digest(), age=inf)
     if why == OUTSIDE:
-        return Found(look, fault=why)
+        return Entry(look, fault=why)
     is_socket = look.status and why == os.strerror(errno.ENXIO)
-    return Found(look, fault=NO_FILE if is_socket else f"cannot be read: {why}")
+    return Entry(look, fault=NO_FILE if is_socket else f"cannot be read: {why}")
 
 
 def _status(path: Path) -> tuple[int, ...]:
@@ -176,5 +177,5 @@ def _why(error: OSError | ValueError) -> str:
 
 
 def _is_rule_file(name: str) -> bool:
-    """Hidden files are editors' and operating systems' own."""
+    """Whether a folder's file is a rule file. Hidden files belong to editors and operating systems."""
     return Path(name).suffix in SUFFIXES and not name.startswith(".")

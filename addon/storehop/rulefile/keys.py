@@ -1,4 +1,4 @@
-"""Keys that storehop does not know: what was meant by them, or where they belong."""
+"""Advice on unknown keys: which key somebody meant, or in which section the key belongs."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ _ALSO_CALLED = {
 
 
 def advice(path: tuple[str | int, ...]) -> str:
-    """What to write instead of the unknown key at the end of this path."""
+    """What to write instead of the unknown key at the end of this path of keys."""
     section, key = tuple(part for part in path[:-1] if isinstance(part, str)), str(path[-1])
-    known = sorted(_SECTIONS[section].model_fields) if section in _SECTIONS else []
+    keys = sorted(_SECTIONS[section].model_fields) if section in _SECTIONS else []
     other = [_PLACES[place] for place, one in _SECTIONS.items() if key in one.model_fields]
     if other:
         return f"unknown key here: it stands {' or '.join(other)}"
     word = key.lower().replace("-", "_")
-    called = [name for name, others in _ALSO_CALLED.items() if name.split(":")[0] in known and word in others.split()]
-    near = called or ([word] if word in known else get_close_matches(word, known, n=1))
-    return f"unknown key: did you mean {' or '.join(near)}?" if near else f"unknown key: expected {', '.join(known)}"
+    synonyms = [name for name, others in _ALSO_CALLED.items() if name.split(":")[0] in keys and word in others.split()]
+    near = synonyms or ([word] if word in keys else get_close_matches(word, keys, n=1))
+    return f"unknown key: did you mean {' or '.join(near)}?" if near else f"unknown key: expected {', '.join(keys)}"

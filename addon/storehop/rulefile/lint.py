@@ -1,7 +1,7 @@
-"""What valid rules say and can hardly be meant: rules that no click reaches, trust in everybody (design §4).
+"""Warnings about valid rules that nobody can mean: rules that no click reaches, trust in everybody (design §4).
 
-Nothing here is a fault: each warning is for what is certain, so that a file without mistakes has none. What nobody
-can be certain of cheaply (one glob within another, hundreds of globs) is not looked for.
+We warn only about what is certain, so that a file without mistakes gets no warning. We do not look for what is
+expensive to know (one glob within another, hundreds of globs).
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from storehop.decide.rules import DEFAULT_HOSTS, Match, RuleSet, is_glob
 from storehop.model import Platform
 from storehop.rulefile import checks
 from storehop.rulefile.apps import meant_app
-from storehop.rulefile.cover import Conditions, takers
-from storehop.rulefile.faults import RuleFault, named, position_of
+from storehop.rulefile.cover import Conditions, covering_rules
+from storehop.rulefile.faults import RuleFault, position_of, with_place
 from storehop.rulefile.schema import RuleFile
 from storehop.settings import Mode, Rule, Store
 
@@ -32,16 +32,16 @@ _OF_APP_IDS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 
 
 def warnings_of(path: Path, files: _Files, rules: RuleSet) -> Iterator[RuleFault]:
-    """Every warning of these files, each at its place. `path` is the file or folder that was read."""
+    """Every warning about these files, with its line and column. `path` is the file or folder that holds them."""
     if not rules.rules:
         yield RuleFault(path, 1, 1, "warning: no rules: every click passes")
     sections = [(file, raw, place, section) for file, raw, model in files for place, section in enumerate(model.rules)]
-    before = takers(
+    covering = covering_rules(
         [Conditions.of(section.match, match) for (*_, section), (match, _) in zip(sections, rules.rules, strict=True)]
     )
-    for (file, raw, place, _), (match, rule), taken in zip(sections, rules.rules, before, strict=True):
-        found = _rule(raw["rules"][place]["match"], match, rule, rules)
-        for key, message in chain(_shadowed(taken, rules), found):
+    for (file, raw, place, _), (match, rule), places in zip(sections, rules.rules, covering, strict=True):
+        messages = _rule(raw["rules"][place]["match"], match, rule, rules)
+        for key, message in chain(_shadowed(places, rules), messages):
             yield _warning(file, raw, ("rules", place, *key), message)
     for file, raw, model in files:
         for key, message in chain(_trust(model), _hosts(model, rules), _onelinks(model, rules)):
@@ -49,14 +49,17 @@ def warnings_of(path: Path, files: _Files, rules: RuleSet) -> Iterator[RuleFault
 
 
 def _warning(file: Path, raw: CommentedMap, path: tuple[str | int, ...], message: str) -> RuleFault:
-    return RuleFault(file, *position_of(raw, path), f"warning: {named(raw, path, message)}")
+    return RuleFault(file, *position_of(raw, path), f"warning: {with_place(raw, path, message)}")
 
 
-def _shadowed(takers: frozenset[int], rules: RuleSet) -> Iterator[_Message]:
-    if takers:
-        names = [rules.rules[place][1].name for place in sorted(takers)]
-        shown = " and ".join(filter(None, [", ".join(map(repr, names[:2])), "others" if len(names) > 2 else ""]))  # noqa: PLR2004
-        yield (), f"no click gets here: {shown} before it {'takes' if len(names) == 1 else 'take'} all that it matches"
+def _shadowed(covering: frozenset[int], rules: RuleSet) -> Iterator[_Message]:
+    if covering:
+        names = [rules.rules[place][1].name for place in sorted(covering)]
+        some_names = " and ".join(filter(None, [", ".join(map(repr, names[:2])), "others" if len(names) > 2 else ""]))  # noqa: PLR2004
+        yield (
+            (),
+            f"no click gets here: {some_names} before it {'matches' if len(names) == 1 else 'match'} all these clicks",
+        )
 
 
 def _rule(conditions: _Section, match: Match, rule: Rule, rules: RuleSet) -> Iterator[_Message]:
@@ -68,14 +71,14 @@ def _rule(conditions: _Section, match: Match, rule: Rule, rules: RuleSet) -> Ite
     for where, host in checks.texts(conditions, "host"):
         if not is_glob(host) and not rules.is_click_host(host):
             yield ("match", *where), f"no click comes to {host}: expected one of hosts, or a OneLink's in lower case"
-    if (asked := _wrong_platform(match, rule)) is not None:
-        yield ("match", "platform"), f"every click passes: the store is not for {asked}"
+    if (platforms := _wrong_platform(match, rule)) is not None:
+        yield ("match", "platform"), f"every click passes: the store is not for {platforms}"
     if rule.percent == 0 and rule.mode is Mode.DIRECT:
-        yield ("percent",), "every click passes: mode: observe would also say what would become of them"
+        yield ("percent",), "every click passes: with mode: observe you would also see the decisions"
 
 
 def _app(app: str) -> str:
-    """What is wrong with a glob; exact ids are checked before."""
+    """What is wrong with a glob, or "". Exact ids were checked before."""
     if not is_glob(app):
         return ""
     if "://" in app or (page := meant_app(app)):
@@ -91,24 +94,24 @@ def _app(app: str) -> str:
 
 
 def _wrong_platform(match: Match, rule: Rule) -> str | None:
-    """The platforms that are asked for, where none of them has the store of the rule's apps."""
+    """The platforms of the rule's `match`, if none of them has the store of the rule's apps; else None."""
     if not match.platform or match.app is None or match.app.globs or not match.app.exact or rule.store is Store.CUSTOM:
         return None
-    fitting = {Platform.IOS if APP_STORE_ID.fullmatch(app) else Platform.ANDROID for app in match.app.exact}
-    return None if fitting & match.platform else " or ".join(sorted(match.platform))
+    platforms = {Platform.IOS if APP_STORE_ID.fullmatch(app) else Platform.ANDROID for app in match.app.exact}
+    return None if platforms & match.platform else " or ".join(sorted(match.platform))
 
 
 def _trust(file: RuleFile) -> Iterator[_Message]:
-    said = "everybody is trusted: whoever clicks can name any address as theirs. Expected your own proxies only"
+    message = "everybody is trusted: whoever clicks can name any address as theirs. Expected your own proxies only"
     trusted = file.client_ip.trusted_proxies
     whole = [place for place, network in enumerate(trusted) if network.prefixlen == 0]
     for place in whole:
-        yield ("client_ip", "trusted_proxies", place), said
+        yield ("client_ip", "trusted_proxies", place), message
     if not whole:
         old = collapse_addresses(network for network in trusted if isinstance(network, IPv4Network))
         new = collapse_addresses(network for network in trusted if isinstance(network, IPv6Network))
         if IPv4Network("0.0.0.0/0") in old or IPv6Network("::/0") in new:
-            yield ("client_ip", "trusted_proxies"), said
+            yield ("client_ip", "trusted_proxies"), message
 
 
 def _hosts(file: RuleFile, rules: RuleSet) -> Iterator[_Message]:
@@ -124,10 +127,10 @@ def _onelinks(file: RuleFile, rules: RuleSet) -> Iterator[_Message]:
 
 
 def _has_rule(app: str, host: str, side: Platform, rules: RuleSet) -> bool:
-    tried = sorted({*rules.by_app.get(app, ()), *rules.general})
+    places = sorted({*rules.by_app.get(app, ()), *rules.general})
     return any(
         (match.app is None or match.app.match(app))
         and (match.host is None or match.host.match(host))
         and (match.platform is None or side in match.platform)
-        for match, _ in (rules.rules[place] for place in tried)
+        for match, _ in (rules.rules[place] for place in places)
     )

@@ -1,4 +1,4 @@
-"""Reads rule files and compiles them. Every fault is listed at once, as file:line:column: message."""
+"""Reads rule files and compiles them. Lists every fault at once, as file:line:column: message."""
 
 from __future__ import annotations
 
@@ -15,44 +15,53 @@ from storehop.decide.rules import RuleSet
 from storehop.rulefile import apps, checks, files
 from storehop.rulefile.compiling import compile_rules
 from storehop.rulefile.document import NoDocumentError, parse
-from storehop.rulefile.faults import RuleFault, RuleFileError, known_part, listed, message_of, named, position_of
+from storehop.rulefile.faults import (
+    RuleFault,
+    RuleFileError,
+    document_path,
+    in_order,
+    message_of,
+    position_of,
+    with_place,
+)
 from storehop.rulefile.lint import warnings_of
 from storehop.rulefile.schema import RuleFile
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """What reading gave: rules or faults."""
+class LoadResult:
+    """The result of reading rule files: rules, or None and the faults."""
 
     rules: RuleSet | None
     faults: tuple[RuleFault, ...]
-    seen: files.Stamp
-    """How the files were when they were read."""
+    stamp: files.Stamp
+    """The state of the files that were read."""
     warnings: tuple[RuleFault, ...] = ()
-    """What the rules say and can hardly be meant."""
+    """What the rules say and nobody can mean; none where there are faults."""
 
 
 @dataclass(slots=True)
 class _Reading:
     faults: list[RuleFault] = field(default_factory=list)
-    seen: list[files.Look] = field(default_factory=list)
+    looks: list[files.Look] = field(default_factory=list)
     digest: Any = field(default_factory=hashlib.sha256)
 
-    def find(self, path: Path, beside: Path | None = None) -> files.Found:
-        found = files.find(path, beside)
-        self.seen.append(found.look)
-        return found
+    def read(self, path: Path, rule_file: Path | None = None) -> files.Entry:
+        """As `files.read`, and adds the look to `looks`."""
+        entry = files.read(path, rule_file)
+        self.looks.append(entry.look)
+        return entry
 
-    def text(self, found: files.Found) -> str | None:
-        """The file's text; a fault where it can't be had."""
-        fault = files.NO_FILE if found.names is not None else found.fault
+    def text(self, entry: files.Entry) -> str | None:
+        """The file's text; else None, and the fault is in `faults`."""
+        fault = files.NO_FILE if entry.names is not None else entry.fault
         if not fault:
-            self.digest.update(found.content)
+            self.digest.update(entry.content)
             try:
-                return found.content.decode("utf-8-sig")
+                return entry.content.decode("utf-8-sig")
             except UnicodeDecodeError as error:
                 fault = f"is no UTF-8 text: byte {error.start} is in the way"
-        self.fault(found.look.path, (1, 1), fault)
+        self.fault(entry.look.path, (1, 1), fault)
         return None
 
     def fault(self, file: Path, position: tuple[int, int], message: str) -> None:
@@ -64,36 +73,36 @@ def load(path: Path) -> RuleSet:
 
     Raises RuleFileError with every fault of every file.
     """
-    loaded = read(path)
-    if loaded.rules is None:
-        raise RuleFileError(loaded.faults)
-    return loaded.rules
+    result = read(path)
+    if result.rules is None:
+        raise RuleFileError(result.faults)
+    return result.rules
 
 
-def read(path: Path) -> Loaded:
-    """As `load`, with faults as a value: for a watcher, that must know which files to look at."""
+def read(path: Path) -> LoadResult:
+    """As `load`, but returns the faults, and the files to watch."""
     reading = _Reading()
-    parsed = [
+    documents = [
         (file, document)
         for file, text in _texts(path, reading)
         if (document := _parse(file, text, reading)) is not None
     ]
-    _check_across(parsed, reading)
-    ids = {file: _app_files(file, raw, reading) for file, raw in parsed}
-    models = [(file, model) for file, raw in parsed if (model := _validate(file, raw, reading))]
+    _check_across(documents, reading)
+    ids = {file: _app_files(file, raw, reading) for file, raw in documents}
+    models = [(file, model) for file, raw in documents if (model := _validate(file, raw, reading))]
     if reading.faults:
-        return Loaded(None, listed(reading.faults), tuple(reading.seen))
-    documents = [(file, raw, model) for (file, raw), (_, model) in zip(parsed, models, strict=True)]
+        return LoadResult(None, in_order(reading.faults), tuple(reading.looks))
+    rule_files = [(file, raw, model) for (file, raw), (_, model) in zip(documents, models, strict=True)]
     rules = compile_rules(models, ids, reading.digest.hexdigest()[:12])
-    return Loaded(rules, (), tuple(reading.seen), listed(warnings_of(path, documents, rules)))
+    return LoadResult(rules, (), tuple(reading.looks), in_order(warnings_of(path, rule_files, rules)))
 
 
 def _texts(path: Path, reading: _Reading) -> Iterator[tuple[Path, str]]:
-    """The rule files, and what they hold."""
-    found = reading.find(path)
-    if found.names == ():
+    """(path, text) of each rule file."""
+    entry = reading.read(path)
+    if entry.names == ():
         reading.fault(path, (1, 1), "is a folder without rule files: expected *.yaml")
-    for one in [found] if found.names is None else [reading.find(path / name) for name in found.names]:
+    for one in [entry] if entry.names is None else [reading.read(path / name) for name in entry.names]:
         if (text := reading.text(one)) is not None:
             yield one.look.path, text
 
@@ -108,63 +117,67 @@ def _parse(file: Path, text: str, reading: _Reading) -> CommentedMap | None:
 
 def _validate(file: Path, raw: CommentedMap, reading: _Reading) -> RuleFile | None:
     for path, message in checks.check_file(raw):
-        reading.fault(file, position_of(raw, path), named(raw, path, message))
+        reading.fault(file, position_of(raw, path), with_place(raw, path, message))
     try:
         return RuleFile.model_validate(raw)
     except ValidationError as invalid:
         for error in invalid.errors(include_url=False, include_input=False):
-            path = known_part(raw, error["loc"])
+            path = document_path(raw, error["loc"])
             position = position_of(raw, path, at_key=error["type"] == "extra_forbidden")
-            reading.fault(file, position, named(raw, path, message_of(error, path)))
+            reading.fault(file, position, with_place(raw, path, message_of(error, path)))
         return None
 
 
-def _check_across(parsed: list[tuple[Path, CommentedMap]], reading: _Reading) -> None:
-    """What files must say together: settings stand in one of them, rule names are unique."""
+def _check_across(documents: list[tuple[Path, CommentedMap]], reading: _Reading) -> None:
+    """Checks all files together: only one of them has a setting, and rule names are unique."""
     for key in ("client_ip", "delivery"):
-        holders = [(file, raw) for file, raw in parsed if key in raw]
+        holders = [(file, raw) for file, raw in documents if key in raw]
         for file, raw in holders[1:]:
             reading.fault(file, position_of(raw, (key,), at_key=True), f"{key}: stands in {holders[0][0]} already")
-    _check_onelinks(parsed, reading)
-    named: dict[str, Path] = {}
-    for file, raw in parsed:
+    _check_onelinks(documents, reading)
+    file_of_name: dict[str, Path] = {}
+    for file, raw in documents:
         for place, rule in checks.sections(raw, "rules"):
             name = rule.get("name")
             if not isinstance(name, str):
                 continue
-            if name in named:
+            if name in file_of_name:
                 position = position_of(raw, ("rules", place, "name"))
-                reading.fault(file, position, f"rule {name!r}: a rule of that name stands in {named[name]} already")
-            named[name] = file
+                reading.fault(
+                    file, position, f"rule {name!r}: a rule of that name stands in {file_of_name[name]} already"
+                )
+            file_of_name[name] = file
 
 
-def _check_onelinks(parsed: list[tuple[Path, CommentedMap]], reading: _Reading) -> None:
-    """A OneLink template stands for one pair of apps."""
-    seen: dict[tuple[Any, Any], Path] = {}
-    for file, raw in parsed:
+def _check_onelinks(documents: list[tuple[Path, CommentedMap]], reading: _Reading) -> None:
+    """Checks that each OneLink template stands for one pair of apps."""
+    file_of_template: dict[tuple[Any, Any], Path] = {}
+    for file, raw in documents:
         for place, onelink in checks.sections(raw, "onelinks"):
             template = onelink.get("host"), onelink.get("template")
             if not all(isinstance(part, str) for part in template):
                 continue
-            if template in seen:
+            if template in file_of_template:
                 position = position_of(raw, ("onelinks", place))
-                reading.fault(file, position, f"onelinks: {'/'.join(template)} stands in {seen[template]} already")
-            seen[template] = file
+                reading.fault(
+                    file, position, f"onelinks: {'/'.join(template)} stands in {file_of_template[template]} already"
+                )
+            file_of_template[template] = file
 
 
 def _app_files(file: Path, raw: CommentedMap, reading: _Reading) -> dict[int, list[str]]:
-    """The app ids that each rule's app files hold, by the rule's place."""
-    found: dict[int, list[str]] = {}
+    """The app ids of each rule's app files, by the rule's place."""
+    ids_by_rule: dict[int, list[str]] = {}
     for place, rule in checks.sections(raw, "rules"):
         match = rule.get("match")
         for where, name in checks.texts(match, "app_file") if isinstance(match, dict) else ():
             path = ("rules", place, "match", *where)
-            listing = reading.find(file.parent / name, beside=file)
+            listing = reading.read(file.parent / name, rule_file=file)
             if listing.fault == files.OUTSIDE:
-                reading.fault(file, position_of(raw, path), named(raw, path, files.OUTSIDE))
+                reading.fault(file, position_of(raw, path), with_place(raw, path, files.OUTSIDE))
             elif (text := reading.text(listing)) is not None:
                 ids, faults = apps.read(text, rule.get("store", "auto"))
-                found.setdefault(place, []).extend(ids)
+                ids_by_rule.setdefault(place, []).extend(ids)
                 for position, message in faults:
                     reading.fault(listing.look.path, position, message)
-    return found
+    return ids_by_rule

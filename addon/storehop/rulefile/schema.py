@@ -1,6 +1,6 @@
 """The shape of a rule file, key by key. The single source of the checks, of the JSON Schema and of its help.
 
-Only what one key says on its own is checked here; what keys say together is in checks.py.
+Here we check each key on its own; checks.py checks keys that depend on each other.
 """
 
 from __future__ import annotations

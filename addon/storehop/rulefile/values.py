@@ -1,6 +1,6 @@
-"""The values that keys of a rule file hold, each with its check and its shape in the JSON Schema.
+"""The values of a rule file's keys, each with its check and its type in the JSON Schema.
 
-A check says what was expected. Numbers come as the text that was written (document.py).
+A check raises ValueError that says what was expected. Numbers come as text (document.py).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
+from storehop.addresses import LAST_PORT
 from storehop.decide.address import Network
 from storehop.decide.link import is_app_id
 from storehop.decide.rules import is_glob
@@ -27,23 +28,22 @@ _MAPPED_BITS = 96
 _PROXY = re.compile(
     r"env|http://(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::([1-9]\d{0,4}))?/?"
 )
-_LAST_PORT = 65535
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+")
 
 
 def parse_duration(value: Any) -> float:
     """Seconds of `250ms`, `5s`, `2m` or `1h`. Raises ValueError that says what was expected."""
-    found = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if found is None or float(found[1]) == 0:
+    duration = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if duration is None or float(duration[1]) == 0:
         raise ValueError("expected a duration above zero such as 250ms, 5s or 2m")
-    return float(found[1]) * _SECONDS[found[2]]
+    return float(duration[1]) * _SECONDS[duration[2]]
 
 
 def _bytes(value: Any) -> int:
-    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    if found is None or int(found[1]) * _BYTES[found[2]] < _BYTES["MB"]:
+    size = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if size is None or int(size[1]) * _BYTES[size[2]] < _BYTES["MB"]:
         raise ValueError("expected a size of 1MB or more such as 256MB or 2GB")
-    return int(found[1]) * _BYTES[found[2]]
+    return int(size[1]) * _BYTES[size[2]]
 
 
 def _one_or_many(value: Any) -> Any:
@@ -67,11 +67,11 @@ def _origin(value: Any) -> str:
 
 
 def _proxy(value: Any) -> str:
-    """A login has no place in a file that people share; `env` may have one."""
-    found = _PROXY.fullmatch(value) if isinstance(value, str) else None
-    if found is None or int(found[1] or 0) > _LAST_PORT:
+    """No user name or password: people share the file. The environment (`env`) may have them."""
+    url = _PROXY.fullmatch(value) if isinstance(value, str) else None
+    if url is None or int(url[1] or 0) > LAST_PORT:
         raise ValueError("expected http://host[:port], or env for HTTPS_PROXY and NO_PROXY of the environment")
-    return found[0].rstrip("/")
+    return url[0].rstrip("/")
 
 
 def _network(value: Any) -> Network:
@@ -80,7 +80,7 @@ def _network(value: Any) -> Network:
     except ValueError as error:
         raise ValueError(_meant_network(str(value))) from error
     mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
-    if mapped and network.prefixlen >= _MAPPED_BITS:  # an address like that is read as IPv4, too
+    if mapped and network.prefixlen >= _MAPPED_BITS:  # address.py reads such addresses as IPv4
         return IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
     return network
 
@@ -114,7 +114,7 @@ def _true(value: Any) -> Any:
 
 
 def _switch(value: Any) -> bool:
-    """YAML 1.2 reads a bare on as text, YAML 1.1 as true: people mean the same."""
+    """A bare `on` is text in YAML 1.2 and true in YAML 1.1. People mean the same."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value in {"on", "off"}:
@@ -130,7 +130,7 @@ def version_1(value: Any) -> Any:
 
 
 def off_word(value: Any) -> Any:
-    """A bare off is false in YAML 1.1, and programs that read and write it make that of it."""
+    """A bare `off` is false in YAML 1.1, and programs of that version write `false` for it."""
     return "off" if value is False else value
 
 
@@ -144,11 +144,12 @@ _CHARACTERS = {
 
 
 def like(pattern: str) -> StringConstraints:
+    """Text that matches the whole pattern: one of `_CHARACTERS` with its count in braces."""
     return StringConstraints(pattern=f"^{pattern}$")
 
 
 def in_words(pattern: str) -> str:
-    """What a pattern of `_like` allows: `only A-Z a-z 0-9, 4 to 10 characters`."""
+    """A pattern of `like` in words: `only A-Z a-z 0-9, 4 to 10 characters`."""
     characters, _, counts = pattern.strip("^$").partition("{")
     least, _, most = counts.rstrip("}").partition(",")
     length = least if not most else f"{least} to {most}"

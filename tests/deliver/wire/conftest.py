@@ -4,6 +4,7 @@ import socket
 import threading
 
 import pytest
+
 from tests.deliver.wire.standins import SOON, listening, proxying, through
 from tests.support.certificates import Authority, server_context
 

@@ -4,10 +4,10 @@ import asyncio
 from contextlib import suppress
 
 import pytest
-from tests.deliver.wire.standins import OK, SOON, TEAPOT, drained, in_turn, soon
 
 from storehop.deliver.wire import connection, proxied
 from storehop.model import Failure, Fault, Reply
+from tests.deliver.wire.standins import OK, SOON, TEAPOT, drained, in_turn, soon
 
 
 def slow(monkeypatch, drain_s):

@@ -8,10 +8,10 @@ import threading
 import time
 
 import pytest
-from tests.deliver.wire.standins import SOON, through, until
 
 from storehop.deliver.wire import dial
 from storehop.model import Failure, Fault, S2SCall
+from tests.deliver.wire.standins import SOON, through, until
 
 CALL = S2SCall("c1", "http://af.test", "/x", ())
 WAYS = pytest.mark.parametrize("proxy", [None, "http://proxy.test:3128"], ids=["straight", "proxied"])
@@ -100,6 +100,7 @@ async def test_a_thread_that_can_t_be_started_keeps_no_place(monkeypatch):
     assert {Failure(Fault.CONNECT, maybe_sent=False)} == set(outcomes)
 
 
+@pytest.mark.process
 @WAYS
 def test_a_lookup_that_hangs_does_not_delay_the_end_of_the_process(proxy):
     """The interpreter waits for no thread of ours."""

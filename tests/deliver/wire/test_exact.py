@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from tests.deliver.wire.standins import OK, SOON, listening, soon, through, until
 
 from storehop.deliver.wire import connection
 from storehop.model import Failure, Fault, Reply, S2SCall
+from tests.deliver.wire.standins import OK, SOON, listening, soon, through, until
 
 
 @pytest.fixture

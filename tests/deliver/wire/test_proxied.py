@@ -6,10 +6,10 @@ import logging
 import socket
 
 import pytest
-from tests.deliver.wire.standins import HANG_UPS, OK, SOON, drained, listening, proxying, soon, through, until
 
 from storehop.deliver.wire import Wire, proxied
 from storehop.model import Failure, Fault, Reply, S2SCall
+from tests.deliver.wire.standins import HANG_UPS, OK, SOON, drained, listening, proxying, soon, through, until
 
 UNSENT = Failure(Fault.CONNECT, maybe_sent=False)
 LOGIN = b"HTTP/1.1 407 Login\r\nProxy-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n"

@@ -3,9 +3,8 @@
 import asyncio
 import socket
 
-from tests.deliver.wire.standins import OK, SOON, listening, proxying, through
-
 from storehop.model import Failure, Fault, S2SCall
+from tests.deliver.wire.standins import OK, SOON, listening, proxying, through
 
 
 async def test_a_certificate_of_an_unknown_authority_is_refused(tls, monkeypatch):

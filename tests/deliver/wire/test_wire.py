@@ -4,10 +4,10 @@ import asyncio
 import socket
 
 import pytest
-from tests.deliver.wire.standins import OK, SOON, proxying, soon, through
 
 from storehop.deliver.wire import UnsendableError, Wire
 from storehop.model import Failure, Fault, Reply, S2SCall
+from tests.deliver.wire.standins import OK, SOON, proxying, soon, through
 
 SHORT = 2.0
 """Seconds that a call waits in vain; half of them would do to connect."""

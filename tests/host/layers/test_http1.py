@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storehop.host.layers import http1
-from storehop.host.layers.head import MAX_HEAD, MAX_LINES
+from storehop.host.layers.head import MAX_HEAD_BYTES, MAX_HEAD_LINES
 from tests.support.wires import Wire
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -42,8 +42,8 @@ CHUNKED = post(b"Transfer-Encoding: chunked")
 @pytest.mark.parametrize(
     "head",
     [
-        head_of(MAX_HEAD),
-        head_with(MAX_LINES),
+        head_of(MAX_HEAD_BYTES),
+        head_with(MAX_HEAD_LINES),
         b"GET / HTTP/1.0\r\n\r\n",
         b"GET / HTTP/1.0\r\nHost: a\r\n\r\n",
         b"GET / HTTP/1.1\nHost: a\n\n",
@@ -151,7 +151,7 @@ def test_what_mitmproxy_refuses_is_said_in_our_words(head):
 
 @pytest.mark.parametrize(
     "head",
-    [head_of(MAX_HEAD + 1), head_with(MAX_LINES + 1), b"GET / HTTP/1.1\r\n" + b"X: 1\r\n" * 70_000],
+    [head_of(MAX_HEAD_BYTES + 1), head_with(MAX_HEAD_LINES + 1), b"GET / HTTP/1.1\r\n" + b"X: 1\r\n" * 70_000],
     ids=["a byte too long", "a line too many", "both"],
 )
 def test_a_head_that_is_too_large_is_refused(head):
@@ -181,13 +181,13 @@ def test_a_head_without_an_end_is_refused_while_it_arrives(begin, more):
         most = max(most, wire.kept)
 
     assert (431, []) == (wire.status, wire.hooks)
-    assert most <= MAX_HEAD + len(more)
+    assert most <= MAX_HEAD_BYTES + len(more)
 
 
 @given(st.data())
 def test_pieces_make_no_difference(data):
     """However the network cuts a head, it is let in or refused as when it comes whole."""
-    head = data.draw(st.sampled_from([GET, b"\r\n" + GET, head_with(MAX_LINES), *REFUSALS.values()]))
+    head = data.draw(st.sampled_from([GET, b"\r\n" + GET, head_with(MAX_HEAD_LINES), *REFUSALS.values()]))
     cuts = sorted(data.draw(st.sets(st.integers(0, len(head)), max_size=8)))
     pieces = [head[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(head)], strict=True)]
 
@@ -211,14 +211,14 @@ def test_bodies_are_no_heads(body, framing):
 
 def test_each_head_of_a_kept_connection_has_the_whole_bound():
     """Requests that come at once are counted one by one."""
-    wire = said(head_of(MAX_HEAD) * 5 + head_with(MAX_LINES) * 5)
+    wire = said(head_of(MAX_HEAD_BYTES) * 5 + head_with(MAX_HEAD_LINES) * 5)
 
     assert (10 * HOOKS, False) == (wire.hooks, wire.is_half_closed)
 
 
 def test_a_later_head_is_refused_too():
     """After ten good requests the eleventh is judged as the first."""
-    wire = said(GET * 10 + head_of(MAX_HEAD + 1))
+    wire = said(GET * 10 + head_of(MAX_HEAD_BYTES + 1))
 
     assert (10 * HOOKS, 431) == (wire.hooks, wire.status)
 
@@ -250,7 +250,7 @@ def test_a_refused_client_that_goes_on_and_on_is_left_at_once():
     """What it sends costs no memory, and soon no time."""
     wire = said(REFUSALS["two Hosts"])
     for _ in range(100):
-        wire.receive(b"a" * (http1.MAX_LINGER // 50))
+        wire.receive(b"a" * (http1.MAX_LINGER_BYTES // 50))
 
     assert (True, 0) == (wire.is_closed, wire.kept)
 
@@ -289,7 +289,7 @@ def test_a_client_that_has_no_answer_yet_may_not_send_for_ever():
     wire = Wire(holds=True)
     wire.receive(GET)
     for _ in range(100):
-        wire.receive(b"a" * (http1.MAX_AHEAD // 50))
+        wire.receive(b"a" * (http1.MAX_AHEAD_BYTES // 50))
 
     assert (True, ["requestheaders", "request"]) == (wire.is_closed, wire.hooks)
 

@@ -1,4 +1,4 @@
-"""Which request heads are let in: bytes in, the fields that go on out, or `Refused` (design §2). No mitmproxy."""
+"""The request heads that we accept: takes bytes, returns the fields to forward, or raises `Refused` (design §2)."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
 
-MAX_HEAD = 64 * 1024
-"""Bytes of a request head with its line ends; as many may the trailers behind a body have."""
-MAX_LINES = 200
-"""Lines of a head, the request line among them. All crumbs of a cookie are one (RFC 9113 §8.2.3)."""
+MAX_HEAD_BYTES = 64 * 1024
+"""Longest request head, with its line ends; also the longest trailers behind a body."""
+MAX_HEAD_LINES = 200
+"""Most lines of a head, with the request line. All crumbs of a cookie count as one line (RFC 9113 §8.2.3)."""
 
 type Fields = Sequence[tuple[bytes, bytes]]
-"""Header fields in their order: name, value."""
+"""Header fields in their order, as (name, value)."""
 
 _TOKEN = (string.ascii_letters + string.digits + "!#$%&'*+-.^_`|~").encode()
-"""What a method is made of (RFC 9110 §5.6.2)."""
+"""The characters of a method (RFC 9110 §5.6.2)."""
 _ODD_SPACES = b"\t\v\f"
-"""Some servers end a method or a target there, and some do not (RFC 9112 §3)."""
+"""Some servers end a method or a target at these, and some do not (RFC 9112 §3)."""
 _SPACES = b" " + _ODD_SPACES
 _FOLDING = b" \t"
 _FORWARDED = frozenset({b"forwarded", b"x-real-ip"})
 _NEEDED = frozenset({b"host", b"content-length", b"transfer-encoding"})
-"""Fields without which a request is another one."""
+"""Without one of these fields, a server reads another request."""
 
 
-_USUAL = frozenset({b"keep-alive", b"close", b"upgrade"})
-"""Most of what Connection says."""
+_USUAL_CONNECTIONS = frozenset({b"keep-alive", b"close", b"upgrade"})
+"""The usual values of Connection."""
 
 
 class Refused(Exception):  # noqa: N818  its client is at fault
-    """A head that is not let in. `status` is what its client hears; the text is for our log and says nothing of it."""
+    """We do not accept this head. `status` is for its client; the text is for our log and repeats no client's bytes."""
 
     def __init__(self, status: HTTPStatus, why: str) -> None:
         super().__init__(why)
@@ -44,38 +44,38 @@ def _bad(why: str) -> Refused:
 
 
 class Buffer(Protocol):
-    """What is used of h11's buffer."""
+    """The part of h11's ReceiveBuffer that we use."""
 
     def __len__(self) -> int: ...
     def __bytes__(self) -> bytes: ...
     def maybe_extract_lines(self) -> list[bytearray] | None: ...
 
 
-def take_lines(received: Buffer, arrived: bytes = b"\n") -> list[bytes] | None:
-    """The lines of the next head, without their ends; None: more of it is to come. Raises Refused.
+def extract_lines(buffer: Buffer, new_bytes: bytes = b"\n") -> list[bytes] | None:
+    """Takes the lines of the next head, without their ends, out of the buffer; None: the head is incomplete.
 
-    `arrived` is what came since the last look: lines are counted when one has ended, so that a head that drips in byte
-    by byte is not read again for each. Empty lines before a head are skipped (RFC 9112 §2.2).
+    `new_bytes` came since the last call: we count lines only when one has ended, so that a head that comes byte by
+    byte costs no reading of all for each. Skips empty lines before a head (RFC 9112 §2.2). Raises Refused.
     """
-    size = len(received)
-    while (found := received.maybe_extract_lines()) == []:
-        size = len(received)
-    if found is None:
-        _check_size(size, bytes(received).count(b"\n") if b"\n" in arrived else 0)
+    size = len(buffer)
+    while (raw_lines := buffer.maybe_extract_lines()) == []:
+        size = len(buffer)
+    if raw_lines is None:
+        _check_size(size, bytes(buffer).count(b"\n") if b"\n" in new_bytes else 0)
         return None
-    _check_size(size - len(received), len(found))
-    lines = [bytes(line) for line in found]
+    _check_size(size - len(buffer), len(raw_lines))
+    lines = [bytes(line) for line in raw_lines]
     _check_line_ends(lines)
     return lines
 
 
 def _check_size(size: int, lines: int) -> None:
-    if size > MAX_HEAD or lines > MAX_LINES:
+    if size > MAX_HEAD_BYTES or lines > MAX_HEAD_LINES:
         raise Refused(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "too large")
 
 
 def _check_line_ends(lines: list[bytes]) -> None:
-    """Raises Refused where servers differ on where a line ends, or a part of the first (RFC 9112 §2.2, §3, §5.2)."""
+    """Raises Refused where servers disagree where a line or a part of the first ends (RFC 9112 §2.2, §3, §5.2)."""
     text = b"".join(lines)
     if b"\r" in text or b"\0" in text:
         raise _bad("CR or NUL")
@@ -87,7 +87,7 @@ def _check_line_ends(lines: list[bytes]) -> None:
 
 
 def check_request_line(method: bytes, target: bytes) -> None:
-    """Raises Refused for what an HTTP/1.1 server would read as something else."""
+    """Raises Refused where an HTTP/1.1 server would read another method or target."""
     if not method or method.translate(None, _TOKEN):
         raise _bad("the method is no token")
     if target.translate(None, _SPACES) != target:
@@ -95,29 +95,29 @@ def check_request_line(method: bytes, target: bytes) -> None:
 
 
 def lines_of(fields: Fields) -> int:
-    """How many lines these fields of HTTP/2 are as HTTP/1.1: the four of the request line are two there."""
+    """The number of lines that these fields of HTTP/2 make as HTTP/1.1, where the four pseudo-headers make two."""
     crumbs = sum(name == b"cookie" for name, _ in fields)
     pseudo = sum(name.startswith(b":") for name, _ in fields)
     return len(fields) - max(crumbs - 1, 0) - pseudo + 2
 
 
 def _is_same(host: bytes, authority: bytes) -> bool:
-    """Whether both name one server: case and a usual port make no difference (RFC 9110 §4.2.3)."""
+    """Whether both name the same server, whatever their case and default port (RFC 9110 §4.2.3)."""
     one, other = (name.lower().removesuffix(b":80").removesuffix(b":443") for name in (host, authority))
     return one == other
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Keeps apart what a client says and what we and our proxies say of it: X-Forwarded-* and its kin."""
+    """Lets no client write the fields in which we and our proxies describe the client: X-Forwarded-* and its kin."""
 
     client_ip_header: Callable[[], str]
-    """In which field, lower case, a trusted proxy tells the client's address: as the rules have it now."""
+    """Returns the name (lower case) of the field in which a trusted proxy sends the client's address, by the rules."""
 
     def admit(self, fields: Fields, authority: bytes, *, needs_host: bool) -> Fields:
-        """Those of a request's fields that go on. `authority` is the target's own, or empty. Raises Refused.
+        """The request's fields to forward. `authority` is that of the target, or empty. Raises Refused.
 
-        Names are left out that CGI and WSGI servers would take for X-Forwarded-* or its kin (RFC 3875 §4.1.18).
+        Drops fields whose names CGI and WSGI servers would read as X-Forwarded-* or its kin (RFC 3875 §4.1.18).
         """
         names = [name.lower() for name, _ in fields]
         hosts = names.count(b"host")
@@ -136,9 +136,9 @@ class Gate:
         return [field for name, field in zip(names, fields, strict=True) if not self._is_disguised(name)]
 
     def _check_connection(self, values: Iterable[bytes]) -> None:
-        """Raises Refused where the next server would take away a field that must reach it (RFC 9110 §7.6.1)."""
+        """Raises Refused where the next server would drop a field that it needs (RFC 9110 §7.6.1)."""
         options = b",".join(values).lower()
-        if options in _USUAL:
+        if options in _USUAL_CONNECTIONS:
             return
         for option in options.split(b","):
             name = option.strip().replace(b"_", b"-")
@@ -149,5 +149,5 @@ class Gate:
         return b"_" in name and self._is_ours(name.replace(b"_", b"-"))
 
     def _is_ours(self, name: bytes) -> bool:
-        is_known = name in _FORWARDED or name.startswith(b"x-forwarded-")
-        return is_known or name == self.client_ip_header().encode()
+        is_forwarded = name in _FORWARDED or name.startswith(b"x-forwarded-")
+        return is_forwarded or name == self.client_ip_header().encode()

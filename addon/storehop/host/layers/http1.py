@@ -1,4 +1,4 @@
-"""HTTP/1.1 with a client, within the bounds of `head`: mitmproxy's own reader, before which we look at each head."""
+"""HTTP/1.1 with a client, within the bounds of `head`: we check each head before mitmproxy's own reader gets it."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from mitmproxy.proxy.layers.http._events import RequestHeaders, ResponseProtocol
 from storehop.host.layers import head
 from storehop.host.layers.head import Gate, Refused
 
-MAX_AHEAD = 1024 * 1024
-"""Bytes of further requests that a client may send before it has its answer."""
-LINGER = 1.0
-"""Seconds for which a refused client may go on sending, unread, so that it sees its answer (RFC 9112 §9.6)."""
-MAX_LINGER = 1024 * 1024
-"""Bytes of it."""
+MAX_AHEAD_BYTES = 1024 * 1024
+"""A client may send so much of its next requests before it has its answer."""
+LINGER_S = 1.0
+"""We read and drop what a refused client goes on sending for so long, so that it gets its answer (RFC 9112 §9.6)."""
+MAX_LINGER_BYTES = 1024 * 1024
+"""We read and drop so much of it."""
 
 
 class Http1Server(_http1.Http1Server):
-    """Refuses heads while they arrive: 431 where one is too large, 400 where no two servers would read it alike."""
+    """Refuses heads while they arrive: 431 for one that is too large, 400 for one that servers read differently."""
 
     def __init__(self, context: Context, gate: Gate) -> None:
         super().__init__(context)
         self._gate = gate
-        self._lingered = 0
+        self._linger_bytes = 0
 
     def read_headers(self, event: events.ConnectionEvent) -> CommandGenerator[None]:
         if not isinstance(event, events.DataReceived):
@@ -49,7 +49,7 @@ class Http1Server(_http1.Http1Server):
         except Refused as refused:
             yield from self._refuse(refused.status, str(refused))
             return
-        except ValueError:  # mitmproxy's readers
+        except ValueError:  # from mitmproxy's readers
             yield from self._refuse(HTTPStatus.BAD_REQUEST, "no HTTP")
             return
         self.request = request
@@ -58,8 +58,8 @@ class Http1Server(_http1.Http1Server):
         yield ReceiveHttp(RequestHeaders(self.stream_id, request, size == 0))
         yield from self.state(event)
 
-    def _next_request(self, arrived: bytes) -> http.Request | None:
-        lines = head.take_lines(self.buf, arrived)
+    def _next_request(self, new_bytes: bytes) -> http.Request | None:
+        lines = head.extract_lines(self.buf, new_bytes)
         if lines is None:
             return None
         request = http1.read_request_head(lines)
@@ -72,8 +72,8 @@ class Http1Server(_http1.Http1Server):
         return request
 
     def wait(self, event: events.Event) -> CommandGenerator[None]:
-        if isinstance(event, events.DataReceived) and len(self.buf) > MAX_AHEAD:
-            event = events.ConnectionClosed(self.conn)  # it is no client that we could serve
+        if isinstance(event, events.DataReceived) and len(self.buf) > MAX_AHEAD_BYTES:
+            event = events.ConnectionClosed(self.conn)  # we can't serve such a client
         return super().wait(event)
 
     def send(self, event: HttpEvent) -> CommandGenerator[None]:
@@ -84,36 +84,36 @@ class Http1Server(_http1.Http1Server):
         return super().send(event)
 
     def _refuse(self, status: HTTPStatus, why: str) -> CommandGenerator[None]:
-        """Says no and reads on for a moment: closed at once, the client's last bytes would wipe out its answer."""
+        """Sends the refusal and reads on for LINGER_S: after a close at once, a reset could destroy the answer."""
         yield commands.Log(f"refused with {status}: {why}", DEBUG)
         yield commands.SendData(self.conn, answer(status))
         yield commands.CloseTcpConnection(self.conn, half_close=True)
-        yield commands.RequestWakeup(LINGER)
+        yield commands.RequestWakeup(LINGER_S)
         self.state = self.linger
 
     def linger(self, event: events.Event) -> CommandGenerator[None]:
-        self._lingered += len(self.buf)
+        self._linger_bytes += len(self.buf)
         self.buf.maybe_extract_at_most(len(self.buf))
-        if not isinstance(event, events.DataReceived) or self._lingered > MAX_LINGER:
+        if not isinstance(event, events.DataReceived) or self._linger_bytes > MAX_LINGER_BYTES:
             self.state = self.done
             yield commands.CloseConnection(self.conn)
 
 
 class _Chunked(ChunkedReader):
-    """Drops trailers, which mitmproxy can't relay (RFC 9110 §6.5.1 allows it), and bounds all that is no data."""
+    """Drops trailers, which mitmproxy can't forward (RFC 9110 §6.5.1 allows it); bounds trailers and extensions."""
 
     def __call__(self, buf: ReceiveBuffer) -> h11.Data | h11.EndOfMessage | None:
         if not self._reading_trailer:
-            found = super().__call__(buf)
+            message = super().__call__(buf)
         else:
-            found = None if buf.maybe_extract_lines() is None else h11.EndOfMessage()
-        if found is None and len(buf) > head.MAX_HEAD:
+            message = None if buf.maybe_extract_lines() is None else h11.EndOfMessage()
+        if message is None and len(buf) > head.MAX_HEAD_BYTES:
             raise h11.RemoteProtocolError("the trailers or a chunk's extensions are too large")
-        return found
+        return message
 
 
 def answer(status: HTTPStatus) -> bytes:
-    """Of us it says nothing."""
+    """The bytes of a refusal. They do not say which software we are."""
     body = f"{status.value} {status.phrase}\n".encode()
     line = f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
     fields = b"Content-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body)

@@ -1,4 +1,4 @@
-"""HTTP/2 with a client, within the bounds of `head`. Most of them are hyper-h2's own, where they end the connection."""
+"""HTTP/2 with a client, within the bounds of `head`. hyper-h2 has most bounds itself, and ends the connection."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from storehop.host.layers.head import Fields, Gate, Refused
 
 
 class Http2Server(_http2.Http2Server):
-    """Ends a connection whose heads are too large, and answers 400 to a request that HTTP/1.1 could not say."""
+    """Ends a connection whose heads are too large, and answers 400 to a request that HTTP/1.1 can't express."""
 
     def __init__(self, context: Context, gate: Gate) -> None:
         super().__init__(context)
         self._gate = gate
-        # A frame is held whole; mitmproxy would let it have 128 KB.
-        self.h2_conn.local_settings.max_frame_size = head.MAX_HEAD
-        self.h2_conn.max_inbound_frame_size = head.MAX_HEAD
+        # hyper-h2 buffers whole frames; mitmproxy would allow 128 KB each.
+        self.h2_conn.local_settings.max_frame_size = head.MAX_HEAD_BYTES
+        self.h2_conn.max_inbound_frame_size = head.MAX_HEAD_BYTES
         self.h2_conn.local_settings.acknowledge()
 
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
@@ -34,11 +34,11 @@ class Http2Server(_http2.Http2Server):
             yield commands.SendData(self.conn, self.h2_conn.data_to_send())
             return
         yield from super()._handle_event(event)
-        if isinstance(event, events.DataReceived) and self._open_head() > head.MAX_HEAD:
+        if isinstance(event, events.DataReceived) and self._open_head() > head.MAX_HEAD_BYTES:
             yield from self._end("a head is too large")
 
     def _open_head(self) -> int:
-        """Bytes of a head that CONTINUATION frames have yet to end; hyper-h2 would hold 64 frames of it."""
+        """Bytes of a head that still lacks CONTINUATION frames; hyper-h2 would buffer 64 frames of it."""
         if self.h2_conn.state_machine.state is ConnectionState.CLOSED:
             return 0
         return sum(len(frame.data) for frame in self.h2_conn.incoming_buffer._headers_buffer)  # noqa: SLF001
@@ -48,7 +48,7 @@ class Http2Server(_http2.Http2Server):
 
     def handle_h2_event(self, event: h2.events.Event) -> CommandGenerator[bool]:
         if isinstance(event, h2.events.RequestReceived):
-            if head.lines_of(event.headers) > head.MAX_LINES:
+            if head.lines_of(event.headers) > head.MAX_HEAD_LINES:
                 yield from self._end("a head has too many lines")
                 return True
             try:
@@ -60,12 +60,12 @@ class Http2Server(_http2.Http2Server):
         return (yield from super().handle_h2_event(event))
 
     def _admit(self, fields: Fields) -> Fields:
-        said = dict(fields[:5])
-        head.check_request_line(said.get(b":method", b""), said.get(b":path", b"/"))
-        return self._gate.admit(fields, said.get(b":authority", b""), needs_host=False)
+        pseudo_headers = dict(fields[:5])
+        head.check_request_line(pseudo_headers.get(b":method", b""), pseudo_headers.get(b":path", b"/"))
+        return self._gate.admit(fields, pseudo_headers.get(b":authority", b""), needs_host=False)
 
     def _refuse(self, stream_id: int, status: int | None) -> bool:
-        """Answers with `status` where an answer can still be given; of us it says nothing."""
+        """Answers with `status`, without a word about our software. False where the stream takes no answer any more."""
         if status is None or not self.is_open_for_us(stream_id):
             return False
         if self.h2_conn.streams[stream_id].state_machine.headers_sent:

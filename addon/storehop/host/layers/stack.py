@@ -1,4 +1,4 @@
-"""Which layers a client's connection gets: the place for more of our own, before TLS, behind it or around HTTP."""
+"""Chooses the layers of a client's connection. Further layers of ours (before TLS, in TLS, around HTTP) go here."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from storehop.host.layers.http1 import Http1Server
 from storehop.host.layers.http2 import Http2Server
 
 
-def layers_for(context: Context, received: bytes, gate: Gate) -> Layer | None:
-    """The layers of a connection of which `received` is the beginning. None: mitmproxy's own are right.
+def layers_for(context: Context, first_bytes: bytes, gate: Gate) -> Layer | None:
+    """The layers of a connection that begins with `first_bytes`; None: mitmproxy chooses.
 
-    That is so outside reverse mode, where it is a debugging proxy, and for what is not HTTP over TCP.
+    It chooses outside reverse mode, where it is a debugging proxy, and for all but HTTP over TCP.
     """
     mode = context.client.proxy_mode
     if not isinstance(mode, ReverseMode) or mode.scheme not in {"http", "https"}:
@@ -29,25 +29,25 @@ def layers_for(context: Context, received: bytes, gate: Gate) -> Layer | None:
     stack = LayerStack()
     if mode.scheme == "https":
         stack /= ServerTLSLayer(context)
-    if starts_like_tls_record(received):
+    if starts_like_tls_record(first_bytes):
         stack /= ClientTLSLayer(context)
     stack /= Http(context, gate)
     return stack[0]
 
 
 class Http(HttpLayer):
-    """Mitmproxy's HTTP, with our own reader of what the client sends."""
+    """Mitmproxy's HTTP layer, with our own reader on the client's side."""
 
     def __init__(self, context: Context, gate: Gate) -> None:
         super().__init__(context, HTTPMode.transparent)
         self._gate = gate
 
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
-        if isinstance(event, events.Start):  # by now TLS has agreed on a protocol
+        if isinstance(event, events.Start):  # TLS has agreed on a protocol by now
             client = self.context.client
             server = Http2Server if client.alpn == b"h2" else Http1Server
             self.connections[client] = server(self.context.fork(), self._gate)
-            # What follows is not ours to look at, and costs nothing.
+            # We need no later event: mitmproxy's own method takes over, and our check costs nothing any more.
             self._handle_event = super()._handle_event  # type: ignore[method-assign]
         commands: CommandGenerator[None] = super()._handle_event(event)
         return commands

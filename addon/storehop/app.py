@@ -1,0 +1,106 @@
+"""A running storehop without mitmproxy: what is built in which order, and closed in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from storehop.addresses import parse_address_or_off
+from storehop.decide import device
+from storehop.decide.rules import RuleSet
+from storehop.deliver.courier import Courier
+from storehop.deliver.engines import engine_for
+from storehop.deliver.outbox import Outbox
+from storehop.deliver.wire import Wire
+from storehop.duplicates import Duplicates
+from storehop.handler import ClickHandler
+from storehop.observe.admin import AdminServer, Unready
+from storehop.observe.metrics import Metrics
+from storehop.observe.watchers import Watcher, Watchers
+from storehop.rulefile.live import LiveRules
+
+logger = logging.getLogger(__name__)
+
+GRACE_S = 10.0
+"""How long calls under way get to finish when the process ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where a storehop has its parts, as far as the rules do not say it."""
+
+    outbox: str
+    """A path, or a URL that names an engine."""
+    admin: str | Path
+    """HOST:PORT of the admin endpoints, the path of their Unix socket in a worker, or `off`."""
+    holder: str = ""
+    """This process's name in leases; one is made where it is empty."""
+    workers: int = 1
+    """Processes that share one `concurrency`."""
+
+
+class App:
+    """Handles clicks until it is closed. Must be made on a running event loop. Raises ValueError, see `Wire.through`.
+
+    `watchers` hear of clicks beside the metrics; `unready` says why no traffic should come, besides what is seen here.
+    """
+
+    def __init__(
+        self, rules: LiveRules, settings: Settings, metrics: Metrics, watchers: Sequence[Watcher], unready: Unready
+    ) -> None:
+        device.warm_up()
+        self._rules = rules
+        self._metrics = metrics
+        delivery = rules.current.delivery
+        hearing = Watchers((metrics, *watchers))
+        wire = Wire.through(delivery.proxy)  # what may fail comes first
+        self.outbox = Outbox(engine_for(settings.outbox, delivery), settings.holder or str(uuid.uuid4()))
+        self._courier = Courier(wire, self.outbox, delivery, hearing, settings.workers)
+        duplicates = Duplicates(asyncio.get_running_loop().time)
+        self.handler = ClickHandler(duplicates, self._courier, self.outbox, hearing)
+        metrics.observe(
+            lambda: self._courier.counts, lambda: len(self._courier.open_breakers), lambda: self._rules.current.digest
+        )
+        rules.watch(self._use)
+        self._admin = self._admin_server(settings.admin, unready)
+        logger.info("storehop: %s from %s", rules.summary(), rules.path)
+
+    @property
+    def fault(self) -> str | None:
+        """Why clicks can't be stored, or None."""
+        return self.outbox.fault
+
+    def watch(self, rules: LiveRules) -> None:
+        """Takes other rules from now on."""
+        self._rules.stop()
+        self._rules = rules
+        self._use(rules.current)
+        rules.watch(self._use)
+
+    async def close(self) -> None:
+        """Finishes the calls under way, as far as they do within GRACE_S."""
+        if self._admin:
+            self._admin.close()
+        self._rules.stop()
+        await self._courier.close(GRACE_S)
+
+    def _use(self, rules: RuleSet | None) -> None:
+        """Takes reloaded rules; None: they could not be used."""
+        self._metrics.reloaded(worked=rules is not None)
+        if rules:
+            try:
+                self._courier.configure(rules.delivery)
+            except ValueError as error:
+                logger.error("delivery.proxy: %s; the settings of before stay", error)  # noqa: TRY400  it says all
+
+    def _admin_server(self, address: str | Path, unready: Unready) -> AdminServer | None:
+        try:
+            where = address if isinstance(address, Path) else parse_address_or_off(address)
+            return AdminServer(where, unready, self._metrics.registry) if where else None
+        except (OSError, ValueError) as error:
+            logger.error("storehop_admin %s: %s", address, getattr(error, "strerror", None) or error)  # noqa: TRY400
+            return None

@@ -1,0 +1,153 @@
+"""One attempt at a call: in its turn, under a lease that outlasts it, judged, and settled (design §6)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import random
+import time
+from contextlib import suppress
+from typing import Protocol
+
+from storehop.deliver.breakers import Breakers
+from storehop.deliver.claim import Claim
+from storehop.deliver.clock import uptime
+from storehop.deliver.outbox import Outbox
+from storehop.deliver.policy import Moment, judge
+from storehop.deliver.wire import UnsendableError, Wire
+from storehop.deliver.worker import OutboxError
+from storehop.model import Dead, DeadReason, Failure, Fault, Outcome, Reply, RetryIn, S2SCall, Settled, Verdict
+from storehop.settings import Delivery
+
+logger = logging.getLogger(__name__)
+
+PUT_OFF = RetryIn(0.0, is_spent=False)
+"""The verdict on a call that was not sent: any process may send it at once."""
+LEASE_MARGIN_S = 1.0
+"""How much longer a lease is than a call may take."""
+MEAN_OVER = 16
+"""Calls that count in the mean duration, about."""
+
+
+class Watcher(Protocol):
+    """Hears on the event loop what becomes of calls. Raises nothing."""
+
+    def settled(self, settled: Settled) -> None:
+        """One attempt is over."""
+
+    def expired(self, call_ids: tuple[str, ...]) -> None:
+        """These calls got too old to be sent."""
+
+
+class Attempts:
+    """Makes attempts, at most `concurrency` at a time. `delivery` may be replaced; an attempt keeps the one it has.
+
+    `waiting` counts the calls that wait for a slot, `unsent` are the claims that nobody has begun to send.
+    """
+
+    def __init__(self, wire: Wire, outbox: Outbox, breakers: Breakers, watcher: Watcher) -> None:
+        self._wire = wire
+        self._outbox = outbox
+        self._breakers = breakers
+        self._watcher = watcher
+        self._slots = asyncio.Semaphore(0)
+        self._begun: dict[str, float] = {}
+        self._mean_s = 0.0
+        self.concurrency = 0
+        self.delivery = Delivery()
+        self.lease_s = 0.0
+        """How long a claim's lease must be."""
+        self.waiting = 0
+        self.unsent: dict[str, Claim] = {}
+
+    def configure(self, delivery: Delivery, concurrency: int) -> None:
+        """Takes new settings. Raises ValueError where the environment names no usable proxy: the old ones stay."""
+        self._wire.use(delivery.proxy)
+        self.delivery, self.lease_s = delivery, delivery.timeout + LEASE_MARGIN_S
+        if concurrency != self.concurrency:
+            self.concurrency, self._slots = concurrency, asyncio.Semaphore(concurrency)
+
+    @property
+    def call_s(self) -> float:
+        """How long a call takes: as the last ones did, or as long as the oldest one is under way."""
+        oldest_s = uptime() - next(iter(self._begun.values()), math.inf)
+        return max(self._mean_s, oldest_s)
+
+    async def make(self, claim: Claim, *, is_probe: bool = False, is_held: bool = False) -> Verdict | None:
+        """Sends a call once, when a slot is free, and settles it. None: another process has it now.
+
+        `is_probe` lets it through an open breaker; `is_held` says that a browser's retry may have amended it.
+        """
+        delivery, outcome = self.delivery, None
+        self.waiting += 1
+        async with self._slots:
+            self.waiting -= 1
+            ready = await self._with_lease(claim, delivery, is_held=is_held)
+            self.unsent.pop(claim.call.id, None)
+            if ready is None:
+                return None
+            verdict = self._refused(ready, delivery, is_probe=is_probe)
+            if verdict is None:
+                outcome = await self._send(ready.call, delivery)
+        if verdict is None:
+            verdict = self._judged(ready, outcome, delivery)
+        return await self._settle(ready, verdict, outcome)
+
+    async def _with_lease(self, claim: Claim, delivery: Delivery, *, is_held: bool) -> Claim | None:
+        """The claim with a lease that outlasts the attempt; None where it is lost, or would end too soon."""
+        if not is_held and claim.until - uptime() >= delivery.timeout + LEASE_MARGIN_S / 2:
+            return claim
+        extended = None
+        with suppress(OutboxError):  # then the lease lapses, and the call is found again
+            extended = await self._outbox.extend(claim, delivery.timeout + LEASE_MARGIN_S)
+        is_long_enough = extended is not None and extended.until - uptime() >= delivery.timeout
+        return extended if is_long_enough else None
+
+    def _refused(self, claim: Claim, delivery: Delivery, *, is_probe: bool) -> Verdict | None:
+        """Why a call must not be sent now, as the verdict; None: it may."""
+        if not is_probe and self._breakers[claim.call.origin].is_open:
+            return PUT_OFF  # it waited for a slot in vain
+        return Dead(DeadReason.TOO_OLD) if uptime() - claim.born >= delivery.max_age else None
+
+    async def _send(self, call: S2SCall, delivery: Delivery) -> Outcome | None:
+        """What came of the call; None where its bytes make no request."""
+        self._begun[call.id] = begin = uptime()
+        try:
+            return await self._wire.send(call, delivery.timeout)
+        except UnsendableError as error:
+            logger.error("call %s can't be sent: %s", call.id, error)  # noqa: TRY400  no traceback needed
+            return None
+        except Exception:  # a mistake of ours must spend an attempt, or it would be repeated without end
+            logger.exception("sending %s failed in our own code", call.id)
+            return Failure(Fault.PROTOCOL, maybe_sent=True)
+        finally:
+            del self._begun[call.id]
+            self._mean_s += (uptime() - begin - self._mean_s) / MEAN_OVER
+
+    def _judged(self, claim: Claim, outcome: Outcome | None, delivery: Delivery) -> Verdict:
+        if outcome is None:
+            return Dead(DeadReason.UNSENDABLE)
+        self._breakers.record(claim.call.origin, outcome)
+        left_s = claim.born + delivery.max_age - uptime()
+        moment = Moment(claim.attempt, left_s, time.time(), random.random())  # noqa: S311  jitter
+        return judge(outcome, moment, retry_ambiguous=delivery.retry_ambiguous)
+
+    async def _settle(self, claim: Claim, verdict: Verdict, outcome: Outcome | None) -> Verdict | None:
+        """The verdict once it is stored; None where the lease was lost."""
+        settled = Settled(claim.call, outcome, verdict, claim.attempt, uptime() - claim.born)
+        if await self._outbox.settle(claim, verdict, _in_a_word(outcome)):
+            self._watcher.settled(settled)
+            return verdict
+        logger.warning("the lease of click=%s was lost: whoever has it now decides", claim.call.id)
+        return None
+
+
+def _in_a_word(outcome: Outcome | None) -> str | None:
+    match outcome:
+        case None:
+            return None
+        case Reply(status):
+            return str(status)
+        case Failure(fault):
+            return str(fault)

@@ -1,0 +1,245 @@
+"""The outbox's thread: hands operations to the engine in batches, keeps its health, forgets no verdict.
+
+While one batch is under way the next operations collect: a batch is as long as the engine is slow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from storehop.deliver.engine import Engine, EngineError
+from storehop.deliver.operations import Accept, Amend, ClaimDue, Leased, Operation, Settle, Sweep, Withdraw
+from storehop.model import Reason
+
+logger = logging.getLogger(__name__)
+
+AGAIN_S = 0.25
+"""Between two attempts to write what a fault held up."""
+
+type Debt = Settle | Withdraw
+"""What must be written, whenever that can be: else a call would be sent that has been, or whose click passed."""
+
+
+class OutboxError(Exception):
+    """The outbox could not do it. The message is for people and holds no personal data."""
+
+
+@dataclass(eq=False, slots=True)
+class Ticket:
+    """An operation, and who waits for its result. The thread keeps a result, or the loop abandons it: never both."""
+
+    operation: Operation[Any]
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: Exception | None = None
+    is_kept: bool = False
+    is_abandoned: bool = False
+
+
+class Worker:
+    """Runs tickets in the order in which they are put in. Must be made on a running event loop."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.fault: str | None = None
+        self.ended = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._engine = engine
+        self._queue: SimpleQueue[Sequence[Ticket] | None] = SimpleQueue()
+        self.put = self._queue.put
+        self._lock = threading.Lock()
+        self._debts: dict[str, Debt] = {}
+        self._thread = threading.Thread(target=self._work, name="storehop outbox", daemon=True)
+        self._thread.start()
+
+    # called on the loop
+
+    def end(self) -> None:
+        """Runs what is put in, then lets the engine go and sets `ended`."""
+        self._queue.put(None)
+
+    def abandon(self, ticket: Ticket) -> bool:
+        """Nobody waits for it any more: what it stores is withdrawn. False: it is stored, and its result comes."""
+        with self._lock:
+            ticket.is_abandoned = not ticket.is_kept
+            return ticket.is_abandoned
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """As `abandon`, also where it is stored already."""
+        if not self.abandon(ticket) and (debt := _debt_of(ticket)):
+            self.put([Ticket(debt, self._loop.create_future())])
+
+    def set_fault(self, fault: str | None) -> None:
+        """Called by the thread and on the loop, often in the same moment: what fails was slow, too."""
+        with self._lock:
+            before, self.fault = self.fault, fault
+        if fault and not before:
+            # A warning: mitmproxy ends by an error that is logged while it starts, and passing clicks is better.
+            logger.warning("the outbox %s can't be used, clicks pass: %s", self._engine.where, fault)
+        elif before and not fault:
+            logger.warning("the outbox %s works again", self._engine.where)
+
+    # in the thread
+
+    def _work(self) -> None:
+        is_ending = False
+        while not is_ending:
+            tickets, is_ending = self._collect()
+            for batch in _batches(tickets, self._engine.most) if len(tickets) > 1 else [tickets]:
+                self._guarded(batch)
+        try:
+            if self._debts:
+                self._pay()
+            self._engine.close()
+        except EngineError as error:
+            logger.warning("the outbox %s keeps %d verdicts unwritten: %s", self._engine.where, len(self._debts), error)
+        finally:
+            self._tell(self.ended.set)
+
+    def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
+        with suppress(RuntimeError):  # the loop has ended: this thread was left behind
+            self._loop.call_soon_threadsafe(callback, *arguments)
+
+    def _collect(self) -> tuple[list[Ticket], bool]:
+        """What is in the queue, at least something; and whether it is the last."""
+        puts: list[Sequence[Ticket] | None] = []
+        try:
+            puts.append(self._queue.get(timeout=AGAIN_S if self._debts else None))
+            while len(puts) < self._engine.most:
+                puts.append(self._queue.get_nowait())
+        except Empty:
+            pass
+        return [ticket for tickets in puts if tickets for ticket in tickets], None in puts
+
+    def _guarded(self, batch: list[Ticket]) -> None:
+        """The thread's last guard: whatever goes wrong, it goes on, and somebody says so."""
+        try:
+            self._run(batch)
+        except EngineError as error:
+            self._fail([ticket for ticket in batch if not ticket.is_kept], error)
+        except Exception as error:
+            logger.exception("the outbox failed in our own code")
+            self.set_fault(f"a fault of our own: {error!r}")
+            for ticket in batch:
+                ticket.error = None if ticket.is_kept else error
+        self._tell(_hand_over, batch)
+
+    def _run(self, batch: list[Ticket]) -> None:
+        if self._debts:
+            self._pay()
+        live = [ticket for ticket in batch if not ticket.is_abandoned]
+        if live:
+            is_revocable = any(isinstance(ticket.operation, Accept) for ticket in live)
+            with self._engine.exclusive() if is_revocable else nullcontext():
+                self._store(live)
+                with self._lock:
+                    for ticket in live:
+                        ticket.is_kept = not ticket.is_abandoned
+                if not all(ticket.is_kept for ticket in live):
+                    self._withdraw_abandoned(live)
+
+    def _store(self, live: list[Ticket]) -> None:
+        """All in one; where one is at fault by our own mistake, each alone, so that it harms no other."""
+        try:
+            results = self._engine.run([ticket.operation for ticket in live])
+        except EngineError as error:
+            self._fail(live, error)
+        except Exception as error:  # noqa: BLE001  handed to whoever waits
+            if len(live) == 1:
+                live[0].error = error
+                return
+            for ticket in live:
+                self._store([ticket])
+        else:
+            for ticket, result in zip(live, results, strict=True):
+                is_leasing = isinstance(ticket.operation, ClaimDue | Amend)
+                ticket.result = self._without_debts(result) if is_leasing else result
+
+    def _withdraw_abandoned(self, live: list[Ticket]) -> None:
+        """Takes back what was stored when nobody waited for it any more."""
+        debts = [debt for ticket in live if not ticket.is_kept and (debt := _debt_of(ticket))]
+        if debts:
+            self._debts.update((debt.call_id, debt) for debt in debts)
+            try:
+                self._pay()
+            except EngineError as error:  # what is kept is stored: nothing may look as if it were not
+                self.set_fault(str(error))
+
+    def _fail(self, batch: list[Ticket], error: EngineError) -> None:
+        """Nothing of the batch is stored: verdicts stay in mind, the others fail."""
+        self.set_fault(str(error))
+        for ticket in batch:
+            if isinstance(ticket.operation, Settle | Withdraw):
+                self._debts[ticket.operation.call_id] = ticket.operation
+                ticket.result = True
+            else:
+                ticket.error = OutboxError(str(error))
+
+    def _pay(self) -> None:
+        """Writes what a fault held up. Raises EngineError."""
+        debts = list(self._debts.items())[: self._engine.most]
+        try:
+            results = self._engine.run([debt for _, debt in debts])
+        except EngineError:
+            raise
+        except Exception:  # it must not stop the outbox for good
+            logger.exception("verdicts can't be written by our own fault: their calls may be sent again")
+            results = [True] * len(debts)
+        for (call_id, debt), is_ours in zip(debts, results, strict=True):
+            del self._debts[call_id]
+            if not is_ours and isinstance(debt, Settle):
+                logger.warning("the lease of click=%s was lost during a fault: whoever has it now decides", call_id)
+
+    def _without_debts(self, result: Any) -> Any:
+        """What was leased, without calls whose verdict is not written yet: it is written by the new lease."""
+        if isinstance(result, list):
+            return [leased for leased in result if not self._owes(leased)]
+        return None if result is None or self._owes(result) else result
+
+    def _owes(self, leased: Leased) -> bool:
+        debt = self._debts.get(leased.call.id)
+        if debt:
+            self._debts[leased.call.id] = replace(debt, lease=leased.lease)
+        return debt is not None
+
+
+def _debt_of(ticket: Ticket) -> Withdraw | None:
+    """What takes back a stored call whose click passes."""
+    operation = ticket.operation
+    if not isinstance(operation, Accept) or not isinstance(ticket.result, tuple):
+        return None
+    key = operation.answer.key if operation.answer else None
+    return Withdraw(operation.call.id, operation.lease, key, Reason.OUTBOX_DOWN)
+
+
+def _batches(tickets: list[Ticket], most: int) -> Iterator[list[Ticket]]:
+    """In their order; a Sweep is alone."""
+    batch: list[Ticket] = []
+    for ticket in tickets:
+        is_alone = isinstance(ticket.operation, Sweep)
+        if batch and (is_alone or len(batch) == most):
+            yield batch
+            batch = []
+        batch.append(ticket)
+        if is_alone:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _hand_over(batch: list[Ticket]) -> None:
+    """On the loop: gives results to whoever waits."""
+    for ticket in batch:
+        if ticket.future.done():
+            continue
+        if ticket.error:
+            ticket.future.set_exception(ticket.error)
+        else:
+            ticket.future.set_result(ticket.result)

@@ -1,0 +1,34 @@
+"""What storehop sets in mitmproxy, and what it adds where somebody looks."""
+
+from __future__ import annotations
+
+from mitmproxy import ctx
+
+from storehop.host.inspector import Inspector
+
+
+def inspector_if_wanted() -> Inspector | None:
+    """What shows clicks, where this mitmproxy has a list of flows."""
+    if not Inspector.is_wanted():
+        return None
+    options = ctx.options
+    return Inspector(
+        options.storehop_view_flows,
+        keep_other=options.storehop_view_other,
+        personal_data=options.storehop_view_personal_data,
+    )
+
+
+def tune() -> None:
+    """Sets what storehop can't do without on a stock mitmproxy, so that it needs no further flags."""
+    options = ctx.options
+    # `eager` dials the upstream when a client connects, and drops the click when it is down.
+    # Without keep_host_header a reverse proxy overwrites Host before anybody can see it.
+    settings: dict[str, object] = {"connection_strategy": "lazy", "keep_host_header": True}
+    if all(mode.startswith("reverse:") for mode in options.mode) and "block_global" in options:
+        # The public is who clicks. Only for reverse proxies: a forward proxy must not be everybody's.
+        settings["block_global"] = False
+    if "web_columns" in options and "comment" not in options.web_columns:
+        # mitmweb's list hides comments, and a click's story is one.
+        settings["web_columns"] = [*options.web_columns, "comment"]
+    options.update(**settings)

@@ -1,0 +1,66 @@
+"""Who watches clicks: metrics, the log, mitmweb. None of them may harm a click (design §6: nothing lost)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from storehop.model import Click, Decision, Direct, Settled
+
+logger = logging.getLogger(__name__)
+
+
+class Watcher:
+    """Hears what becomes of clicks, on the event loop. Does nothing, where a watcher does not say what."""
+
+    def answered(self, click: Click, decision: Decision, seconds: float = 0.0) -> None:
+        """The user got this, and to decide it took so long; 0 where deciding failed."""
+
+    def rehearsed(self, click: Click, decision: Decision) -> None:
+        """The user would get this now; nothing was sent."""
+
+    def retried(self, click: Click, decision: Direct) -> None:
+        """A browser repeated a click, with client hints."""
+
+    def amended(self, before: Direct, after: Direct) -> None:
+        """A held call was completed by hints."""
+
+    def settled(self, settled: Settled) -> None:
+        """One attempt at a call is over."""
+
+    def expired(self, call_ids: tuple[str, ...]) -> None:
+        """These calls got too old to be sent."""
+
+
+class Watchers(Watcher):
+    """Tells them all, one after another: the one place that guards against them."""
+
+    def __init__(self, watchers: Iterable[Watcher]) -> None:
+        self._watchers = tuple(watchers)
+
+    def answered(self, click: Click, decision: Decision, seconds: float = 0.0) -> None:
+        self._tell("answered", click, decision, seconds)
+
+    def rehearsed(self, click: Click, decision: Decision) -> None:
+        self._tell("rehearsed", click, decision)
+
+    def retried(self, click: Click, decision: Direct) -> None:
+        self._tell("retried", click, decision)
+
+    def amended(self, before: Direct, after: Direct) -> None:
+        self._tell("amended", before, after)
+
+    def settled(self, settled: Settled) -> None:
+        self._tell("settled", settled)
+
+    def expired(self, call_ids: tuple[str, ...]) -> None:
+        self._tell("expired", call_ids)
+
+    def _tell(self, event: str, *what: Any) -> None:
+        for watcher in self._watchers:
+            try:
+                hear: Callable[..., None] = getattr(watcher, event)
+                hear(*what)
+            except Exception:  # the call is stored by now: the redirect has to follow
+                logger.exception("%s failed on a click; the click itself goes on", type(watcher).__name__)

@@ -1,0 +1,147 @@
+"""The rules of a running process: the last good ones, replaced as a whole when their files change (design §4).
+
+A change goes live only after two equal looks half a second apart, equal to the byte. So a file that somebody is
+still writing is never read as if it were whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from pathlib import Path
+from time import sleep
+
+from storehop.background import in_background
+from storehop.decide.rules import RuleSet
+from storehop.rulefile import LoadResult, RuleFault, RuleFileError, files, read, summary
+
+logger = logging.getLogger(__name__)
+
+LOOK_PAUSE_S = 0.5
+"""Time between two looks at the files."""
+LOOKS_UNTIL_WARNING = 60
+"""After so many looks, each unlike the one before, we log a warning."""
+MAX_START_LOOKS = 20
+"""A start fails after so many looks, each unlike the one before."""
+
+type OnReload = Callable[[RuleSet | None], None]
+
+
+class LiveRules:
+    """The rules in use. `current` is replaced, never changed: a click keeps the rules that it began with."""
+
+    def __init__(self, path: Path, rules: RuleSet, result: LoadResult) -> None:
+        self.path = path
+        self.current = rules
+        self._stamp = result.stamp
+        self._warnings = result.warnings
+        self._reload_request = asyncio.Event()
+        self._watcher: asyncio.Task[None] | None = None
+
+    @classmethod
+    def start(cls, path: Path) -> LiveRules:
+        """Loads the rules for the first time. Raises RuleFileError with every fault.
+
+        Blocks for LOOK_PAUSE_S and looks twice where a file changed just now; else it does not wait.
+        """
+        result = read(path)
+        for _ in range(MAX_START_LOOKS):
+            if all(look.age > LOOK_PAUSE_S for look in result.stamp):
+                break
+            sleep(LOOK_PAUSE_S)
+            if files.are_unchanged(result.stamp):
+                break
+            result = read(path)
+        else:
+            changing = RuleFault(path, 1, 1, "changes all the time: expected files that stay as they are")
+            raise RuleFileError((changing,))
+        if result.rules is None:
+            raise RuleFileError(result.faults)
+        return cls(path, result.rules, result)
+
+    def watch(self, on_reload: OnReload) -> None:
+        """Looks at the files from now on. `on_reload` gets the new rules, or None where we can't use them."""
+        self._warn()
+        self._watcher = asyncio.create_task(self._watch(on_reload), name="storehop rule watcher")
+
+    def stop(self) -> None:
+        """Ends the looks at the files. The current rules stay in use."""
+        if self._watcher:
+            self._watcher.cancel()
+
+    def reload(self) -> None:
+        """Reads the files at once, even if they did not change."""
+        self._reload_request.set()
+
+    def summary(self) -> str:
+        """The current rules in one line, for people."""
+        return summary(self.current)
+
+    async def _watch(self, on_reload: OnReload) -> None:
+        """One look at a time, so that an older reading never replaces a newer one."""
+        while True:
+            is_requested = await self._wait_for_look()
+            try:
+                if is_requested or await self._has_changed():
+                    await self._reload(on_reload, is_requested=is_requested)
+            except Exception:  # of any kind: the next change must not need a restart
+                logger.exception("looking at the rules failed in our own code, the last good ones stay")
+
+    async def _wait_for_look(self) -> bool:
+        """Waits until the next look. Returns whether somebody requested it by `reload`."""
+        try:
+            await asyncio.wait_for(self._reload_request.wait(), LOOK_PAUSE_S)
+        except TimeoutError:
+            return False
+        self._reload_request.clear()
+        return True
+
+    async def _has_changed(self) -> bool:
+        look_again = await in_background(partial(files.still_current, self._stamp))
+        self._stamp = look_again or self._stamp
+        return look_again is None
+
+    async def _reload(self, on_reload: OnReload, *, is_requested: bool) -> None:
+        """Reads in a thread, replaces on the loop. On a fault, logs it and keeps the last good rules."""
+        before = files.content_of(self._stamp)
+        try:
+            result = await self._read_stable()
+        except Exception:  # of any kind: it counts as a fault, and the next change is read again
+            self._stamp = await in_background(partial(files.look_again, self._stamp))
+            on_reload(None)
+            logger.exception("reading the changed rules failed in our own code, the last good ones stay")
+            return
+        self._stamp = result.stamp
+        if is_requested or result.faults or files.content_of(result.stamp) != before:  # else it was only touched
+            self._use(result, on_reload)
+
+    async def _read_stable(self) -> LoadResult:
+        """Reads until two looks in a row are equal."""
+        for looks in count(2):
+            result = await in_background(partial(read, self.path))
+            await asyncio.sleep(LOOK_PAUSE_S)
+            if await in_background(partial(files.are_unchanged, result.stamp)):
+                return result
+            if looks == LOOKS_UNTIL_WARNING:
+                logger.warning(
+                    "the rules changed at each of %d looks: the last good ones stay until two are equal", looks
+                )
+        raise AssertionError  # count() has no end
+
+    def _use(self, result: LoadResult, on_reload: OnReload) -> None:
+        if result.rules is None:
+            faults = "\n".join(map(str, result.faults))
+            on_reload(None)
+            logger.error("the changed rules can't be used, the last good ones stay:\n%s", faults)
+            return
+        self.current, self._warnings = result.rules, result.warnings
+        self._warn()
+        on_reload(result.rules)
+        logger.info("rules reloaded: %s", self.summary())
+
+    def _warn(self) -> None:
+        for warning in self._warnings:
+            logger.warning("%s", warning)

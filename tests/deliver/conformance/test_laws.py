@@ -1,0 +1,52 @@
+"""Every law on every engine."""
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from storehop.deliver.operations import ListCalls
+from storehop.deliver.sqlite.engine import SqliteEngine
+from tests.deliver.conformance.laws import LAWS
+from tests.support.engines import KITS
+
+ACCEPTS = """
+import sys, time
+from pathlib import Path
+from storehop.deliver.operations import Accept
+from storehop.deliver.sqlite.engine import SqliteEngine
+from storehop.model import S2SCall
+engine = SqliteEngine(Path(sys.argv[1]))
+for number in range(10_000_000):
+    engine.run([Accept(S2SCall(f"c{number}", "https://af.test", "/x", ()), f"a:{number}", 6.0)])
+    print(number, flush=True)
+"""
+
+
+@pytest.fixture(params=KITS)
+def kit(request):
+    made = KITS[request.param]()
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_law(law, kit):
+    """See the check of this name."""
+    LAWS[law](kit)
+
+
+@pytest.mark.process
+def test_what_sqlite_has_accepted_survives_kill_9(tmp_path):
+    """Law 1 with a real process: whatever it had said was accepted is there."""
+    path = tmp_path / "outbox.db"
+    with subprocess.Popen([sys.executable, "-c", ACCEPTS, path], stdout=subprocess.PIPE) as child:
+        said = [child.stdout.readline() for _ in range(100)]
+        child.send_signal(signal.SIGKILL)
+        said += child.stdout.readlines()
+    engine = SqliteEngine(path)
+    stored = {one.id for one in engine.run([ListCalls()])[0]}
+    engine.close()
+
+    assert {f"c{int(line)}" for line in said if line.endswith(b"\n")} <= stored

@@ -1,0 +1,117 @@
+"""What a look at the outbox comes to: sweeps, probes, what is overdue, and how soon to look again."""
+
+import asyncio
+
+import pytest
+
+from storehop.deliver import recovery as module
+from storehop.deliver.breakers import Breakers
+from storehop.deliver.recovery import BUSY_LOOK_S, IDLE_LOOK_S, Recovery
+from storehop.model import Failure, Fault, S2SCall
+from storehop.settings import Delivery
+
+ORIGIN = "https://af.test"
+LEASE_S = 6.0
+DOWN = Failure(Fault.CONNECT, maybe_sent=False)
+
+
+def call(name="c1", origin=ORIGIN):
+    return S2SCall(name, origin, f"/{name}", ())
+
+
+@pytest.fixture
+def breakers():
+    return Breakers()
+
+
+@pytest.fixture
+def recovery(outbox, breakers, monkeypatch):
+    """It takes what is due without the time that a task of its own might need."""
+    monkeypatch.setattr(module, "OVERDUE_S", 0.0)
+    return Recovery(outbox, breakers)
+
+
+async def look(recovery, **settings):
+    return await recovery.look(Delivery(**settings), LEASE_S)
+
+
+async def names_when_due(recovery, **settings):
+    """Ids of the next look that claims something: recovery's budget fills up from nothing."""
+    async with asyncio.timeout(60):
+        while not (found := (await look(recovery, **settings)).overdue):
+            await asyncio.sleep(0.01)
+    return [claim.call.id for claim in found]
+
+
+async def test_an_empty_outbox_is_looked_at_once_a_second(recovery):
+    """Nothing is sent, nobody hears of anything."""
+    found = await look(recovery)
+
+    assert ([], [], (), IDLE_LOOK_S) == (found.probes, found.overdue, found.expired, found.pause_s)
+
+
+async def test_what_another_process_left_is_overdue(recovery, other):
+    """Its lease has lapsed."""
+    await other.accept(call(), 0.0)
+
+    assert ["c1"] == await names_when_due(recovery)
+
+
+async def test_after_work_it_looks_again_soon(recovery, other):
+    """There may be more."""
+    await other.accept(call(), 0.0)
+    await asyncio.sleep(0.05)  # the budget's first call
+    found = await look(recovery)
+
+    assert (1, BUSY_LOOK_S) == (len(found.overdue), found.pause_s)
+
+
+async def test_a_call_that_is_too_old_is_given_up(recovery, other):
+    """Its watcher hears the id."""
+    await other.accept(call(), 0.0)
+
+    assert ("c1",) == (await look(recovery, max_age=0.0)).expired
+
+
+async def test_an_open_breaker_is_probed_by_one_call(recovery, other, breakers, monkeypatch):
+    """The others wait."""
+    await other.accept(call("c1"), 0.0)
+    await other.accept(call("c2"), 0.0)
+    for _ in range(5):
+        breakers.record(ORIGIN, DOWN)
+    monkeypatch.setattr(breakers[ORIGIN], "_next_probe", 0.0)
+    found = await look(recovery)
+    again = await look(recovery)
+
+    assert (1, [], []) == (len(found.probes), found.overdue, again.probes)
+
+
+async def test_no_origin_hinders_another(recovery, other, breakers):
+    """What goes to an origin that works is sent."""
+    await other.accept(call("down"), 0.0)
+    await other.accept(call("up", "https://other.test"), 0.0)
+    for _ in range(5):
+        breakers.record(ORIGIN, DOWN)
+
+    assert ["up"] == await names_when_due(recovery)
+
+
+async def test_a_fault_leaves_the_rest_to_the_next_look(recovery, engine, other, disk_full):
+    """And what it had found out by then is not forgotten."""
+    await other.accept(call(), 0.0)
+    engine.error = disk_full
+    during = await look(recovery)
+    engine.error = None
+    after = await look(recovery, max_age=0.0)
+
+    assert ((), ("c1",)) == (during.expired, after.expired)
+
+
+async def test_a_mistake_of_ours_ends_nothing(recovery, monkeypatch, caplog):
+    """What is stored must not wait for a restart."""
+    with monkeypatch.context() as broken:
+        broken.setattr(recovery, "_sweep", lambda _max_age_s: 1 / 0)
+        await look(recovery)
+    await look(recovery)
+
+    assert ["looking at the outbox failed in our own code"] == caplog.messages

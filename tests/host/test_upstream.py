@@ -1,0 +1,36 @@
+"""The ad stack's state in the log: each change once."""
+
+from types import SimpleNamespace
+
+import pytest
+from mitmproxy.proxy.mode_specs import ProxyMode
+
+from storehop.host.upstream import UpstreamLog
+
+
+def data(mode="reverse:http://ads.test:8000"):
+    return SimpleNamespace(
+        client=SimpleNamespace(proxy_mode=ProxyMode.parse(mode)), server=SimpleNamespace(error="refused")
+    )
+
+
+def test_each_change_is_said_once(caplog):
+    """However many connections fail."""
+    log = UpstreamLog()
+    for _ in range(3):
+        log.failed(data())
+    for _ in range(3):
+        log.connected(data())
+
+    assert [
+        "upstream http://ads.test:8000 is unreachable (refused): clients get 502",
+        "upstream http://ads.test:8000 is back",
+    ] == caplog.messages
+
+
+@pytest.mark.parametrize("mode", ["regular", "upstream:http://proxy.test:8080"])
+def test_a_forward_proxy_s_servers_are_nobody_s_upstream(mode, caplog):
+    """They are anybody's."""
+    UpstreamLog().failed(data(mode))
+
+    assert [] == caplog.messages
