@@ -23,7 +23,7 @@ AT_LEAST = 55
 RULES = """
 version: 1
 partner: NetworkA
-delivery: {{endpoint: "http://127.0.0.1:{port}", max_age: 1h, recovery_rate: 500}}
+delivery: {{endpoint: "http://127.0.0.1:{port}"}}
 rules: [{{name: games, match: {{app: "com.example.*"}}}}]
 """
 

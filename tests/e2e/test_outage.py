@@ -8,23 +8,24 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
+from storehop.settings import Delivery
 from tests.support.certificates import Authority, server_context
 from tests.support.faulty import FaultyAppsFlyer
 from tests.support.load import Clicks, Lag, Load, pending, report, to_appsflyer, until
 from tests.support.patience import SOON_S
 from tests.support.processes import free_port, start_sidecar
 
-OUTAGE = 10.0
+OUTAGE = 12.0
 """Seconds."""
-TIMEOUT = 3.0
+TIMEOUT = Delivery().timeout
 """Seconds that a call may take: whoever waited for an AppsFlyer that hangs would wait so long."""
 A_FEW = 20
 """Clicks."""
-RECOVERY_RATE = 20
+RECOVERY_RATE = Delivery().recovery_rate
 RULES = """
 version: 1
 partner: NetworkA
-delivery: {{endpoint: "{scheme}://localhost:{port}", timeout: {timeout:g}s, recovery_rate: {rate}}}
+delivery: {{endpoint: "{scheme}://localhost:{port}"}}
 rules: [{{name: games, match: {{app: "com.example.*"}}}}]
 """
 
@@ -81,7 +82,7 @@ async def _live(fault, folder, ads, authority) -> Day:
     good = server_context(authority.sign("localhost")) if is_tls else None
     await appsflyer.start(good, free_port())  # one that nobody takes while it is down
     rules, scheme = folder / "rules.yaml", "https" if is_tls else "http"
-    rules.write_text(RULES.format(scheme=scheme, port=appsflyer.port, timeout=TIMEOUT, rate=RECOVERY_RATE))
+    rules.write_text(RULES.format(scheme=scheme, port=appsflyer.port))
     host = await start_sidecar(f"http://127.0.0.1:{ads.port}", rules, folder)
     load = Load(f"{fault}-")
     running = asyncio.create_task(load.run(host.port, connections=2, rate=20))

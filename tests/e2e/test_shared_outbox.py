@@ -16,7 +16,7 @@ CLICKS = 10_000
 RULES = """
 version: 1
 partner: NetworkA
-delivery: {{endpoint: "http://127.0.0.1:{port}", timeout: 60s}}
+delivery: {{endpoint: "http://127.0.0.1:{port}"}}
 rules: [{{name: games, match: {{app: "com.example.*"}}}}]
 """
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import Counter
+from weakref import WeakSet
 
 from tests.support.standins import Received, _Server, response
 
@@ -23,12 +25,24 @@ class FaultyAppsFlyer(_Server):
         self.when: dict[str, float] = {}
         """When each click id was accepted, in seconds of the monotonic clock."""
         self.fault: str | None = None
+        """One of FAULTS; or `flaky`, `slow`, `rst` and `fin`, which are said below."""
+        self._used: WeakSet[asyncio.StreamWriter] = WeakSet()
+        self._chance = random.Random(14)
 
     async def respond(self, request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.fault in {"rst", "fin"} and writer in self._used:  # closed as it is used again, unread
+            (writer.transport.abort if self.fault == "rst" else writer.close)()
+            return
+        self._used.add(writer)
         click_id = dict(request.params)["clickid"]
         self.seen[click_id] += 1
+        if self.fault == "slow":
+            await asyncio.sleep(1.0)
+        if self.fault == "flaky" and self._chance.random() < 0.1:
+            writer.write(response("503 Service Unavailable"))
+            return
         match self.fault:
-            case None:
+            case None | "slow" | "flaky" | "rst" | "fin":
                 self.accepted[click_id] += 1
                 self.when[click_id] = time.monotonic()
                 writer.write(response("200 OK"))
