@@ -12,19 +12,19 @@ logger = logging.getLogger(__name__)
 
 
 class Watcher:
-    """Hears what becomes of clicks, on the event loop. Does nothing, where a watcher does not say what."""
+    """Gets the events of clicks, on the event loop. Each method does nothing; a watcher overrides what it needs."""
 
     def answered(self, click: Click, decision: Decision, seconds: float = 0.0) -> None:
-        """The user got this, and to decide it took so long; 0 where deciding failed."""
+        """The user got this decision. It took so many seconds; 0 where deciding failed."""
 
     def rehearsed(self, click: Click, decision: Decision) -> None:
-        """The user would get this now; nothing was sent."""
+        """A rehearsal: the user would get this decision; nothing was sent."""
 
     def retried(self, click: Click, decision: Direct) -> None:
-        """A browser repeated a click, with client hints."""
+        """A browser repeated a click with client hints."""
 
     def amended(self, before: Direct, after: Direct) -> None:
-        """A held call was completed by hints."""
+        """Client hints completed a held call."""
 
     def settled(self, settled: Settled) -> None:
         """One attempt at a call is over."""
@@ -34,7 +34,7 @@ class Watcher:
 
 
 class Watchers(Watcher):
-    """Tells them all, one after another: the one place that guards against them."""
+    """Passes each event to all watchers, one after another. The one place that catches their exceptions."""
 
     def __init__(self, watchers: Iterable[Watcher]) -> None:
         self._watchers = tuple(watchers)
@@ -62,5 +62,5 @@ class Watchers(Watcher):
             try:
                 hear: Callable[..., None] = getattr(watcher, event)
                 hear(*what)
-            except Exception:  # the call is stored by now: the redirect has to follow
+            except Exception:  # the call is stored by now, so the redirect must follow
                 logger.exception("%s failed on a click; the click itself goes on", type(watcher).__name__)

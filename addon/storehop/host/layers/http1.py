@@ -24,7 +24,7 @@ from storehop.host.layers.head import Gate, Refused
 MAX_AHEAD_BYTES = 1024 * 1024
 """A client may send so much of its next requests before it has its answer."""
 LINGER_S = 1.0
-"""We read and drop what a refused client goes on sending for so long, so that it gets its answer (RFC 9112 §9.6)."""
+"""A refused client may go on sending for so long; we read and drop it, so that the answer arrives (RFC 9112 §9.6)."""
 MAX_LINGER_BYTES = 1024 * 1024
 """We read and drop so much of it."""
 
