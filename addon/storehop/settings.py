@@ -150,10 +150,11 @@ class Delivery:
     timeout: float = 5.0
     max_age: float = 120.0
     concurrency: int = 64
+    """Calls that are sent at the same time: at most, for all workers of a sidecar."""
     retry_ambiguous: bool = True
     """Send again after a failure that leaves open whether AppsFlyer counted the click, such as a read timeout."""
     recovery_rate: float = 50.0
-    """Most calls a second that are sent again after an outage or a restart."""
+    """Calls a second that recovery sends, after an outage or a restart: at most, for the whole outbox."""
     power_safe: bool = True
     """Whether a stored click survives a power cut (SQLite's synchronous=FULL), not only a crash of the process."""
     proxy: str | None = None

@@ -61,11 +61,11 @@ class DeliverySection(_Section):
     max_age: Duration = 120.0
     """A click is worth nothing later."""
     concurrency: Annotated[int, Field(ge=1, le=1000)] = 64
-    """S2S calls at the same time."""
+    """Calls that are sent at the same time: at most, for all workers of a sidecar."""
     retry_ambiguous: bool = True
     """Send again what may have been counted already, such as after a read timeout."""
     recovery_rate: Annotated[float, Field(gt=0, le=10_000)] = 50.0
-    """Stored calls a second that are sent again, at most."""
+    """Calls a second that recovery sends, after an outage or a restart: at most, for the whole outbox."""
     durability: Literal["power", "process"] = "power"
     """power: a stored click survives a power cut; process: only a crash of the process. Counts from the start."""
     max_outbox: Size = 256 * 1024**2

@@ -49,7 +49,7 @@ class SettlesForAnybody(MemoryEngine):
 
 
 class DeliversByACrossProduct(MemoryEngine):
-    """Any lease of the batch will do (review §7, bug 8)."""
+    """Any lease of the batch will do."""
 
     def _settle(self, one):
         if isinstance(one.verdict, Delivered):
