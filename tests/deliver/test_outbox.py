@@ -6,9 +6,9 @@ import threading
 
 import pytest
 
+from storehop.deliver.batcher import OutboxError
 from storehop.deliver.operations import Accept, Answer, Settle, Sweep
 from storehop.deliver.outbox import CALM_S, TooSlowError
-from storehop.deliver.worker import OutboxError
 from storehop.model import Dead, DeadReason, Delivered, Reason, RetryIn, S2SCall
 
 LEASE_S = 6.0
@@ -209,10 +209,10 @@ async def test_a_call_whose_verdict_is_not_written_is_never_claimed(engine, outb
 
     engine.run = only_claims
     await outbox.settle(claim, Delivered(), "200")
-    outbox._worker._pay = lambda: None  # the engine takes claims and no verdicts: the worst of both
-    outbox._worker.set_fault(None)
+    outbox._batcher._pay = lambda: None  # the engine takes claims and no verdicts: the worst of both
+    outbox._batcher.set_fault(None)
     claimed = await outbox.claim(9, LEASE_S)
-    del outbox._worker._pay
+    del outbox._batcher._pay
     engine.run = run
     await outbox.sweep(120)
 
@@ -283,7 +283,7 @@ async def test_a_mistake_of_ours_is_no_fault_of_the_engine(outbox):
 async def test_the_thread_goes_on_whatever_happens(engine, outbox, monkeypatch, caplog):
     """Its last guard: a mistake outside the engine fails who waits, and no more."""
     with monkeypatch.context() as broken:
-        broken.setattr(outbox._worker, "_store", lambda _live: 1 / 0)
+        broken.setattr(outbox._batcher, "_store", lambda _live: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             await outbox.accept(call(), LEASE_S)
     await outbox.check()
@@ -329,9 +329,9 @@ async def test_nothing_is_taken_after_the_end(outbox):
 async def test_the_thread_ends(outbox):
     """No thread outlives its outbox."""
     await outbox.close()
-    await asyncio.to_thread(outbox._worker._thread.join, SOON_S)
+    await asyncio.to_thread(outbox._batcher._thread.join, SOON_S)
 
-    assert not outbox._worker._thread.is_alive()
+    assert not outbox._batcher._thread.is_alive()
 
 
 async def test_the_end_does_not_wait_for_an_engine_that_hangs(engine, outbox, monkeypatch, caplog):
@@ -366,17 +366,17 @@ class SlowLog(logging.Handler):
 async def test_a_fault_that_is_found_twice_at_once_is_logged_once(engine, outbox, disk_full):
     """A commit that fails was slow, too: the thread and the event loop say so in the same moment."""
     log = SlowLog()
-    logging.getLogger("storehop.deliver.worker").addHandler(log)
+    logging.getLogger("storehop.deliver.batcher").addHandler(log)
     engine.error = disk_full
     try:
         failed = asyncio.ensure_future(outbox.sweep(120))
         await asyncio.to_thread(log.has_begun.wait, SOON_S)
-        second = asyncio.create_task(asyncio.to_thread(outbox._worker.set_fault, "slow"))
+        second = asyncio.create_task(asyncio.to_thread(outbox._batcher.set_fault, "slow"))
         await asyncio.wait([second], timeout=0.2)
         log.go_on.set()
         await asyncio.gather(second, failed, return_exceptions=True)
     finally:
-        logging.getLogger("storehop.deliver.worker").removeHandler(log)
+        logging.getLogger("storehop.deliver.batcher").removeHandler(log)
 
     assert [f"the outbox {engine.where} can't be used, clicks pass: database or disk is full"] == log.lines
 

@@ -20,10 +20,10 @@ from rich.table import Table
 
 from storehop.cli.fail import fail
 from storehop.cli.parameters import run_option
+from storehop.deliver.batcher import OutboxError
 from storehop.deliver.engines import engine_for
 from storehop.deliver.operations import StoredCall
 from storehop.deliver.outbox import Outbox
-from storehop.deliver.worker import OutboxError
 from storehop.rulefile.values import parse_duration
 from storehop.state import outbox_file, outbox_path
 

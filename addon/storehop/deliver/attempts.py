@@ -10,13 +10,13 @@ import time
 from contextlib import suppress
 from typing import Protocol
 
+from storehop.deliver.batcher import OutboxError
 from storehop.deliver.breakers import Breakers
 from storehop.deliver.claim import Claim
 from storehop.deliver.clock import uptime
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.policy import Moment, judge
 from storehop.deliver.wire import UnsendableError, Wire
-from storehop.deliver.worker import OutboxError
 from storehop.model import Dead, DeadReason, Failure, Fault, Outcome, Reply, RetryIn, S2SCall, Settled, Verdict
 from storehop.settings import Delivery
 

@@ -17,10 +17,10 @@ from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
 from storehop.deliver import operations as op
+from storehop.deliver.batcher import Batcher, OutboxError, Ticket
 from storehop.deliver.claim import Claim
 from storehop.deliver.clock import uptime
 from storehop.deliver.engine import Engine
-from storehop.deliver.worker import OutboxError, Ticket, Worker
 from storehop.model import S2SCall, Verdict
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Outbox:
         self._patience_s = engine.patience_s
         self._holder, self._leases = holder, itertools.count()
         self._loop = asyncio.get_running_loop()
-        self._worker = Worker(engine)
+        self._batcher = Batcher(engine)
         self._impatient: deque[tuple[float, Ticket]] = deque()
         self._patience: asyncio.TimerHandle | None = None
         self._verdicts: list[Ticket] = []
@@ -70,7 +70,7 @@ class Outbox:
     @property
     def fault(self) -> str | None:
         """Why clicks can't be stored, or None."""
-        return self._worker.fault
+        return self._batcher.fault
 
     async def check(self) -> None:
         """Finds out whether the engine takes clicks again; only this ends a fault."""
@@ -80,15 +80,15 @@ class Outbox:
             logger.debug("the outbox is still unusable: %s", error)
         else:
             self._calm_until = self._loop.time() + CALM_S
-            self._worker.set_fault(None)
+            self._batcher.set_fault(None)
 
     async def close(self) -> None:
         """Stores what waits and lets the engine go; one that hangs is left behind."""
         self._flush()
         self._is_closed = True
-        self._worker.end()
+        self._batcher.end()
         try:
-            await asyncio.wait_for(self._worker.ended.wait(), END_PATIENCE_S)
+            await asyncio.wait_for(self._batcher.ended.wait(), END_PATIENCE_S)
         except TimeoutError:
             logger.warning("the outbox %s hangs: what waits for it is not written", self.where)
 
@@ -107,8 +107,8 @@ class Outbox:
 
         Raises OutboxError within the engine's patience: then nobody ever sees the call.
         """
-        if self._worker.fault:
-            raise OutboxError(self._worker.fault)  # nothing may queue up before an engine that hangs
+        if self._batcher.fault:
+            raise OutboxError(self._batcher.fault)  # nothing may queue up before an engine that hangs
         now = uptime()
         ticket = self._ticket(
             op.Accept(call, f"{self._holder}:{next(self._leases)}", lease_s, answer, retry, hold_s), is_urgent=True
@@ -116,7 +116,7 @@ class Outbox:
         try:
             result: op.Leased | str = await ticket.future
         except asyncio.CancelledError:
-            self._worker.withdraw(ticket)
+            self._batcher.withdraw(ticket)
             raise
         return result if isinstance(result, str) else Claim.of(result, now, hold_s + lease_s)
 
@@ -198,8 +198,8 @@ class Outbox:
 
     async def _ask_in_time[Result](self, operation: op.Operation[Result]) -> Result:
         """As `_ask`, where a user waits: nothing may queue up before an engine that hangs."""
-        if self._worker.fault:
-            raise OutboxError(self._worker.fault)
+        if self._batcher.fault:
+            raise OutboxError(self._batcher.fault)
         result: Result = await self._ticket(operation, is_urgent=True).future
         return result
 
@@ -208,7 +208,7 @@ class Outbox:
         if self._is_closed:
             raise OutboxError("closed")
         ticket = Ticket(operation, self._loop.create_future())
-        self._worker.put([*self._verdicts, ticket])
+        self._batcher.put([*self._verdicts, ticket])
         self._verdicts = []
         if is_urgent:
             self._impatient.append((self._loop.time() + self._patience_s, ticket))
@@ -218,7 +218,7 @@ class Outbox:
 
     def _flush(self) -> None:
         if self._verdicts:
-            self._worker.put(self._verdicts)
+            self._batcher.put(self._verdicts)
             self._verdicts = []
 
     def _lose_patience(self) -> None:
@@ -226,9 +226,9 @@ class Outbox:
         now = self._loop.time()
         while self._impatient and (self._impatient[0][0] <= now or self._impatient[0][1].future.done()):
             _, ticket = self._impatient.popleft()
-            if not ticket.future.done() and self._worker.abandon(ticket):
+            if not ticket.future.done() and self._batcher.abandon(ticket):
                 slow = f"it takes longer than {self._patience_s:g} s to store a click"
-                self._worker.set_fault(slow)
+                self._batcher.set_fault(slow)
                 ticket.future.set_exception(TooSlowError(slow))
         self._patience = None
         if self._impatient:

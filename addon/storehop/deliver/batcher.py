@@ -43,7 +43,7 @@ class Ticket:
     is_abandoned: bool = False
 
 
-class Worker:
+class Batcher:
     """Runs tickets in the order in which they are put in. Must be made on a running event loop."""
 
     def __init__(self, engine: Engine) -> None:
