@@ -33,10 +33,12 @@ class Server:
     asked: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
     ended: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
     """What a connection that the client has ended had said besides requests."""
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
     port: int = 0
 
     async def serve(self, reader, writer):
         self.writers.append(writer)
+        self.tasks.add(asyncio.current_task())
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -81,10 +83,11 @@ async def listening(*answers, tls=None):
     server = Server(list(answers), "https" if tls else "http")
     listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=tls)
     server.port = listener.sockets[0].getsockname()[1]
-    yield server
-    listener.close()
-    for writer in server.writers:
-        writer.close()
+    try:
+        yield server
+    finally:
+        listener.close()
+        await hung_up(server)
 
 
 @dataclass
@@ -93,6 +96,7 @@ class Proxy:
 
     refusal: bytes | None = None
     heads: list[bytes] = field(default_factory=list)
+    writers: list[asyncio.StreamWriter] = field(default_factory=list)
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
     port: int = 0
 
@@ -104,6 +108,7 @@ class Proxy:
         return f"http://{login}@127.0.0.1:{self.port}"
 
     async def serve(self, reader, writer):
+        self.writers.append(writer)
         self.tasks.add(asyncio.current_task())
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             head = await reader.readuntil(b"\r\n\r\n")
@@ -120,6 +125,7 @@ class Proxy:
         where = target if method == b"CONNECT" else re.match(rb"http://([^/]+)/", target)[1]
         host, _, port = where.decode().rpartition(":")
         server_reader, server_writer = await asyncio.open_connection(host.strip("[]"), int(port))
+        self.writers.append(server_writer)
         back = asyncio.create_task(pump(server_reader, writer))
         try:
             if method == b"CONNECT":
@@ -154,11 +160,18 @@ async def proxying(refusal=None):
     proxy = Proxy(refusal)
     listener = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     proxy.port = listener.sockets[0].getsockname()[1]
-    yield proxy
-    listener.close()
-    for task in proxy.tasks:
-        task.cancel()
-    await asyncio.gather(*proxy.tasks, return_exceptions=True)
+    try:
+        yield proxy
+    finally:
+        listener.close()
+        await hung_up(proxy)
+
+
+async def hung_up(server):
+    """Ends its connections, and waits until what serves them has ended: nothing may outlive the event loop."""
+    for writer in server.writers:
+        writer.transport.abort()
+    await asyncio.gather(*server.tasks, return_exceptions=True)
 
 
 @asynccontextmanager
