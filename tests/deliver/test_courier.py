@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from storehop.deliver import policy, recovery
 from storehop.deliver.courier import Courier, NotAcceptedError
 from storehop.deliver.operations import Accept, Answer, Remember
 from storehop.deliver.outbox import Outbox
@@ -63,6 +64,13 @@ async def start(path):
     for courier in started:
         if not courier._closing.is_set():
             await courier.close(0.0)
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    """Probes and looks at the outbox come sooner than in production."""
+    monkeypatch.setattr(policy, "PROBE_PAUSE_S", 0.2)
+    monkeypatch.setattr(recovery, "IDLE_LOOK_S", 0.2)
 
 
 @pytest.fixture

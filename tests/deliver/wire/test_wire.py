@@ -9,7 +9,7 @@ from storehop.deliver.wire import UnsendableError, Wire
 from storehop.model import Failure, Fault, Reply, S2SCall
 from tests.deliver.wire.standins import OK, SOON, proxying, soon, through
 
-SHORT = 2.0
+SHORT = 1.0
 """Seconds that a call waits in vain; half of them would do to connect."""
 TARGETS = (
     "/com.x.y?a={b}&c=%7e%2F(x)&d='q'&e&f=&redirect=false",
