@@ -1,41 +1,109 @@
-"""Engines as the conformance suite needs them: clients of one outbox, time that moves, crashes, a full file.
+"""Engines as the conformance suite needs them: clients of one outbox, time that moves, crashes, faults, a full file.
 
-A further engine joins by one class like these, added to KITS.
+A further engine joins by one `EngineKit`, added to KITS. What its kit can't do, it says in a flag: the laws that need
+it are skipped, and the machine leaves it out.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import tempfile
+import time
 from pathlib import Path
 
+from storehop.deliver.engine import Engine
 from storehop.deliver.sqlite.engine import SqliteEngine
 from tests.support.clocks import HandClock
-from tests.support.memory_engine import MemoryEngine, MemoryOutbox
+from tests.support.hurried import HurriedEngine
+from tests.support.memory_engine import MemoryEngine
+from tests.support.memory_outbox import MemoryOutbox
 
 
-class MemoryKit:
+class EngineKit:
+    """One empty outbox. Seconds are the engine's own, whatever they take by the clock on the wall."""
+
+    can_move_time = True
+    """By hand: exactly, at once, and the wall clock apart. Else `pass_time` waits."""
+    can_reboot = True
+    can_fill_up = True
+    can_break_down = True
+    is_exclusive = True
+    """Whether `exclusive` keeps the others away; where not, leases alone do."""
+    edge_s = 0.1
+    """How near to a moment a test may act."""
+    burst_s = 0.25
+    """Time whose share of a rate the engine may hand out at once."""
+
+    def __init__(self) -> None:
+        self.clock = HandClock()
+
+    def client(self) -> Engine:
+        """A further process's engine."""
+        raise NotImplementedError
+
+    def crash(self, client: Engine) -> None:
+        """The client's process is killed."""
+        raise NotImplementedError
+
+    def now(self) -> float:
+        return self.clock.up
+
+    def wall(self) -> float:
+        return self.clock.unix
+
+    def pass_time(self, seconds: float) -> None:
+        self.clock.pass_time(seconds)
+
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the wall clock."""
+        self.clock.unix += seconds
+
+    def is_about(self, expected: float | None, actual: float | None) -> bool:
+        """Whether a duration that the engine counted is right."""
+        return expected == actual
+
+    def reboot(self, seconds: float) -> None:
+        """The machine starts again, and its clients are gone."""
+        raise NotImplementedError
+
+    def fill_up(self) -> None:
+        """There is hardly any room left: the next 200 calls are more than it takes."""
+        raise NotImplementedError
+
+    def make_room(self) -> None:
+        """There is room without end."""
+        raise NotImplementedError
+
+    def break_down(self) -> None:
+        """Nothing can be stored."""
+        raise NotImplementedError
+
+    def mend(self) -> None:
+        """It can again."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Leaves nothing behind."""
+
+
+class MemoryKit(EngineKit):
     """Clients of one outbox in memory."""
 
+    engine: type[MemoryEngine] = MemoryEngine
+
     def __init__(self):
-        self.clock = HandClock()
+        super().__init__()
         self.outbox = MemoryOutbox(self.clock)
 
     def client(self):
-        return MemoryEngine(self.outbox)
+        return self.engine(self.outbox)
 
-    def crash(self, _client):
+    def crash(self, client):
         """What it had stored stays."""
 
     def reboot(self, seconds):
-        """All clients are gone, and so is what an engine counted by uptime: here by hand."""
         self.clock.reboot(seconds)
-        self.outbox.answers.clear()
-        self.outbox.budget = (0.0, self.clock.up)
-        for row in self.outbox.calls.values():
-            row.born = self.clock.up - max(0.0, self.clock.unix - row.created_at)
-            if row.state != "dead":
-                row.state, row.lease, row.until, row.is_held = "due", None, self.clock.up, False
+        self.outbox.reboot()
 
     def fill_up(self):
         self.outbox.capacity = len(self.outbox.calls)
@@ -43,32 +111,38 @@ class MemoryKit:
     def make_room(self):
         self.outbox.capacity = None
 
-    def close(self):
-        """Nothing is open."""
+    def break_down(self):
+        self.outbox.fault = "broken"
+
+    def mend(self):
+        self.outbox.fault = None
 
 
-class SqliteKit:
+class SqliteKit(EngineKit):
     """Clients of one file."""
 
     def __init__(self):
-        self.clock = HandClock()
+        super().__init__()
         self._folder = tempfile.TemporaryDirectory()
         self.path = Path(self._folder.name) / "outbox.db"
         self._clients = []
         self._max_pages = None
+        self._intruder = None
 
     def client(self):
-        client = SqliteEngine(self.path, power_safe=False, clock=self.clock)
+        client = self.engine()
         self._clients.append(client)
         self._bound(client)
         return client
+
+    def engine(self):
+        return SqliteEngine(self.path, power_safe=False, clock=self.clock)
 
     def crash(self, client):
         """As a killed process: its connection is gone, and nothing else happens."""
         client._drop()
 
     def reboot(self, seconds):
-        """All clients are gone."""
         for client in self._clients:
             client.close()
         self._clients.clear()
@@ -76,8 +150,8 @@ class SqliteKit:
 
     def fill_up(self):
         """The file may not grow, and has no free page."""
-        with sqlite3.connect(self.path) as db:
-            self._max_pages = db.execute("PRAGMA page_count").fetchone()[0]
+        db = sqlite3.connect(self.path)
+        self._max_pages = db.execute("PRAGMA page_count").fetchone()[0]
         db.close()
         for client in self._clients:
             self._bound(client)
@@ -94,10 +168,49 @@ class SqliteKit:
         client.run([])
         client._db.execute(f"PRAGMA max_page_count = {self._max_pages}")
 
+    def break_down(self):
+        """Somebody who does not know our lock has the file for himself."""
+        self._intruder = sqlite3.connect(self.path, isolation_level=None)
+        self._intruder.execute("BEGIN IMMEDIATE")
+
+    def mend(self):
+        self._intruder.close()
+
     def close(self):
         for client in self._clients:
             client.close()
         self._folder.cleanup()
 
 
-KITS = {"memory": MemoryKit, "sqlite": SqliteKit}
+class RealTimeKit(SqliteKit):
+    """As an engine whose clock nobody can set: a second of the suite takes a tenth of one."""
+
+    can_move_time = False
+    can_reboot = False
+    edge_s = 3.0
+    burst_s = 2.5
+    _second_s = 0.1
+
+    def engine(self):
+        return HurriedEngine(SqliteEngine(self.path, power_safe=False), self._second_s)
+
+    def crash(self, client):
+        super().crash(client.engine)
+
+    def _bound(self, client):
+        super()._bound(client.engine)
+
+    def now(self):
+        return time.monotonic() / self._second_s
+
+    def pass_time(self, seconds):
+        time.sleep(seconds * self._second_s)
+
+    def is_about(self, expected, actual):
+        """Not too short; a busy machine makes it longer."""
+        if expected is None or actual is None:
+            return expected is actual
+        return expected - 0.1 <= actual <= expected + 600.0
+
+
+KITS = {"memory": MemoryKit, "sqlite": SqliteKit, "real time": RealTimeKit}

@@ -1,52 +1,18 @@
 """A plain engine in memory: the protocol's reference, and the proof that the conformance suite is nobody's own.
 
-Slow and obvious. Processes are clients of one `MemoryOutbox`; a batch works on a copy, which replaces the outbox when
-all of it went well.
+Slow and obvious. Processes are clients of one `MemoryOutbox`; what a batch did is undone where one of it fails.
 """
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass, field
 from typing import Any
 
 from storehop.deliver import operations as op
 from storehop.deliver.engine import EngineError
-from storehop.model import Dead, DeadReason, Delivered, RetryIn, S2SCall
-from tests.support.clocks import HandClock
-
-
-@dataclass
-class StoredCall:
-    """One row."""
-
-    call: S2SCall
-    created_at: float
-    born: float
-    state: str
-    lease: str | None = None
-    until: float = 0.0
-    """When a lease ends, or a due call's time comes."""
-    is_held: bool = False
-    attempts: int = 0
-    last: str | None = None
-    reason: str | None = None
-
-
-@dataclass
-class MemoryOutbox:
-    """What the processes share."""
-
-    clock: HandClock = field(default_factory=HandClock)
-    capacity: int | None = None
-    """Calls that it has room for."""
-    calls: dict[str, StoredCall] = field(default_factory=dict)
-    answers: dict[bytes, tuple[str, float]] = field(default_factory=dict)
-    """Texts, and the uptimes until which they count."""
-    marks: dict[str, str] = field(default_factory=dict)
-    budget: tuple[float, float] = (0.0, 0.0)
-    """Calls that recovery may claim, and the uptime at which that was counted."""
+from storehop.model import Dead, DeadReason, Delivered, RetryIn
+from tests.support.memory_outbox import MemoryOutbox, StoredCall
 
 
 class MemoryEngine:
@@ -59,22 +25,44 @@ class MemoryEngine:
     def __init__(self, outbox: MemoryOutbox) -> None:
         self.outbox = outbox
 
+    @contextmanager
     def exclusive(self):
-        return nullcontext()
+        self._check_writer()
+        self.outbox.writer = self
+        try:
+            yield
+        finally:
+            self.outbox.writer = None
 
     def close(self):
         """Nothing is open."""
 
     def run(self, batch):
-        self.now, self.wall = self.outbox.clock.up, self.outbox.clock.unix
-        if any(isinstance(one, op.Sweep) for one in batch):
-            self._make_room()
-        before = deepcopy((self.outbox.calls, self.outbox.answers, self.outbox.marks, self.outbox.budget))
+        with self.outbox.lock:
+            self._check_writer()
+            self.now, self.wall = self.outbox.clock.up, self.outbox.clock.unix
+            if any(isinstance(one, op.Sweep) for one in batch):
+                self._make_room()
+            return self._all_or_nothing(batch)
+
+    def _all_or_nothing(self, batch):
+        outbox = self.outbox
+        before = deepcopy((outbox.calls, outbox.answers, outbox.marks, outbox.budget))
         try:
-            return [getattr(self, f"_{type(one).__name__.lower()}")(one) for one in batch]
+            results = [getattr(self, f"_{type(one).__name__.lower()}")(one) for one in batch]
+            self._check_fault()
         except BaseException:
-            self.outbox.calls, self.outbox.answers, self.outbox.marks, self.outbox.budget = before
+            outbox.calls, outbox.answers, outbox.marks, outbox.budget = before
             raise
+        return results
+
+    def _check_fault(self) -> None:
+        if self.outbox.fault:
+            raise EngineError(self.outbox.fault)
+
+    def _check_writer(self) -> None:
+        if self.outbox.writer not in {None, self}:
+            raise EngineError("another process writes")
 
     # a call's way in
 
@@ -83,7 +71,7 @@ class MemoryEngine:
             return earlier
         self._check_room()
         until = self.now + one.hold_s + one.lease_s
-        row = StoredCall(one.call, self.wall, self.now, "leased", one.lease, until, one.hold_s > 0)
+        row = StoredCall(one.call, self.wall, self.now, "leased", one.lease, until, one.hold_s > 0, one.answer)
         assert one.call.id not in self.outbox.calls
         self.outbox.calls[one.call.id] = row
         if one.retry:
@@ -97,9 +85,10 @@ class MemoryEngine:
     def _withdraw(self, one: op.Withdraw) -> bool:
         if not self._holds(one):
             return False
-        del self.outbox.calls[one.call_id]
-        if one.key in self.outbox.answers:
-            self.outbox.answers[one.key] = one.text, self.outbox.answers[one.key][1]
+        own = self.outbox.calls.pop(one.call_id).answer
+        text, until = self.outbox.answers.get(one.key, (None, 0.0))
+        if own and (own.key, own.text) == (one.key, text):  # else it counts no more: this is another click's
+            self.outbox.answers[one.key] = one.text, until
         return True
 
     def _amend(self, one: op.Amend) -> op.Leased | None:

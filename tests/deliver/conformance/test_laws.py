@@ -24,7 +24,16 @@ for number in range(10_000_000):
 """
 
 
-@pytest.fixture(params=KITS)
+WAITS = {"real time": [pytest.mark.measures]}
+ENGINES = [pytest.param(name, marks=WAITS.get(name, [])) for name in KITS]
+
+
+WITHDRAWS_TOO_MUCH = "law_2_withdrawing_leaves_the_answer_of_another_click"
+BUGS = {(WITHDRAWS_TOO_MUCH, "sqlite"), (WITHDRAWS_TOO_MUCH, "real time")}
+"""Laws that an engine breaks: who mends it takes it out here."""
+
+
+@pytest.fixture(params=ENGINES)
 def kit(request):
     made = KITS[request.param]()
     yield made
@@ -32,8 +41,13 @@ def kit(request):
 
 
 @pytest.mark.parametrize("law", LAWS)
-def test_law(law, kit):
+def test_law(law, kit, request):
     """See the check of this name."""
+    if (law, request.node.callspec.params["kit"]) in BUGS:
+        request.applymarker(pytest.mark.xfail(strict=True, raises=AssertionError))
+    ability = getattr(LAWS[law], "ability", None)
+    if ability and not getattr(kit, ability):
+        pytest.skip(f"this engine's kit has no {ability}")
     LAWS[law](kit)
 
 
