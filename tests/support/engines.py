@@ -130,17 +130,18 @@ class SqliteKit(EngineKit):
         self._intruder = None
 
     def client(self):
-        client = self.engine()
-        self._clients.append(client)
-        self._bound(client)
-        return client
+        return self._engine(self.clock)
 
-    def engine(self):
-        return SqliteEngine(self.path, power_safe=False, clock=self.clock)
+    def _engine(self, clock):
+        engine = SqliteEngine(self.path, power_safe=False, clock=clock)
+        self._clients.append(engine)
+        self._bound(engine)
+        return engine
 
     def crash(self, client):
         """As a killed process: its connection is gone, and nothing else happens."""
         client._drop()
+        self._clients.remove(client)
 
     def reboot(self, seconds):
         for client in self._clients:
@@ -170,6 +171,9 @@ class SqliteKit(EngineKit):
 
     def break_down(self):
         """Somebody who does not know our lock has the file for himself."""
+        for client in self._clients:
+            client.run([])
+            client._db.execute("PRAGMA busy_timeout = 0")  # a test does not wait for what will not come
         self._intruder = sqlite3.connect(self.path, isolation_level=None)
         self._intruder.execute("BEGIN IMMEDIATE")
 
@@ -191,14 +195,11 @@ class RealTimeKit(SqliteKit):
     burst_s = 2.5
     _second_s = 0.1
 
-    def engine(self):
-        return HurriedEngine(SqliteEngine(self.path, power_safe=False), self._second_s)
+    def client(self):
+        return HurriedEngine(self._engine(None), self._second_s)
 
     def crash(self, client):
         super().crash(client.engine)
-
-    def _bound(self, client):
-        super()._bound(client.engine)
 
     def now(self):
         return time.monotonic() / self._second_s
