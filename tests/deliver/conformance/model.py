@@ -57,8 +57,8 @@ class OutboxModel(RuleBasedStateMachine):
         self.marks: dict[str, str] = {}
         self.leases: list[tuple[str, str]] = [("none", "x:0")]
         self.numbers = 0
-        self.rated: list[tuple[float, int]] = []
-        """Claims with a rate: when, and how many calls."""
+        self.rated: list[tuple[float, int]] = [(self.now, 0)]
+        """Claims with a rate: when, and how many calls. A new outbox may begin with none to give."""
         self.is_full = self.is_broken = False
         self.batch = []
         self.saved = None

@@ -7,6 +7,16 @@ from storehop.model import S2SCall
 LEASE_S = 6.0
 
 
+def needs(ability):
+    """Marks a law that a kit without this flag can't show."""
+
+    def mark(law):
+        law.ability = ability
+        return law
+
+    return mark
+
+
 def call(name, origin="https://af.test"):
     return S2SCall(name, origin, f"/{name}", (("User-Agent", "ua"),), "games")
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from storehop.deliver.operations import ListCalls
+from storehop.deliver.operations import ClaimDue, Release
 from storehop.deliver.sqlite.engine import SqliteEngine
 from tests.deliver.conformance.laws import LAWS
 from tests.support.engines import KITS
@@ -35,9 +35,9 @@ BUGS = {(WITHDRAWS_TOO_MUCH, "sqlite"), (WITHDRAWS_TOO_MUCH, "real time")}
 
 @pytest.fixture(params=ENGINES)
 def kit(request):
-    made = KITS[request.param]()
-    yield made
-    made.close()
+    engine_kit = KITS[request.param]()
+    yield engine_kit
+    engine_kit.close()
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -53,14 +53,18 @@ def test_law(law, kit, request):
 
 @pytest.mark.process
 def test_what_sqlite_has_accepted_survives_kill_9(tmp_path):
-    """Law 1 with a real process: whatever it had said was accepted is there."""
+    """Law 1 with a real process: whatever it said was accepted is claimed by the next one, each call once."""
     path = tmp_path / "outbox.db"
     with subprocess.Popen([sys.executable, "-c", ACCEPTS, path], stdout=subprocess.PIPE) as child:
-        said = [child.stdout.readline() for _ in range(100)]
+        lines = [child.stdout.readline() for _ in range(100)]
         child.send_signal(signal.SIGKILL)
-        said += child.stdout.readlines()
+        lines += child.stdout.readlines()
     engine = SqliteEngine(path)
-    stored = {one.id for one in engine.run([ListCalls()])[0]}
+    engine.run([Release("a")])
+    leased = []
+    while batch := engine.run([ClaimDue(100, f"b:{len(leased)}", 600.0)])[0]:
+        leased += [one.call.id for one in batch]
     engine.close()
 
-    assert {f"c{int(line)}" for line in said if line.endswith(b"\n")} <= stored
+    assert {f"c{int(line)}" for line in lines if line.endswith(b"\n")} <= set(leased)
+    assert len(set(leased)) == len(leased)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from storehop.deliver.engine import EngineError
 from storehop.deliver.operations import Answer, Extend, ListCalls, Probe, Remember, Settle, Sweep
+from storehop.deliver.sqlite import upkeep
 from storehop.deliver.sqlite.engine import SqliteEngine
 from storehop.model import Dead, DeadReason, Delivered, RetryIn
 from tests.deliver.sqlite.conftest import ORIGIN, accept
@@ -95,6 +96,21 @@ def test_what_makes_room_goes_first(bounded, clock):
             break
 
     assert (True, 0) == (expired >= stored, swept.pending)
+
+
+def test_what_a_sweep_has_freed_stays_free(engine, clock, monkeypatch):
+    """When the rest of it fails, there is room all the same."""
+
+    def fail(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    engine.run([Remember(Answer(b"old", "x", 1.0))])
+    clock.pass_time(1.0)
+    monkeypatch.setattr(upkeep, "expire", fail)
+    with pytest.raises(EngineError, match="full"):
+        engine.run([Sweep(120.0, 500)])
+
+    assert (0,) == engine._db.execute("SELECT count(*) FROM answers").fetchone()
 
 
 def test_a_sweep_gives_up_so_many_at_once(engine, clock):

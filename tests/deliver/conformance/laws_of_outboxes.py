@@ -1,0 +1,78 @@
+"""Laws 9 and 10, and what an engine promises of batches and rates."""
+
+from storehop.deliver import operations as op
+from storehop.model import Delivered
+from tests.deliver.conformance.steps import accept, accept_until_refused, claim, is_refused, needs, one, states
+
+MAX_AGE_S = 15.0
+
+
+@needs("can_fill_up")
+def law_9_sweep_makes_room_before_it_needs_room(kit):
+    """9: in a full outbox answers that count no more go, and then what is too old is given up."""
+    client = kit.client()
+    for start in range(0, 2000, 500):
+        client.run([op.Remember(op.Answer(b"%d" % (start + n), "x" * 400, 10.0)) for n in range(500)])
+        client.run([accept(f"c{start + n}", f"a:{start + n}", 0.0) for n in range(500)])
+    kit.fill_up()
+    kit.pass_time(MAX_AGE_S)
+    swept = one(client, op.Sweep(MAX_AGE_S, 2000))
+
+    assert (2000, 0) == (len(swept.expired), swept.pending)
+
+
+@needs("can_fill_up")
+def law_10_a_full_outbox_heals_without_a_restart(kit):
+    """10: what it refused it takes as soon as there is room."""
+    client = kit.client()
+    client.run([accept("c0")])
+    kit.fill_up()
+    _, refused = accept_until_refused(client)
+    kit.make_room()
+
+    assert refused == one(client, accept(refused, "a:late")).call.id
+
+
+@needs("can_break_down")
+def law_10_a_fault_heals_without_a_restart(kit):
+    """10: while nothing can be stored nothing is; afterwards the same client goes on as if nothing had been."""
+    client, other = kit.client(), kit.client()
+    client.run([accept("c1")])
+    kit.break_down()
+    refused = is_refused(client, accept("c2", "a:2"), op.Settle("c1", "a:1", Delivered(), "200"))
+    kit.mend()
+    left = states(other)
+    results = client.run([accept("c2", "a:2"), op.Settle("c1", "a:1", Delivered(), "200")])
+
+    assert (True, {"c1": "leased"}, True) == (refused, left, results[1])
+    assert {"c2": "leased"} == states(other)
+
+
+def law_of_batches_all_or_nothing(kit):
+    """A batch that fails leaves nothing of itself."""
+    client, other = kit.client(), kit.client()
+    client.run([accept("c1")])
+    try:
+        client.run([op.Mark("a", "b"), accept("c2", "a:2"), accept("c1", "a:3")])
+    except Exception:  # noqa: BLE001  whatever the engine calls it: the same id twice is our own mistake
+        failed = True
+    else:
+        failed = False
+
+    assert (True, {"c1": "leased"}, {}) == (failed, states(other), one(other, op.Marks()))
+
+
+def law_of_rates_recovery_has_one_budget(kit):
+    """Claims with a rate are no more than that for all processes together, and no burst after a pause."""
+    client, other = kit.client(), kit.client()
+    client.run([accept(f"c{number}", f"a:{number}", 0.0) for number in range(200)])
+    kit.pass_time(5.0)
+    claimed, begin = 0, kit.now()
+    for step in range(50):
+        kit.pass_time(0.1)
+        for place, each in enumerate((client, other)):
+            claimed += len(one(each, claim(f"x:{step}-{place}", most=99, rate=20.0)))
+    most = 20.0 * (kit.now() - begin + kit.burst_s)
+
+    assert claimed <= most
+    assert claimed >= most - 10.0 or not kit.can_move_time  # on a machine that stands still, a share is lost
