@@ -71,7 +71,7 @@ class MemoryEngine:
             return earlier
         self._check_room()
         until = self.now + one.hold_s + one.lease_s
-        row = StoredCall(one.call, self.wall, self.now, "leased", one.lease, until, one.hold_s > 0, one.answer)
+        row = StoredCall(one.call, self.wall, self.now, "leased", one.lease, until, one.hold_s > 0)
         assert one.call.id not in self.outbox.calls
         self.outbox.calls[one.call.id] = row
         if one.retry:
@@ -85,10 +85,11 @@ class MemoryEngine:
     def _withdraw(self, one: op.Withdraw) -> bool:
         if not self._holds(one):
             return False
-        own = self.outbox.calls.pop(one.call_id).answer
-        text, until = self.outbox.answers.get(one.key, (None, 0.0))
-        if own and (own.key, own.text) == (one.key, text):  # else it counts no more: this is another click's
-            self.outbox.answers[one.key] = one.text, until
+        del self.outbox.calls[one.call_id]
+        own = one.answer
+        text, until = self.outbox.answers.get(own.key, (None, 0.0)) if own else (None, 0.0)
+        if own and own.text == text:  # else it counts no more: this is another click's
+            self.outbox.answers[own.key] = one.text, until
         return True
 
     def _amend(self, one: op.Amend) -> op.Leased | None:

@@ -214,8 +214,7 @@ def _debt_of(ticket: Ticket) -> Withdraw | None:
     operation = ticket.operation
     if not isinstance(operation, Accept) or not isinstance(ticket.result, tuple):
         return None
-    key = operation.answer.key if operation.answer else None
-    return Withdraw(operation.call.id, operation.lease, key, Reason.OUTBOX_DOWN)
+    return Withdraw(operation.call.id, operation.lease, operation.answer, Reason.OUTBOX_DOWN)
 
 
 def _batches(tickets: list[Ticket], most: int) -> Iterator[list[Ticket]]:

@@ -61,9 +61,10 @@ class Engine(Protocol):
         """
 
     def exclusive(self) -> AbstractContextManager[None]:
-        """Until it ends, no other process sees what `run` stores in it, where the engine can do that.
+        """Until it ends, no other process writes or claims, where the engine can do that: a call that is stored in it
+        can be withdrawn before anybody gets its answer.
 
-        Where it can't, a lease keeps the others away, and only what a reader of answers sees may differ.
+        Where it can't, a lease keeps the others away, and only the answer may be seen.
         Raises EngineError.
         """
 

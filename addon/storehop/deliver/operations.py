@@ -91,11 +91,12 @@ class Accept(Operation["Leased | str"]):
 
 @dataclass(frozen=True, slots=True)
 class Withdraw(Operation[bool]):
-    """Deletes a call whose click was answered otherwise; `text` takes the place of its answer."""
+    """Deletes a call whose click was answered otherwise; `text` takes the place of the answer stored with it."""
 
     call_id: str
     lease: str
-    key: bytes | None
+    answer: Answer | None
+    """As it was accepted with the call; what another click put in its place since then stays."""
     text: str
 
 

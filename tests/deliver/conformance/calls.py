@@ -73,17 +73,16 @@ class Calls(OutboxModel):
 
     @rule(pick=PICK)
     def withdraw(self, pick):
-        """By whoever accepted it, who knows its answer; a later click's is left out here, see the law."""
+        """By whoever accepted it, who knows its answer; a later click's stays."""
         self.about_to_change()
         name, lease = self.live_lease(pick)
         is_ours = self.holds(name, lease)
         own = self.rows[name].answer if is_ours else None
-        key = own.key if own and self.answers.get(own.key, ("",))[0] == own.text else None
         if is_ours:
             del self.rows[name]
-        if key:
-            self.answers[key] = "outbox_down", self.answers[key][1]
-        self.add(op.Withdraw(name, lease, key, "outbox_down"), is_ours)
+        if own and self.answers.get(own.key, ("",))[0] == own.text:
+            self.answers[own.key] = "outbox_down", self.answers[own.key][1]
+        self.add(op.Withdraw(name, lease, own, "outbox_down"), is_ours)
 
     @rule(pick=PICK, lease_s=SHORT_S)
     def amend(self, pick, lease_s):

@@ -58,7 +58,7 @@ def law_2_a_withdrawn_click_s_answer_says_otherwise(kit):
     """2: the same click must not get the answer of a call that was withdrawn."""
     client, other = kit.client(), kit.client()
     client.run([accept("c1", answer=answer())])
-    client.run([op.Withdraw("c1", "a:1", b"click", "outbox_down")])
+    client.run([op.Withdraw("c1", "a:1", answer(), "outbox_down")])
 
     assert "outbox_down" == one(other, accept("c2", "b:1", answer=answer("elsewhere")))
 
@@ -69,7 +69,7 @@ def law_2_withdrawing_leaves_the_answer_of_another_click(kit):
     client.run([accept("c1", answer=answer("first"))])
     kit.pass_time(10.0)
     other.run([accept("c2", "b:2", answer=answer("second"))])
-    client.run([op.Withdraw("c1", "a:1", b"click", "outbox_down")])
+    client.run([op.Withdraw("c1", "a:1", answer("first"), "outbox_down")])
 
     assert "second" == one(other, op.Recall(b"click"))
 

@@ -28,11 +28,6 @@ WAITS = {"real time": [pytest.mark.measures]}
 ENGINES = [pytest.param(name, marks=WAITS.get(name, [])) for name in KITS]
 
 
-WITHDRAWS_TOO_MUCH = "law_2_withdrawing_leaves_the_answer_of_another_click"
-BUGS = {(WITHDRAWS_TOO_MUCH, "sqlite"), (WITHDRAWS_TOO_MUCH, "real time")}
-"""Laws that an engine breaks: who mends it takes it out here."""
-
-
 @pytest.fixture(params=ENGINES)
 def kit(request):
     engine_kit = KITS[request.param]()
@@ -41,10 +36,8 @@ def kit(request):
 
 
 @pytest.mark.parametrize("law", LAWS)
-def test_law(law, kit, request):
+def test_law(law, kit):
     """See the check of this name."""
-    if (law, request.node.callspec.params["kit"]) in BUGS:
-        request.applymarker(pytest.mark.xfail(strict=True, raises=AssertionError))
     ability = getattr(LAWS[law], "ability", None)
     if ability and not getattr(kit, ability):
         pytest.skip(f"this engine's kit has no {ability}")

@@ -48,7 +48,7 @@ class KeepsTheAnswerOfWhatIsWithdrawn(MemoryEngine):
 
 class ChangesAnybodysAnswer(MemoryEngine):
     def _withdraw(self, one):
-        self.outbox.answers[one.key] = one.text, self.now + 10.0
+        self.outbox.answers[one.answer.key] = one.text, self.now + 10.0
         return super()._withdraw(one)
 
 

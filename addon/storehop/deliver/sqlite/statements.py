@@ -71,8 +71,8 @@ def withdraw(db: sqlite3.Connection, _now: Now, operation: Withdraw) -> bool:
         f"DELETE FROM calls WHERE {_HELD_BY}",  # noqa: S608  a constant
         (operation.call_id, operation.lease, holder_of(operation.lease)),
     )
-    if deleted.rowcount and operation.key is not None:
-        db.execute("UPDATE answers SET answer = ? WHERE key = ?", (operation.text, operation.key))
+    if deleted.rowcount and (own := operation.answer):
+        db.execute("UPDATE answers SET answer = ? WHERE key = ? AND answer = ?", (operation.text, own.key, own.text))
     return deleted.rowcount == 1
 
 
