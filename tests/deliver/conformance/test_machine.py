@@ -12,11 +12,10 @@ from tests.support.engines import KITS
 def test_the_engine_does_what_the_model_says(name):
     """Whatever is asked in whatever order and batch, over crashes, reboots, clock jumps and a full outbox."""
     machine = type(f"{name.title()}Machine", (EngineMachine,), {"kit_class": KITS[name]})
-    quick = settings(
-        max_examples=150,
-        stateful_step_count=50,
-        deadline=None,
+    thorough = settings(
+        settings.default,
+        max_examples=settings.default.max_examples * 3 // 2,
         suppress_health_check=list(HealthCheck),
         print_blob=True,
     )
-    run_state_machine_as_test(machine, settings=quick)
+    run_state_machine_as_test(machine, settings=thorough)
