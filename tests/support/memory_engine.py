@@ -38,12 +38,15 @@ class MemoryEngine:
         """Nothing is open."""
 
     def run(self, batch):
-        with self.outbox.lock:
+        with self._alone():
             self._check_writer()
             self.now, self.wall = self.outbox.clock.up, self.outbox.clock.unix
             if any(isinstance(one, op.Sweep) for one in batch):
                 self._make_room()
             return self._all_or_nothing(batch)
+
+    def _alone(self):
+        return self.outbox.lock
 
     def _all_or_nothing(self, batch):
         outbox = self.outbox

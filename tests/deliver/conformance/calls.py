@@ -107,6 +107,7 @@ class Calls(OutboxModel):
         expected, age_s = (row.call, lease, row.attempts + 1), self.now - row.born
 
         def check(leased):
+            assert leased is not None
             assert expected == leased[:3]
             assert self.kit.is_about(age_s, leased.age_s)
 

@@ -206,16 +206,22 @@ class EngineMachine(Calls):
                 self.make_due(row, self.now)
 
     @precondition(lambda self: self.kit.can_fill_up and not self.is_full)
-    @rule()
-    def fill_up(self):
+    @rule(client=CLIENTS)
+    def fill_up(self, client):
         self.flush()
         self.kit.fill_up()
         self.is_full = True
+        self.accept_alone(client)
 
     @precondition(lambda self: self.is_full)
-    @rule()
-    def make_room(self):
+    @rule(client=CLIENTS)
+    def make_room(self, client):
         """It heals without a restart."""
         self.flush()
         self.kit.make_room()
         self.is_full = False
+        self.accept_alone(client)
+
+    def accept_alone(self, client):
+        self.accept_call(None, 5.0, 0.0, "a", has_retry=False)
+        self.flush(client)
