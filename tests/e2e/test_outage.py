@@ -11,14 +11,25 @@ import pytest_asyncio
 from storehop.settings import Delivery
 from tests.support.certificates import Authority, server_context
 from tests.support.faulty import FaultyAppsFlyer
-from tests.support.load import Clicks, Lag, Load, pending, report, to_appsflyer, until
+from tests.support.load import Lag, Load, pending, to_appsflyer, until
 from tests.support.patience import SOON_S
 from tests.support.processes import free_port, start_sidecar
+from tests.support.tally import Tally
 
 OUTAGE = 12.0
 """Seconds."""
 TIMEOUT = Delivery().timeout
 """Seconds that a call may take: whoever waited for an AppsFlyer that hangs would wait so long."""
+DOES = {
+    "refuse": "refuses connections",
+    "hang": "hangs",
+    "500": "answers 500",
+    "503": "answers 503 with Retry-After",
+    "429": "answers 429",
+    "reset": "resets in the middle of an answer",
+    "garbage": "sends garbage",
+    "certificate": "has a bad certificate",
+}
 A_FEW = 20
 """Clicks."""
 RECOVERY_RATE = Delivery().recovery_rate
@@ -34,7 +45,7 @@ rules: [{{name: games, match: {{app: "com.example.*"}}}}]
 class Day:
     """One outage from before its beginning to after its end."""
 
-    clicks: Clicks
+    tally: Tally
     passed_before: int
     passed_during: int
     passed_after: int
@@ -42,7 +53,6 @@ class Day:
     appsflyer: FaultyAppsFlyer
     late: list[float]
     """When each call that had failed at first was accepted, in order."""
-    left: int
     log: str
     lag: float = 0.0
     """Seconds by which whatever came was seen too late, at the most."""
@@ -62,17 +72,7 @@ async def days(tmp_path_factory, ads, authority):
     for day in days.values():
         day.lag = lag.longest
     for fault, day in days.items():
-        report(
-            f"AppsFlyer {fault} for {OUTAGE:g} s",
-            clicks=len(day.clicks.direct | day.clicks.passed),
-            faults="1 outage",
-            direct=len(day.clicks.direct),
-            lost=len(day.clicks.direct - set(day.appsflyer.accepted)),
-            twice=sum(times - 1 for times in day.appsflyer.accepted.values()),
-            dead=day.left,
-            passed=len(day.clicks.passed),
-            recovered=len(day.late),
-        )
+        day.tally.report(f"AppsFlyer {DOES[fault]} for {OUTAGE:g} s")
     return days
 
 
@@ -107,10 +107,9 @@ async def _live(fault, folder, ads, authority) -> Day:
     await host.process.stop()
     await appsflyer.stop()
     late = sorted(appsflyer.when[click_id] for click_id in late_ids if click_id in appsflyer.when)
-    left = pending(folder, dead=None)
     (folder / "log.txt").write_text(host.log.text)
     passed = (passed_before, passed_during, passed_after)
-    return Day(load.clicks, *passed, direct_during, appsflyer, late, left, host.log.text)
+    return Day(Tally.of(load.clicks, appsflyer, folder), *passed, direct_during, appsflyer, late, host.log.text)
 
 
 async def _begin(appsflyer: FaultyAppsFlyer, fault: str, authority: Authority) -> None:
@@ -139,12 +138,12 @@ def day(request, days) -> Day:
 
 def test_users_never_see_an_error(day):
     """Every answer is the store or the original link."""
-    assert ([], set()) == (day.clicks.wrong, day.clicks.cut)
+    assert ([], set()) == (day.tally.clicks.wrong, day.tally.clicks.cut)
 
 
 def test_users_never_wait(day):
     """No answer takes as long as a call, however AppsFlyer fails."""
-    assert day.clicks.slowest < TIMEOUT
+    assert day.tally.clicks.slowest_s < TIMEOUT
 
 
 def test_clicks_pass_while_it_is_down(day):
@@ -159,17 +158,17 @@ def test_clicks_go_direct_before_and_after(day):
 
 def test_everything_stored_is_delivered(day):
     """Every user who was sent to the store is accounted for at AppsFlyer."""
-    assert set() == day.clicks.direct - set(day.appsflyer.accepted)
+    assert set() == day.tally.lost
 
 
 def test_a_click_that_passed_is_never_sent(day):
     """Passing and sending would count the click twice."""
-    assert set() == day.clicks.passed & set(day.appsflyer.seen)
+    assert set() == day.tally.clicks.passed & set(day.appsflyer.seen)
 
 
 def test_nothing_comes_twice(day):
     """No click is accepted by AppsFlyer more than once."""
-    assert {} == {name: times for name, times in day.appsflyer.accepted.items() if times > 1}
+    assert {} == day.tally.doubled
 
 
 def test_something_had_to_be_recovered(day):
@@ -192,7 +191,7 @@ def test_recovery_is_paced(day):
 
 def test_nothing_is_left(day):
     """In the end the outbox is empty: no pending call, no dead letter."""
-    assert day.left == 0
+    assert (0, frozenset()) == (day.tally.pending, day.tally.dead)
 
 
 def test_the_log_shows_no_failure_of_ours(day):

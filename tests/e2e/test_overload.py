@@ -98,7 +98,7 @@ async def story(tmp_path_factory, ads):
         lost=len(lost),
         cut=len(clicks.cut),
         wrong=len(clicks.wrong),
-        slowest=round(clicks.slowest, 2),
+        slowest=round(clicks.slowest_s, 2),
         queue=queue,
         memory=round(grown, 2),
         recovered=round(again, 2),
@@ -126,7 +126,7 @@ def test_every_user_is_answered(story):
 
 def test_answers_stay_prompt(story):
     """Nobody waits in a queue for seconds, or much longer than all others where the machine is slow."""
-    assert story.clicks.slowest < max(3, 4 * CONNECTIONS * story.pace)
+    assert story.clicks.slowest_s < max(3, 4 * CONNECTIONS * story.pace)
 
 
 def test_clicks_pass_before_the_host_falls_over(story):

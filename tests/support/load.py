@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+from typing import Self
 
 from storehop.deliver.operations import ListCalls
 from storehop.deliver.sqlite.engine import SqliteEngine
@@ -30,13 +31,30 @@ class Clicks:
     """Saw the connection end without an answer."""
     wrong: list[str] = field(default_factory=list)
     """Got anything else: an error of ours."""
-    slowest: float = 0.0
-    """Seconds that the slowest answer took."""
+    slowest_s: float = 0.0
+    """How long the slowest answer took."""
+
+    @classmethod
+    def of(cls, parts: Iterable[Clicks]) -> Self:
+        """All of them together."""
+        whole = cls()
+        for part in parts:
+            whole.direct |= part.direct
+            whole.passed |= part.passed
+            whole.cut |= part.cut
+            whole.wrong += part.wrong
+            whole.slowest_s = max(whole.slowest_s, part.slowest_s)
+        return whole
 
     @property
     def answered(self) -> int:
         """How many users saw the store or the original link."""
         return len(self.direct) + len(self.passed)
+
+    @property
+    def all(self) -> int:
+        """How many users clicked."""
+        return self.answered + len(self.cut) + len(self.wrong)
 
 
 @dataclass(slots=True)
@@ -68,9 +86,11 @@ class Load:
         while not self._stopped:
             with suppress(OSError):
                 async with connection(port) as (reader, writer):
+                    due = time.monotonic()
                     while (click_id := self._next(most)) is not None:
                         await self._click(reader, writer, click_id)
-                        await asyncio.sleep(pause)
+                        due = max(due + pause, time.monotonic())  # what is late is not made up for
+                        await asyncio.sleep(due - time.monotonic())
                     return
             await asyncio.sleep(0.02)
 
@@ -82,7 +102,7 @@ class Load:
         except (OSError, EOFError):
             self.clicks.cut.add(click_id)
             raise ConnectionError from None
-        self.clicks.slowest = max(self.clicks.slowest, time.monotonic() - begin)
+        self.clicks.slowest_s = max(self.clicks.slowest_s, time.monotonic() - begin)
         if answer.location == play(click_id):
             self.clicks.direct.add(click_id)
         elif answer.location == f"https://{APPSFLYER}{path_of(click_id)}":

@@ -189,6 +189,13 @@ class Host:
         return self.folder / "mitmproxy-ca-cert.pem"
 
 
+def worker_pids(host: Host) -> list[int]:
+    """The processes that answer for a host with `--workers`."""
+    parent = host.process.process.pid
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return [int(pid) for pid in children if "--worker-socket" in Path(f"/proc/{pid}/cmdline").read_text().split("\0")]
+
+
 def sidecar_command(upstream: str, rules: Path, listen: str, folder: Path) -> list[str | Path]:
     command = [sys.executable, "-m", "storehop", "run", "--upstream", upstream, "--rules", rules]
     return [*command, "--listen", listen, "--state", folder, "--admin", "off", "--drain", "0"]
