@@ -66,7 +66,7 @@ async def story(tmp_path_factory, ads):
     await host.process.stop()
     await appsflyer.stop()
     scene.tally = Tally.of(Clicks.of(scene.rounds), appsflyer, folder)
-    scene.tally.report(f"{ROUNDS} times `kill -9` under load")
+    scene.tally.report(f"{ROUNDS} times `kill -9` under load, {scene.in_flight.total()} calls in flight then")
     return scene
 
 

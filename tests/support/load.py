@@ -156,5 +156,5 @@ def pending(folder: Path, *, dead: bool | None = False) -> int:
 
 
 def report(what: str, **figures: object) -> None:
-    """A line of `make reliability`; pytest shows it only when asked."""
+    """A line of figures; pytest shows it only when asked."""
     print(f"\nfigures: {what}:", *(f"{name}={value}" for name, value in figures.items()))  # noqa: T201
