@@ -40,6 +40,13 @@ class Calls(OutboxModel):
         self.clients[0].run([])
         for _ in range(count):
             self.accept_call(None, 5.0, hold_s, "a", has_retry=False)
+        self.begin_with_stale_leases(count // 2)
+
+    def begin_with_stale_leases(self, count):
+        """Another process has claimed these calls since: their first holder may do harm."""
+        for _ in range(count):
+            self.accept_call(None, 0.0, 0.0, "a", has_retry=False)
+        self.claim_due(1, op.ClaimDue(9, self.new_lease("b"), self.seconds(30.0)))
 
     @rule(key=st.none() | KEYS, lease_s=SHORT_S, hold_s=SHORT_S, has_retry=st.booleans(), holder=st.sampled_from("abc"))
     def accept(self, key, lease_s, hold_s, has_retry, holder):

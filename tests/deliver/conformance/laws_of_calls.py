@@ -154,6 +154,20 @@ def law_5_a_stale_lease_changes_nothing(kit):
     assert ({"c1": "leased", "c3": "leased"}, [True, True]) == (left, settled)
 
 
+def law_5_a_stale_delivery_deletes_nothing(kit):
+    """5: as most verdicts come, several deliveries in one batch; nor does a lease count that stands beside it there."""
+    client, other = kit.client(), kit.client()
+    client.run([accept(name, f"a:{name}", 0.0) for name in ("c1", "c2", "c3")])
+    leases = {leased.call.id: leased.lease for leased in one(other, claim())}
+    stale = client.run([op.Settle(name, f"a:{name}", Delivered(), "200") for name in ("c1", "c2")])
+    left = states(client)
+    pairs = [("c1", "a:c1"), ("c1", leases["c1"]), ("c2", leases["c3"]), ("c3", leases["c3"]), ("c3", leases["c3"])]
+    mixed = other.run([op.Settle(name, lease, Delivered(), "200") for name, lease in pairs])
+
+    assert ([False, False], {"c1", "c2", "c3"}) == (stale, set(left))
+    assert ([False, True, False, True, False], {"c2": "leased"}) == (mixed, states(client))
+
+
 def law_6_a_lapsed_lease_is_due(kit):
     """6: after its end anybody may claim the call, and the next attempt has the next number."""
     client, other = kit.client(), kit.client()

@@ -38,6 +38,20 @@ class EngineMachine(Calls):
         self.is_broken = False
         self.kit.mend()
 
+    @precondition(lambda self: self.rows)
+    @rule(client=CLIENTS, pick=PICK)
+    def run_with_a_mistake_at_its_end(self, client, pick):
+        """The same id twice: an engine may call that what it likes, but nothing of the batch is stored."""
+        self.about_to_change()
+        call = self.rows[self.any_id(pick)].call
+        batch = [*(operation for operation, _ in self.batch), op.Accept(call, self.new_lease(), 5.0)]
+        (self.rows, self.answers, self.marks), self.saved, self.batch = self.saved, None, []
+        try:
+            self.clients[client].run(batch)
+        except Exception:  # noqa: BLE001  see above
+            return
+        raise AssertionError("a call is there twice")
+
     # answers and marks
 
     @rule(key=KEYS, text=st.sampled_from(["bot", "s2s_down"]))

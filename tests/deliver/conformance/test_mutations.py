@@ -178,7 +178,7 @@ MUTATIONS = {
     KeepsNobodyAway: "law_4_what_is_accepted_exclusively_is_nobody_else_s_meanwhile",
     HandsOutWhatIsLeased: "law_4_a_call_has_one_live_lease",
     SettlesForAnybody: "law_5_a_stale_lease_changes_nothing",
-    DeliversByACrossProduct: "law_5_a_stale_lease_changes_nothing",
+    DeliversByACrossProduct: "law_5_a_stale_delivery_deletes_nothing",
     NeverLetsALeaseLapse: "law_6_a_lapsed_lease_is_due",
     ExtendsForAnybody: "law_7_what_is_gone_is_said",
     AmendsWhatIsNotHeld: "law_7_what_is_gone_is_said",
