@@ -35,12 +35,12 @@ VERDICTS = (
 class Calls(OutboxModel):
     """Each rule says what the engine must give and what becomes of the model."""
 
-    @initialize(count=st.integers(0, 6), hold_s=SHORT_S)
-    def begin(self, count, hold_s):
+    @initialize(keys=st.lists(st.none() | KEYS, max_size=6), hold_s=SHORT_S)
+    def begin(self, keys, hold_s):
         self.clients[0].run([])
-        for _ in range(count):
-            self.accept_call(None, 5.0, hold_s, "a", has_retry=False)
-        self.begin_with_stale_leases(count // 2)
+        for key in keys:
+            self.accept_call(key, 5.0, hold_s, "a", has_retry=False)
+        self.begin_with_stale_leases(len(keys) // 2)
 
     def begin_with_stale_leases(self, count):
         """Another process has claimed these calls since: their first holder may do harm."""
