@@ -45,7 +45,7 @@ async def flaky(tmp_path_factory, ads):
     rate, seconds = (500, 180) if IS_LONG else (100, 15)
     async with stage(tmp_path_factory.mktemp("flaky"), ads) as scene:
         scene.appsflyer.fault = "flaky"
-        await scene.play(seconds, rate)
+        await scene.play(seconds, rate, connections=64)
         tally = await scene.tally()
         assert scene.appsflyer.seen.total() > 1.05 * scene.appsflyer.accepted.total()  # else nothing had failed
     tally.report(f"AppsFlyer answers 503 to a tenth of the calls, {rate} clicks a second for {seconds} s")
