@@ -178,18 +178,18 @@ class Stopped:
 async def stopped(tmp_path_factory, ads):
     """One of two workers is stopped in a moment in which it has the outbox's lock."""
     folder, seconds = tmp_path_factory.mktemp("stopped"), 8 if IS_LONG else 4
-    async with stage(folder, ads, "--workers", "2") as scene, scene.playing(100):
+    async with stage(folder, ads, "--workers", "2") as scene:
         await until(lambda: len(re.findall(r"worker \d is ready", scene.host.log.text)) == 2, SOON_S)
-        await scene.more_direct(50)
-        pid = await stop_a_holder(worker_pids(scene.host), folder / "outbox.db-turn")
-        try:
-            passed, scene.clicks.slowest_s = len(scene.clicks.passed), 0.0
-            await asyncio.sleep(seconds)
-            passed, slowest_s = len(scene.clicks.passed) - passed, scene.clicks.slowest_s
-        finally:
-            os.kill(pid, signal.SIGCONT)
-        await scene.more_direct(50)
-        scene.load.stop()
+        async with scene.playing(100):  # now, so that both workers have users
+            await scene.more_direct(50)
+            pid = await stop_a_holder(worker_pids(scene.host), folder / "outbox.db-turn")
+            try:
+                passed, scene.clicks.slowest_s = len(scene.clicks.passed), 0.0
+                await asyncio.sleep(seconds)
+                passed, slowest_s = len(scene.clicks.passed) - passed, scene.clicks.slowest_s
+            finally:
+                os.kill(pid, signal.SIGCONT)
+            await scene.more_direct(50)
         tally = await scene.tally()
     slowest = f"{milliseconds(tally.clicks.slowest_s)}; the other worker's {milliseconds(slowest_s)}"
     tally.report(f"a worker of two is stopped for {seconds} s while it has the outbox's lock", slowest)
