@@ -75,11 +75,11 @@ class Supervisor:
 
         Raises CannotServeError, before any worker is started, where the admin endpoints can't listen.
         """
-        server = self._open_admin(admin) if admin else None
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._end, number)
         loop.add_signal_handler(signal.SIGHUP, self._reload)
+        server = self._open_admin(admin) if admin else None  # who sees it answer may send a signal
         async with asyncio.TaskGroup() as group:
             for place in self._places:
                 group.create_task(self._keep(place), name=f"worker {place.number}")
