@@ -21,7 +21,7 @@ demo: $(READY) ## a click before and after, on this machine
 test: $(READY) ## the whole test suite, against real processes on loopback
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-quick: $(READY) ## all tests that start no process and measure no time: half a minute
+quick: $(READY) ## all tests that start no process and measure no time: about a minute
 	$(BIN)/python -m pytest $(QUICK_TESTS)
 
 oldest: ## as quick, by Python 3.12, the oldest that storehop runs on
