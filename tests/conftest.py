@@ -13,7 +13,7 @@ START_PROCESSES = (HERE / "e2e", HERE / "bench")
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A machine that does other things too is slow, and no example is at fault for that."""
-settings.register_profile("quick", settings.get_profile("patient"), max_examples=20)
+settings.register_profile("quick", settings.get_profile("patient"), max_examples=10)
 settings.load_profile("patient")
 
 
