@@ -44,7 +44,7 @@ wheel: $(READY) ## the built wheel works in an empty environment
 	.venv/wheel/bin/python $(INSTALL) .venv/dist/*.whl
 	cd / && $(abspath .ci/wheel) $(abspath .venv/wheel/bin)
 
-reliability: $(READY) ## the README's reliability table, at the default settings: a quarter of an hour
+reliability: $(READY) ## the reliability table of tests/e2e/README.md, at the default settings: a quarter of an hour
 	@STOREHOP_LONG=1 $(BIN)/python -m pytest -q -s tests/e2e/test_kill.py tests/e2e/test_shared_outbox.py \
 	  tests/e2e/test_rough_weather.py tests/e2e/test_rough_outbox.py tests/e2e/test_outage.py \
 	  > .venv/reliability.log || { tail -n 40 .venv/reliability.log; exit 1; }
@@ -73,7 +73,7 @@ profile: $(READY) ## where storehop's processor time goes under a load of clicks
 cost: $(READY) ## how many instructions of Python a decision takes; make bench says it, too
 	@PYTHONPATH=addon $(BIN)/python -m tests.bench.cost
 
-picture: $(READY) ## the README's picture of mitmweb
+picture: $(READY) ## the picture of mitmweb
 	STOREHOP_SCREENSHOT=tests/mitmweb.png $(BIN)/python -m pytest -q tests/e2e/test_browser.py
 
 check: $(READY) ## format, lint, types, import contracts

@@ -1,4 +1,4 @@
-"""The table of options: what the README and mitmproxy make of it."""
+"""The table of options: what the manual and mitmproxy make of it."""
 
 import re
 from pathlib import Path
@@ -12,16 +12,16 @@ FOR_USERS = [row for row in rows(RunOptions) if row.option.is_for_users]
 
 
 def line(row):
-    """The README's line for a run option."""
+    """The manual's line for a run option."""
     default = row.option.shown_default or ("" if row.default in (None, False) else f"`{row.default}`")
     flag = f"{row.flag} {row.option.metavar or ''}".rstrip().replace("|", "\\|")
     cells = (f"`{flag}`", f"`{row.variable}`", "must be set" if row.is_required else default, row.option.help)
     return "".join(f"| {cell} ".replace("  ", " ") for cell in cells) + "|"
 
 
-def test_the_readme_lists_the_run_options(pytestconfig):
+def test_the_manual_lists_the_run_options(pytestconfig):
     """One line for each, in this order, as the table of options says it."""
-    text = (pytestconfig.rootpath / "README.md").read_text()
+    text = (pytestconfig.rootpath / "rules" / "packaging" / "README.md").read_text()
 
     assert list(map(line, FOR_USERS)) == re.findall(r"^\| `--.*STOREHOP_.*$", text, re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""From figures to the report: medians over the rounds, ratios, and the table that goes into the README."""
+"""From figures to the report: medians over the rounds, ratios, and the tables of this folder's README.md."""
 
 from __future__ import annotations
 

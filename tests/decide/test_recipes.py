@@ -1,4 +1,4 @@
-"""The README's recipes for load balancers: each one loads, and finds the client in what that balancer sends."""
+"""The manual's recipes for load balancers: each one loads, and finds the client in what that balancer sends."""
 
 import re
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 from storehop.decide.address import client_address
 from storehop.rulefile import load
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
-RECIPES = dict(re.findall(r"^\| ([^|]+) \| `(client_ip: [^`]+)` \| [^|]+ \|$", README, re.MULTILINE))
+MANUAL = (Path(__file__).resolve().parents[2] / "rules" / "README.md").read_text()
+RECIPES = dict(re.findall(r"^\| ([^|]+) \| `(client_ip: [^`]+)` \| [^|]+ \|$", MANUAL, re.MULTILINE))
 
 CLIENT = "93.184.216.34"
 CLIENT6 = "2606:4700:10::6814:1"
@@ -43,13 +43,13 @@ SENT = [
 
 
 def test_every_recipe_is_tried():
-    """The README has these recipes and no other."""
+    """The manual has these recipes and no other."""
     assert {balancer for balancer, *_ in SENT} == set(RECIPES)
 
 
 @pytest.mark.parametrize(("balancer", "peer", "header", "lines", "client"), SENT)
 def test_a_recipe_finds_the_client(balancer, peer, header, lines, client, tmp_path):
-    """Copied from the README into a rule file, the recipe finds who clicked, past what the client forged."""
+    """Copied from the manual into a rule file, the recipe finds who clicked, past what the client forged."""
     file = tmp_path / "rules.yaml"
     file.write_text(f"version: 1\n{RECIPES[balancer]}\n")
     headers = {"x-forwarded-for": FORGED, "forwarded": f"for={FORGED}", header.lower(): ", ".join(lines)}
@@ -63,5 +63,5 @@ def test_another_header_of_a_recipe_is_one(option, tmp_path):
     file = tmp_path / "rules.yaml"
     file.write_text(f"version: 1\nclient_ip: {{{option}}}\n")
 
-    assert f"`{option}`" in README
+    assert f"`{option}`" in MANUAL
     assert load(file).proxies.header == option.partition(": ")[2].lower()

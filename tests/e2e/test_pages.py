@@ -1,4 +1,4 @@
-"""Every command of the README does what the README says."""
+"""Every command of the manual does what the manual says."""
 
 from __future__ import annotations
 
@@ -15,27 +15,19 @@ import pytest
 from storehop.deliver.sqlite.engine import SqliteEngine
 from tests.support.clients import Answer, get
 from tests.support.needs import need
+from tests.support.pages import commands
 from tests.support.patience import SOON_S
 from tests.support.processes import ROOT, Host, Process, free_port, listening
 from tests.support.scenes import link_of, new_id, play
 
-README = (ROOT / "README.md").read_text()
 BIN = Path(sys.executable).parent
-
-
-def commands() -> list[str]:
-    """Each line of each shell block, without its comment."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    return [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
-
-
 COMMANDS = commands()
 MAKE = [command for command in COMMANDS if command.startswith("make ")]
 HOSTS = [command for command in COMMANDS if re.match(r"storehop run|mitm", command)]
 OTHERS = [command for command in COMMANDS if command not in {*MAKE, *HOSTS}]
 
 
-def test_the_readme_has_commands():
+def test_the_manual_has_commands():
     """The blocks were found: none of the lists below is empty by mistake."""
     assert (True, True, True) == (len(MAKE) >= 3, len(HOSTS) >= 5, len(OTHERS) >= 5)
 
@@ -75,7 +67,7 @@ def test_the_demo_shows_the_s2s_click():
 
 @pytest.mark.parametrize("command", [command for command in HOSTS if "--mode regular" not in command])
 async def test_a_host_answers_clicks(command, start, ads, rules, tmp_path, appsflyer):
-    """Started as the README says, but for ports, folders and rules, it sends a click to its store."""
+    """Started as the manual says, but for ports, folders and rules, it sends a click to its store."""
     host = await start(_start, command, f"http://127.0.0.1:{ads.port}", rules, tmp_path)
 
     def ask(click_id: str) -> Awaitable[Answer]:
@@ -89,7 +81,7 @@ async def test_a_host_answers_clicks(command, start, ads, rules, tmp_path, appsf
 
 @pytest.mark.parametrize("command", [command for command in HOSTS if "--mode regular" in command])
 async def test_a_forward_proxy_answers_clicks(command, start, rules, tmp_path, appsflyer):
-    """Started as the README says, a forward proxy answers a click itself."""
+    """Started as the manual says, a forward proxy answers a click itself."""
     host = await start(_start, command, "", rules, tmp_path)
 
     def ask(click_id: str) -> Awaitable[Answer]:
