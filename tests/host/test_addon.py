@@ -192,22 +192,11 @@ async def test_traffic_comes_while_it_runs(host):
     assert (["outbox: closed"], [], ["outbox: closed"]) == (before, meanwhile, host.addon.unready())
 
 
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        (http.Response.make(200), "close"),
-        (http.Response.make(101, headers={"Connection": "Upgrade"}), "Upgrade"),
-        (http.Response(b"HTTP/2.0", 200, b"", http.Headers(), b"", None, 0, 0), None),
-    ],
-    ids=["HTTP/1.1", "a WebSocket's handshake", "HTTP/2"],
-)
-async def test_while_it_drains_connections_close(running, meet, browse, answer, expected):
-    """Clients go elsewhere; a handshake's header is its own, and HTTP/2 has no such header."""
+async def test_while_it_drains_no_connection_is_kept(running):
+    """Clients go elsewhere; how they are told is the layers' part."""
     running.drain()
-    flow = await meet(browse(), answer.copy())
 
-    assert expected == flow.response.headers.get("connection")
-    assert ["draining"] == running.unready()
+    assert (["draining"], True) == (running.unready(), running.connections.is_retiring)
 
 
 async def test_idle_waits_for_the_last_answer(running, browse):

@@ -6,7 +6,9 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from h2.config import H2Configuration
+from h2.connection import ConnectionState as H2State
 from h2.connection import H2Connection
+from h2.events import ConnectionTerminated
 from mitmproxy import http
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Client, ConnectionState
@@ -16,6 +18,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import taddons
 
 from storehop.host.layers.head import Gate
+from storehop.host.layers.link import Limits, Link, Look, Terms
 from storehop.host.layers.stack import layers_for
 
 GATE = Gate(lambda: "cf-connecting-ip")
@@ -55,13 +58,38 @@ class Wire:
     answers: bool = True
     """Else the ad stack is asked, which is away."""
     holds: bool = False
-    """Requests wait for ever."""
+    """Requests wait until `let_go`."""
+    limits: Limits = field(default_factory=Limits)
+    now: float = 1000.0
+    """Seconds, of a clock that a test moves."""
+    held: list[commands.StartHook] = field(default_factory=list)
 
     def __post_init__(self):
         self.context = context()
         self.context.client.alpn = self.alpn
-        self.top = layers_for(self.context, b"", GATE)
+        self.link = Link(Terms(self.limits), clock=lambda: self.now)
+        self.top = layers_for(self.context, b"", GATE, self.link)
         self._do(events.Start())
+
+    def wait(self, seconds):
+        """So much time passes, and somebody looks after the connection as it does once a second."""
+        self.now += seconds
+        if min(self.link.deadline, self.link.upstream_deadline) <= self.now:
+            self._do(Look())
+
+    def end_idle(self):
+        """Somebody ends all idle connections."""
+        self._do(Look(ends_idle=True))
+
+    def let_go(self):
+        """The requests that were held go on."""
+        while self.held:
+            self._do(events.HookCompleted(self.held.pop(0)))
+
+    def half_close(self):
+        """The client has sent all, and reads on."""
+        self.context.client.state &= ~ConnectionState.CAN_READ
+        self.leave()
 
     def receive(self, data):
         """What a client sends."""
@@ -95,6 +123,8 @@ class Wire:
             case commands.StartHook():
                 self._hook(command)
                 is_held = self.holds and command.name == "request"
+                if is_held:
+                    self.held.append(command)
                 return [events.HookCompleted(command)] if command.blocking and not is_held else []
             case commands.OpenConnection():
                 return [events.OpenConnectionCompleted(command, "unreachable")]
@@ -122,8 +152,8 @@ class Wire:
 class Browser2:
     """The client's side of HTTP/2, as odd as a test needs it."""
 
-    def __init__(self):
-        self.wire = Wire(b"h2")
+    def __init__(self, **wire):
+        self.wire = Wire(b"h2", **wire)
         self.http = H2Connection(
             H2Configuration(header_encoding=False, validate_outbound_headers=False, normalize_outbound_headers=False)
         )
@@ -135,8 +165,19 @@ class Browser2:
     def flush(self):
         if data := self.http.data_to_send():
             self.wire.receive(data)
-        fresh, self._read = self.wire.sent[self._read :], len(self.wire.sent)
-        self.events += self.http.receive_data(fresh)
+        while frame := self._next_frame():
+            self.events += self.http.receive_data(frame)
+            if self.events and isinstance(self.events[-1], ConnectionTerminated):
+                # hyper-h2 takes a GOAWAY for the end; as other clients we get the answers that are under way.
+                self.http.state_machine.state = H2State.CLIENT_OPEN
+
+    def _next_frame(self):
+        """The next that we sent, with its head of nine bytes; empty: none is whole."""
+        rest = self.wire.sent[self._read :]
+        size = 9 + int.from_bytes(rest[:3])
+        frame = rest[:size] if 9 <= size <= len(rest) else b""
+        self._read += len(frame)
+        return frame
 
     def ask(self, *fields, end_stream=True):
         """A request; its fields with those that it needs, where they are not given."""

@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import command, ctx, exceptions, flow, http
 from mitmproxy.addonmanager import Loader
+from mitmproxy.connection import Client
 from mitmproxy.proxy import layer, mode_specs
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
@@ -25,6 +26,7 @@ from storehop.app import App, Settings
 from storehop.decide.address import Proxies
 from storehop.host import flows, retries
 from storehop.host.clicks import Clicks, is_rehearsal
+from storehop.host.connections import Connections
 from storehop.host.inspector import Inspector
 from storehop.host.layers.head import Gate
 from storehop.host.layers.stack import layers_for
@@ -38,9 +40,6 @@ from storehop.rulefile.live import LiveRules
 from storehop.state import outbox_file
 
 logger = logging.getLogger(__name__)
-
-SWITCHING_PROTOCOLS = 101
-"""A WebSocket begins: its Connection header is part of the handshake (RFC 6455 §4.2.2)."""
 
 
 class Storehop:
@@ -63,6 +62,7 @@ class Storehop:
         self._clicks: Clicks | None = None
         self._gate = Gate(self._client_ip_header)
         self._upstream = UpstreamLog()
+        self.connections = Connections(lambda: ctx.master.addons.get("proxyserver").connections)
         self._is_draining = False
         self._in_flight: WeakKeyDictionary[http.HTTPFlow, flows.Headers] = WeakKeyDictionary()
         self._all_answered = asyncio.Event()
@@ -101,6 +101,7 @@ class Storehop:
     def running(self) -> None:
         if self._rules is None:
             return  # configure failed, and said so
+        self.connections.start()
         self._inspector = inspector_if_wanted()
         watchers = [self._click_log, *([self._inspector] if self._inspector else [])]
         settings = Settings(
@@ -117,6 +118,7 @@ class Storehop:
         self._clicks = Clicks(self._app.handler, self._app.outbox, self._inspector)
 
     def done(self) -> asyncio.Task[None] | None:
+        self.connections.stop()
         if self._inspector:
             self._inspector.close()
         if self._app is None:
@@ -138,6 +140,7 @@ class Storehop:
     def drain(self) -> None:
         """From now on clients are sent elsewhere: /readyz says 503, answers close their connections."""
         self._is_draining = True
+        self.connections.retire()
 
     async def idle(self, timeout: float) -> None:
         """Returns when no answer is under way, or after `timeout` seconds."""
@@ -169,7 +172,9 @@ class Storehop:
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         looks_further = ctx.options.ignore_hosts or ctx.options.allow_hosts  # mitmproxy reads the hosts first
         if nextlayer.layer is None and not looks_further:
-            nextlayer.layer = layers_for(nextlayer.context, nextlayer.data_client(), self._gate)
+            context = nextlayer.context
+            link = self.connections.link_of(context.client)
+            nextlayer.layer = layers_for(context, nextlayer.data_client(), self._gate, link)
 
     def _client_ip_header(self) -> str:
         return (self._rules.current.proxies if self._rules else Proxies()).header
@@ -206,8 +211,6 @@ class Storehop:
         if self._rules is None or flow.response is None or flow.error or headers is None:
             return
         flow.response.stream = True
-        if self._is_draining and not flow.response.is_http2 and flow.response.status_code != SWITCHING_PROTOCOLS:
-            flow.response.headers["Connection"] = "close"
         if self._clicks and "storehop" not in flow.metadata:  # else our own answer, or a click that passed already
             await self._clicks.rewrite(flow, headers, self._rules.current)
 
@@ -225,6 +228,12 @@ class Storehop:
         self._in_flight.pop(flow, None)
         if not self._in_flight:
             self._all_answered.set()
+
+    def client_connected(self, client: Client) -> None:
+        self.connections.opened(client)
+
+    def client_disconnected(self, client: Client) -> None:
+        self.connections.closed(client)
 
     def server_connect(self, data: ServerConnectionHookData) -> None:
         mode = data.client.proxy_mode

@@ -16,10 +16,11 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._base import HttpEvent, ReceiveHttp
-from mitmproxy.proxy.layers.http._events import RequestHeaders, ResponseProtocolError
+from mitmproxy.proxy.layers.http._events import RequestHeaders, ResponseHeaders, ResponseProtocolError
 
 from storehop.host.layers import head
 from storehop.host.layers.head import Gate, Refused
+from storehop.host.layers.link import Link, Look, Phase
 
 MAX_AHEAD_BYTES = 1024 * 1024
 """A client may send so much of its next requests before it has its answer."""
@@ -30,12 +31,30 @@ MAX_LINGER_BYTES = 1024 * 1024
 
 
 class Http1Server(_http1.Http1Server):
-    """Refuses heads while they arrive: 431 for one that is too large, 400 for one that servers read differently."""
+    """Refuses heads while they arrive: 431 for one that is too large, 400 for one that servers read differently.
 
-    def __init__(self, context: Context, gate: Gate) -> None:
+    408 where one is too late. A client that has sent its FIN still gets its answers.
+    """
+
+    def __init__(self, context: Context, gate: Gate, link: Link) -> None:
         super().__init__(context)
         self._gate = gate
+        self._link = link
         self._linger_bytes = 0
+
+    def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
+        if isinstance(event, Look):
+            return self._look(event)
+        return super()._handle_event(event)
+
+    def _look(self, look: Look) -> CommandGenerator[None]:
+        if self._link.phase is Phase.BUSY:
+            return
+        if not self.buf and (look.ends_idle or self._link.is_overdue):
+            self.state = self.done
+            yield commands.CloseConnection(self.conn)
+        elif self._link.is_overdue:
+            yield from self._refuse(HTTPStatus.REQUEST_TIMEOUT, "too late")
 
     def read_headers(self, event: events.ConnectionEvent) -> CommandGenerator[None]:
         if not isinstance(event, events.DataReceived):
@@ -44,6 +63,8 @@ class Http1Server(_http1.Http1Server):
         try:
             request = self._next_request(event.data)
             if request is None:
+                if self.buf:
+                    self._link.begin_head()
                 return
             size = http1.expected_http_body_size(request)
         except Refused as refused:
@@ -55,6 +76,7 @@ class Http1Server(_http1.Http1Server):
         self.request = request
         self.body_reader = _Chunked() if size is None else _http1.make_body_reader(size)
         self.state = self.read_body
+        self._link.begin_request()
         yield ReceiveHttp(RequestHeaders(self.stream_id, request, size == 0))
         yield from self.state(event)
 
@@ -74,9 +96,32 @@ class Http1Server(_http1.Http1Server):
     def wait(self, event: events.Event) -> CommandGenerator[None]:
         if isinstance(event, events.DataReceived) and len(self.buf) > MAX_AHEAD_BYTES:
             event = events.ConnectionClosed(self.conn)  # we can't serve such a client
-        return super().wait(event)
+        elif self._has_sent_all:
+            return
+        yield from super().wait(event)
+
+    @property
+    def _has_sent_all(self) -> bool:
+        """Whether the client has sent its FIN, or its end of TLS, and may still read (RFC 9112 §9.6)."""
+        return self.conn.state is ConnectionState.CAN_WRITE
+
+    def mark_done(self, *, request: bool = False, response: bool = False) -> CommandGenerator[None]:
+        yield from super().mark_done(request=request, response=response)
+        if self.state != self.read_headers:
+            return
+        if self._has_sent_all:
+            self.state = self.done
+            yield commands.CloseConnection(self.conn)
+            return
+        self._link.rest()
+        if self.buf:
+            self._link.begin_head()
 
     def send(self, event: HttpEvent) -> CommandGenerator[None]:
+        if isinstance(event, ResponseHeaders):
+            if self._link.terms.is_retiring and event.response.status_code >= HTTPStatus.OK:
+                event.response.headers["Connection"] = "close"
+            return super().send(event)
         if isinstance(event, ResponseProtocolError) and not self.response:
             status = event.code.http_status_code()
             if status is not None and self.conn.state & ConnectionState.CAN_WRITE:
@@ -85,6 +130,7 @@ class Http1Server(_http1.Http1Server):
 
     def _refuse(self, status: HTTPStatus, why: str) -> CommandGenerator[None]:
         """Sends the refusal and reads on for LINGER_S: after a close at once, a reset could destroy the answer."""
+        self._link.begin_request()  # how long it may linger is said here
         yield commands.Log(f"refused with {status}: {why}", DEBUG)
         yield commands.SendData(self.conn, answer(status))
         yield commands.CloseTcpConnection(self.conn, half_close=True)

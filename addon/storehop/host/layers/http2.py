@@ -4,38 +4,93 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from logging import DEBUG
+from math import inf
 
 import h2.events
 from h2.connection import ConnectionState
 from h2.errors import ErrorCodes
+from hyperframe.frame import GoAwayFrame
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.http import _http2
-from mitmproxy.proxy.layers.http._events import ResponseProtocolError
+from mitmproxy.proxy.layers.http._events import (
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
 
 from storehop.host.layers import head
 from storehop.host.layers.head import Fields, Gate, Refused
+from storehop.host.layers.link import Link, Look, Phase
+
+LEAVING_S = 1.0
+"""From the GOAWAY that announces an end to the end, without a stream: requests may be on their way (RFC 9113 §6.8)."""
+_ENDS = (ResponseEndOfMessage, ResponseProtocolError)
+"""Of an answer. A GOAWAY comes behind it: for clients by hyper-h2 that is the end even of what is under way."""
+NO_LAST_STREAM = 2**31 - 1
+"""In a GOAWAY: all streams that are under way will be answered."""
 
 
 class Http2Server(_http2.Http2Server):
     """Ends a connection whose heads are too large, and answers 400 to a request that HTTP/1.1 can't express."""
 
-    def __init__(self, context: Context, gate: Gate) -> None:
+    def __init__(self, context: Context, gate: Gate, link: Link) -> None:
         super().__init__(context)
         self._gate = gate
+        self._link = link
+        self._is_leaving = False
         # hyper-h2 buffers whole frames; mitmproxy would allow 128 KB each.
         self.h2_conn.local_settings.max_frame_size = head.MAX_HEAD_BYTES
         self.h2_conn.max_inbound_frame_size = head.MAX_HEAD_BYTES
         self.h2_conn.local_settings.acknowledge()
 
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
+        if isinstance(event, Look):
+            yield from self._look(event)
+            return
         if isinstance(event, ResponseProtocolError) and self._refuse(event.stream_id, event.code.http_status_code()):
             yield commands.SendData(self.conn, self.h2_conn.data_to_send())
+        else:
+            yield from super()._handle_event(event)
+        if isinstance(event, (ResponseHeaders, ResponseData)):
             return
-        yield from super()._handle_event(event)
-        if isinstance(event, events.DataReceived) and self._open_head() > head.MAX_HEAD_BYTES:
+        if isinstance(event, _ENDS) and self._link.terms.is_retiring and not self._is_leaving:
+            yield from self._leave()
+        open_head = self._open_head()
+        if open_head > head.MAX_HEAD_BYTES:
             yield from self._end("a head is too large")
+        self._tell_phase(open_head)
+
+    def _tell_phase(self, open_head: int) -> None:
+        if open_head:
+            self._link.begin_head()
+        elif self.h2_conn.open_inbound_streams:
+            self._link.begin_request()
+        elif self._link.phase is Phase.BUSY:
+            self._link.rest(LEAVING_S if self._is_leaving else inf)
+
+    def _look(self, look: Look) -> CommandGenerator[None]:
+        if self._link.phase is Phase.BUSY or not (look.ends_idle or self._link.is_overdue):
+            return
+        if self._link.phase is Phase.IDLE and not (look.ends_idle or self._is_leaving):
+            yield from self._leave()
+            self._link.rest(LEAVING_S)
+        elif not self._open_head() or self._link.is_overdue:
+            self.h2_conn.close_connection()
+            yield commands.SendData(self.conn, self.h2_conn.data_to_send())
+            yield from self.close_connection("its time is over")
+
+    def done(self, event: events.Event) -> CommandGenerator[None]:
+        if not isinstance(event, Look):
+            yield from super().done(event)
+
+    def _leave(self) -> CommandGenerator[None]:
+        """Announces the end. hyper-h2 would end the connection with its own GOAWAY, so we write this one ourselves."""
+        self._is_leaving = True
+        frame = GoAwayFrame(0, last_stream_id=NO_LAST_STREAM, error_code=ErrorCodes.NO_ERROR)
+        yield commands.SendData(self.conn, frame.serialize())
 
     def _open_head(self) -> int:
         """Bytes of a head that still lacks CONTINUATION frames; hyper-h2 would buffer 64 frames of it."""

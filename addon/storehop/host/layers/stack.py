@@ -14,10 +14,11 @@ from mitmproxy.proxy.tunnel import LayerStack
 from storehop.host.layers.head import Gate
 from storehop.host.layers.http1 import Http1Server
 from storehop.host.layers.http2 import Http2Server
+from storehop.host.layers.link import Link, Look
 
 
-def layers_for(context: Context, first_bytes: bytes, gate: Gate) -> Layer | None:
-    """The layers of a connection that begins with `first_bytes`; None: mitmproxy chooses.
+def layers_for(context: Context, first_bytes: bytes, gate: Gate, link: Link | None = None) -> Layer | None:
+    """The layers of a connection that begins with `first_bytes`; None: mitmproxy chooses. `link` is told what it does.
 
     It chooses outside reverse mode, where it is a debugging proxy, and for all but HTTP over TCP.
     """
@@ -31,23 +32,26 @@ def layers_for(context: Context, first_bytes: bytes, gate: Gate) -> Layer | None
         stack /= ServerTLSLayer(context)
     if starts_like_tls_record(first_bytes):
         stack /= ClientTLSLayer(context)
-    stack /= Http(context, gate)
+    stack /= Http(context, gate, link or Link())
     return stack[0]
 
 
 class Http(HttpLayer):
     """Mitmproxy's HTTP layer, with our own reader on the client's side."""
 
-    def __init__(self, context: Context, gate: Gate) -> None:
+    def __init__(self, context: Context, gate: Gate, link: Link) -> None:
         super().__init__(context, HTTPMode.transparent)
         self._gate = gate
+        self._link = link
 
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
+        client = self.context.client
+        if isinstance(event, Look):
+            look: CommandGenerator[None] = self.event_to_child(self.connections[client], event)
+            return look
         if isinstance(event, events.Start):  # TLS has agreed on a protocol by now
-            client = self.context.client
             server = Http2Server if client.alpn == b"h2" else Http1Server
-            self.connections[client] = server(self.context.fork(), self._gate)
-            # We need no later event: mitmproxy's own method takes over, and our check costs nothing any more.
-            self._handle_event = super()._handle_event  # type: ignore[method-assign]
-        commands: CommandGenerator[None] = super()._handle_event(event)
-        return commands
+            self.connections[client] = server(self.context.fork(), self._gate, self._link)
+            self._link.has_layers = True
+        handled: CommandGenerator[None] = super()._handle_event(event)
+        return handled

@@ -1,0 +1,117 @@
+"""The registry of clients' connections, without a network: handlers of mitmproxy's are stand-ins."""
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+from mitmproxy.connection import ConnectionState
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.test import tflow
+
+from storehop.host.connections import Connections
+from storehop.host.layers.link import Limits, Look
+from tests.support.patience import SOON_S
+
+REVERSE = "reverse:http://ads.example:8000"
+
+
+class Handler:
+    """What mitmproxy has for a connection."""
+
+    def __init__(self, client):
+        self.client = client
+        self.looks = []
+        self.is_cut = False
+        self.transports = {client: SimpleNamespace(handler=SimpleNamespace(cancel=self._cut))}
+
+    def _cut(self, _why):
+        self.is_cut = True
+
+    async def server_event(self, event):
+        self.looks.append(event)
+
+
+@pytest.fixture
+def handlers():
+    return {}
+
+
+@pytest.fixture
+def connect(handlers):
+    """A client that comes, in this mode."""
+
+    def make(connections, mode=REVERSE):
+        client = tflow.tclient_conn()
+        client.id = f"client {len(handlers)}"
+        client.state = ConnectionState.OPEN
+        client.proxy_mode = ProxyMode.parse(mode)
+        handlers[client.id] = Handler(client)
+        connections.opened(client)
+        return client
+
+    return make
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(REVERSE, 1), ("regular", 0), ("socks5", 0)])
+def test_it_counts_those_of_a_reverse_proxy(handlers, connect, mode, expected):
+    """A forward mode is a debugging proxy."""
+    connections = Connections(lambda: handlers)
+    client = connect(connections, mode)
+    count = connections.count
+    connections.closed(client)
+
+    assert (expected, 0) == (count, connections.count)
+
+
+async def test_somebody_can_wait_until_the_last_is_gone(handlers, connect):
+    """At once where there is none, and not for ever where one stays."""
+    connections = Connections(lambda: handlers)
+    at_first = await connections.gone(0)
+    client = connect(connections)
+    meanwhile = await connections.gone(0.001)
+    waiting = asyncio.create_task(connections.gone(SOON_S))
+    await asyncio.sleep(0)
+    connections.closed(client)
+
+    assert (True, False, True) == (at_first, meanwhile, await waiting)
+
+
+async def test_what_is_overdue_is_looked_at(handlers, connect):
+    """Its layers end it; where there are none yet, it is cut."""
+    connections = Connections(lambda: handlers, Limits(head=0.001))
+    speaking, silent, busy = (connect(connections) for _ in range(3))
+    connections.link_of(speaking).has_layers = True
+    connections.link_of(busy).begin_request()
+    connections.start()
+    async with asyncio.timeout(SOON_S):
+        while not handlers[speaking.id].looks:
+            await asyncio.sleep(0.001)
+    connections.stop()
+
+    assert isinstance(handlers[speaking.id].looks[0], Look)
+    assert [False, True, False] == [handlers[one.id].is_cut for one in (speaking, silent, busy)]
+
+
+async def test_what_is_idle_can_be_ended(handlers, connect):
+    """A silent connection is as idle as one that is kept; a busy one is not."""
+    connections = Connections(lambda: handlers)
+    kept, silent, busy = (connect(connections) for _ in range(3))
+    for one in (kept, busy):
+        connections.link_of(one).has_layers = True
+    connections.link_of(kept).rest()
+    connections.link_of(busy).begin_request()
+    connections.close_idle()
+    await asyncio.sleep(0)
+
+    assert [1, 0, 0] == [len(handlers[one.id].looks) for one in (kept, silent, busy)]
+    assert [False, True, False] == [handlers[one.id].is_cut for one in (kept, silent, busy)]
+
+
+def test_a_connection_that_is_just_ending_is_left_alone(handlers, connect):
+    """Mitmproxy knows it no more, and its hook comes next."""
+    connections = Connections(lambda: handlers)
+    connect(connections)
+    handlers.clear()
+    connections.close_idle()
+
+    assert 1 == connections.count
