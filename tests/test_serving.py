@@ -1,13 +1,16 @@
 """What a process does before it serves."""
 
+import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
 from storehop.addresses import Address
+from storehop.listening.sockets import bind
 from storehop.options import RunOptions
-from storehop.serving import CannotServeError, prepare
+from storehop.serving import CannotServeError, listen, open_listeners, own_command
 
 FREE = Address("127.0.0.1", 0)
 
@@ -23,28 +26,43 @@ def taken():
         yield Address(*server.getsockname())
 
 
-def test_free_addresses_are_left_free():
-    """They are bound for a moment only."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        address = Address(*probe.getsockname())
-    prepare(options(listen=address))
-    with socket.create_server(address):
-        pass
-
-
 @pytest.mark.parametrize("name", ["listen", "admin", "web"])
 def test_an_address_that_is_taken_is_named(taken, name):
-    """Before anything is started."""
-    with pytest.raises(CannotServeError, match=f"^cannot listen on {taken}: Address already in use$"):
-        prepare(options(**{name: taken}))
+    """Before anything is started, with the option that names it."""
+    with pytest.raises(CannotServeError, match=rf"^cannot listen on {taken} \(--{name}\): Address already in use$"):
+        open_listeners(options(**{name: taken}))
 
 
 def test_a_host_that_is_not_there_is_named():
     """The message has the words of whoever looked it up."""
-    with pytest.raises(CannotServeError, match=r"^cannot listen on none\.invalid:1: "):
-        prepare(options(listen=Address("none.invalid", 1)))
+    with pytest.raises(CannotServeError, match=r"^cannot listen on none\.invalid:1 \(--listen\): "):
+        open_listeners(options(listen=Address("none.invalid", 1)))
 
 
-def test_a_worker_shares_its_address(taken):
-    """The supervisor holds it, so a worker does not ask."""
-    prepare(options(listen=taken, worker_socket=Path("worker.sock")))
+def test_an_address_that_somebody_takes_meanwhile_is_named():
+    """Two may bind it, one can listen on it."""
+    opened = open_listeners(options())
+    address = Address(*opened.listeners.clients[0].getsockname())
+    (other,) = bind(address)
+    with other:
+        other.listen()
+        with pytest.raises(CannotServeError, match=r"--listen.*in use"):
+            listen(options(listen=address), opened)
+    opened.listeners.close()
+
+
+def test_a_worker_inherits_its_sockets():
+    """It asks for no address: its supervisor has it."""
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        opened = open_listeners(options(worker_fds=f"{os.dup(held.fileno())}"))
+        (got,) = opened.listeners.clients
+        with got:
+            assert held.getsockname() == got.getsockname()
+
+
+def test_a_process_like_this_one_has_the_same_words():
+    """A worker knows what its supervisor knows, how many they are as well."""
+    words = ["run", "--upstream", "http://legacy", "--workers", "3"]
+    command = own_command(words)
+
+    assert (sys.executable, ["storehop", *words]) == (command[0], command[-len(words) - 1 :])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tornado.netutil import bind_unix_socket
 
 from storehop.addresses import parse_address_or_off
 from storehop.decide import device
@@ -18,6 +21,7 @@ from storehop.deliver.outbox import Outbox
 from storehop.deliver.wire import Wire
 from storehop.duplicates import Duplicates
 from storehop.handler import ClickHandler
+from storehop.listening.sockets import bind
 from storehop.observe.admin import AdminServer, Unready
 from storehop.observe.metrics import Metrics
 from storehop.observe.watchers import Watcher, Watchers
@@ -35,8 +39,8 @@ class Settings:
 
     outbox: str
     """A path, or a URL that names an engine."""
-    admin: str | Path
-    """HOST:PORT of the admin endpoints, the path of their Unix socket in a worker, or `off`."""
+    admin: str | Path | Sequence[socket.socket]
+    """HOST:PORT of the admin endpoints, the path of their Unix socket in a worker, their sockets, or `off`."""
     holder: str = ""
     """This process's name in leases; one is made where it is empty."""
     workers: int = 1
@@ -81,10 +85,15 @@ class App:
         self._use(rules.current)
         rules.watch(self._use)
 
-    async def close(self) -> None:
-        """Finishes the calls under way, as far as they do within GRACE_S."""
+    def close_admin(self) -> None:
+        """The admin endpoints answer no more: another process does."""
         if self._admin:
             self._admin.close()
+            self._admin = None
+
+    async def close(self) -> None:
+        """Finishes the calls under way, as far as they do within GRACE_S."""
+        self.close_admin()
         self._rules.stop()
         await self._courier.close(GRACE_S)
 
@@ -97,10 +106,20 @@ class App:
             except ValueError as error:
                 logger.error("delivery.proxy: %s; the settings of before stay", error)  # noqa: TRY400  it says all
 
-    def _admin_server(self, address: str | Path, unready: Unready) -> AdminServer | None:
+    def _admin_server(self, admin: str | Path | Sequence[socket.socket], unready: Unready) -> AdminServer | None:
         try:
-            where = address if isinstance(address, Path) else parse_address_or_off(address)
-            return AdminServer(where, unready, self._metrics.registry) if where else None
+            sockets = _sockets(admin)
+            return AdminServer(sockets, unready, self._metrics.registry) if sockets else None
         except (OSError, ValueError) as error:
-            logger.error("storehop_admin %s: %s", address, getattr(error, "strerror", None) or error)  # noqa: TRY400
+            logger.error("storehop_admin %s: %s", admin, getattr(error, "strerror", None) or error)  # noqa: TRY400
             return None
+
+
+def _sockets(admin: str | Path | Sequence[socket.socket]) -> Sequence[socket.socket]:
+    """Raises OSError where nobody can listen there, ValueError where it is no address."""
+    if isinstance(admin, Path):
+        return [bind_unix_socket(str(admin))]
+    if isinstance(admin, str):
+        address = parse_address_or_off(admin)
+        return bind(address) if address else []
+    return admin

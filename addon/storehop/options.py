@@ -72,6 +72,9 @@ class RunOptions:
     outbox: Annotated[str | None, _OUTBOX] = None
     """A path or URL; see `outbox_location`."""
     drain: Annotated[float, Option("How long SIGTERM lets new clients in.", "SECONDS", least=0)] = 5.0
+    retire: Annotated[
+        float, Option("How long a process that another one has replaced serves the clients it has.", "SECONDS", least=0)
+    ] = 900.0
     web: Annotated[
         Address | None,
         Option(f"Look at clicks in mitmweb's page, on {WEB} if not said.", "[HOST:PORT]", read=parse_address),
@@ -90,6 +93,8 @@ class RunOptions:
     workers: Annotated[int, Option("Processes that share the port, for more than one core.", "N", least=1, most=64)] = 1
     worker_socket: Annotated[Path | None, Option("In a worker: its admin socket.", is_for_users=False)] = None
     """Where its admin endpoints answer the supervisor; the name is the holder of its leases, too."""
+    worker_fds: Annotated[str | None, Option("In a worker: its listening sockets.", is_for_users=False)] = None
+    """File descriptors that it inherits from the supervisor: `5,6`."""
 
     @property
     def outbox_location(self) -> str:

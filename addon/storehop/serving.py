@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
+import signal
 import socket
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from storehop.addresses import Address
+from storehop.listening.line import HandoverError
+from storehop.listening.sockets import Listeners, bind, inherited, of_service_manager
+from storehop.listening.takeover import TakenOver, take_over
 from storehop.observe.log import BatchHandler, log_to
 from storehop.options import LogFormat, RunOptions
 
@@ -16,16 +23,82 @@ _QUIET = ("mitmproxy.proxy.server", "asyncio", "hpack", "tornado")
 """Loggers that have a line for every connection."""
 
 
+RETIRE = signal.SIGUSR1
+"""A supervisor sends it to a worker that another one has replaced."""
+
+
 class CannotServeError(Exception):
     """The options ask for something that can't be done; the message says why."""
 
 
-def prepare(options: RunOptions) -> None:
-    """Makes room for sockets, and finds out whether the addresses can be had. Raises CannotServeError."""
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The sockets of this process, and who had them before."""
+
+    listeners: Listeners
+    taken: TakenOver | None = None
+
+
+def open_listeners(options: RunOptions) -> Opened:
+    """Makes room for sockets and gets those that clients and probes come in by: they do not listen yet.
+
+    They come from the supervisor, else from the service manager, else from a storehop that serves this address, else
+    they are bound. Raises CannotServeError.
+    """
     _allow_many_files()
-    if options.worker_socket is None:
-        for address in filter(None, (options.listen, options.admin, options.web)):
-            _check(address)
+    if options.worker_fds:
+        return Opened(Listeners(inherited(map(int, options.worker_fds.split(",")))))
+    if options.web:
+        _close(_bind(options.web, "--web"))
+    passed = of_service_manager(os.environ)
+    try:
+        taken = None if passed.clients else take_over(options.listen)
+    except HandoverError as error:
+        raise CannotServeError(str(error)) from error
+    before = taken.listeners if taken else passed
+    clients = before.clients or _bind(options.listen, "--listen")
+    try:
+        return Opened(Listeners(clients, _admin(options.admin, before.admin)), taken)
+    except CannotServeError:
+        _close(clients)
+        raise
+
+
+def listen(options: RunOptions, opened: Opened) -> None:
+    """From now on connections wait until somebody accepts them. Raises CannotServeError."""
+    try:
+        opened.listeners.listen()
+    except OSError as error:  # another process bound it in the same moment
+        raise cannot_listen(options.listen, error, "--listen") from error
+
+
+def _admin(address: Address | None, before: list[socket.socket]) -> list[socket.socket]:
+    """The sockets of who was there before, where they are the ones that are asked for."""
+    if address and before and before[0].getsockname()[1] == address.port:
+        return before
+    _close(before)
+    return _bind(address, "--admin") if address else []
+
+
+def _bind(address: Address, flag: str) -> list[socket.socket]:
+    try:
+        return bind(address)
+    except OSError as error:
+        raise cannot_listen(address, error, flag) from error
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    for one in sockets:
+        one.close()
+
+
+def own_command(words: Sequence[str]) -> list[str]:
+    """The command for a process like this one: the same Python with the words that this one was started with.
+
+    Not made from the options: what stands in the environment, perhaps a secret, stays out of the list of processes.
+    """
+    python_options = ["-O"] if sys.flags.optimize else []
+    return [sys.executable, *python_options, "-m", "storehop", *words]
 
 
 def log_to_stderr(options: RunOptions) -> BatchHandler:
@@ -34,8 +107,8 @@ def log_to_stderr(options: RunOptions) -> BatchHandler:
     return log_to(sys.stderr, as_json=options.log_format is LogFormat.JSON)
 
 
-def cannot_listen(address: Address, error: OSError) -> CannotServeError:
-    return CannotServeError(f"cannot listen on {address}: {error.strerror or error}")
+def cannot_listen(address: Address, error: OSError, flag: str) -> CannotServeError:
+    return CannotServeError(f"cannot listen on {address} ({flag}): {error.strerror or error}")
 
 
 def _allow_many_files() -> None:
@@ -43,15 +116,3 @@ def _allow_many_files() -> None:
     with suppress(OSError, ValueError):
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _check(address: Address) -> None:
-    """Binds once and lets go, to say what is wrong in one sentence before anything is started."""
-    try:
-        places = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, kind, protocol, _, place in places:
-            with socket.socket(family, kind, protocol) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                probe.bind(place)
-    except OSError as error:
-        raise cannot_listen(address, error) from error

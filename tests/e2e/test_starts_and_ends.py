@@ -154,14 +154,3 @@ async def test_the_end_waits_for_calls_under_way(kind, launch):
 
     assert (play(click_id), 0) == (answer.location, await world.host.process.ended())
     assert (True, False) == ("outcome=200" in world.host.log.text, "Traceback" in world.host.log.text)
-
-
-async def test_a_second_one_is_refused_and_the_first_goes_on(launch, arguments):
-    """A second sidecar on the same port is refused, and the first one answers on."""
-    world, click_id = await launch("sidecar", RULES), new_id()
-
-    code, text = await refused(arguments | {"--listen": f"127.0.0.1:{world.port}"})
-    answer = await get(world.port, world.ads.redirect(link_of(click_id)))
-
-    assert (1, 1, play(click_id)) == (code, len(text.splitlines()), answer.location)
-    await world.appsflyer.next_click()

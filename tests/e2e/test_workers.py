@@ -224,15 +224,6 @@ async def test_sighup_reloads_all(pair):
     ]
 
 
-async def test_a_second_one_is_refused(pair, module_rules, upstream, tmp_path):
-    """A port that others share is not free: one sentence, exit code 1."""
-    command = sidecar_command(upstream, module_rules, f"127.0.0.1:{pair.host.port}", tmp_path)
-    process = await Process.start(*command, "--workers", "2")
-
-    assert (1, 1) == (await process.ended(), len(process.errors.text.splitlines()))
-    assert f"cannot listen on 127.0.0.1:{pair.host.port}" in process.errors.text
-
-
 # a worker dies
 
 

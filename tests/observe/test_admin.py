@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
+from tornado.netutil import bind_unix_socket
 
 from storehop.addresses import Address
+from storehop.listening.sockets import bind
 from storehop.observe.admin import AdminServer
 
 
@@ -25,7 +28,8 @@ def path(tmp_path):
 
 @contextmanager
 def serving(*arguments):
-    server = AdminServer(*arguments)
+    place, *rest = arguments
+    server = AdminServer([bind_unix_socket(str(place))] if isinstance(place, Path) else bind(place), *rest)
     try:
         yield
     finally:
@@ -117,13 +121,6 @@ async def test_it_listens_on_an_address(registry):
         address = Address(*probe.getsockname())
     with serving(address, list, registry):
         assert 200 == (await ask(address, "/healthz"))[0]
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # tornado leaves its socket open
-async def test_an_address_that_is_taken_raises(registry):
-    """Whoever starts it says so in words."""
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
-        AdminServer(Address(*taken.getsockname()), list, registry)
 
 
 async def test_a_closed_one_answers_nobody(path, registry):

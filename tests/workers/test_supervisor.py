@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import signal
-import socket
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from tornado.netutil import bind_unix_socket
 
-from storehop.addresses import Address
 from storehop.deliver.sqlite.engine import SqliteEngine
 from storehop.observe.admin import AdminServer
 from storehop.observe.metrics import Metrics
-from storehop.serving import CannotServeError
 from storehop.workers import release as releasing
 from storehop.workers import supervisor as module
+from storehop.workers import worker
 from storehop.workers.supervisor import Supervisor
 from tests.support.patience import SOON_S
 
@@ -30,20 +29,20 @@ HANGS = ("sh", "-c", "exec sleep 100")
 @pytest_asyncio.fixture
 async def hung(monkeypatch, tmp_path):
     """A supervisor of one worker that never says a word."""
-    monkeypatch.setattr(module, "START_S", 0.2)
+    monkeypatch.setattr(worker, "START_S", 0.2)
     supervisor = Supervisor(HANGS, 1, tmp_path, str(tmp_path / "outbox.db"))
-    running = asyncio.create_task(supervisor.run(None))
+    running = asyncio.create_task(supervisor.run())
     yield supervisor._places[0]
-    supervisor._end(signal.SIGTERM)
+    supervisor.end(signal.SIGTERM)
     await running
 
 
 async def _begun(place, after=None):
     """The next process in this place."""
     async with asyncio.timeout(SOON_S):
-        while place.process is after:
+        while place.worker.process in (None, after):
             await asyncio.sleep(0.01)
-    return place.process
+    return place.worker.process
 
 
 async def test_a_worker_that_never_gets_ready_is_replaced(hung):
@@ -56,13 +55,13 @@ async def test_a_worker_that_never_gets_ready_is_replaced(hung):
 
 async def test_a_worker_that_hangs_later_is_replaced(hung, monkeypatch):
     """One that was ready and does not answer any more is killed, too."""
-    monkeypatch.setattr(module, "START_S", 60)
-    monkeypatch.setattr(module, "SILENCE_S", 0.2)
-    monkeypatch.setattr(module, "READY_LOOK_S", 0.01)
+    monkeypatch.setattr(worker, "START_S", 60)
+    monkeypatch.setattr(worker, "SILENCE_S", 0.2)
+    monkeypatch.setattr(worker, "READY_LOOK_S", 0.01)
     first = await _begun(hung)
-    admin = AdminServer(hung.socket, list, Metrics().registry)
+    admin = AdminServer([bind_unix_socket(str(hung.worker.socket))], list, Metrics().registry)
     async with asyncio.timeout(SOON_S):
-        while not hung.is_ready:
+        while not hung.worker.is_ready:
             await asyncio.sleep(0.01)
     admin.close()
     await _begun(hung, after=first)
@@ -75,17 +74,17 @@ async def test_workers_that_end_before_they_are_ready_end_it(tmp_path, monkeypat
     monkeypatch.setattr(module, "YOUNG_S", 0.0)
     supervisor = Supervisor(("sh", "-c", "exit 3"), 2, tmp_path, str(tmp_path / "outbox.db"))
 
-    assert 3 == await supervisor.run(None)
+    assert 3 == await supervisor.run()
 
 
 async def test_a_command_that_cannot_run_is_tried_again(tmp_path, caplog):
     """A fault of the machine while a worker is started ends nothing."""
     supervisor = Supervisor([str(tmp_path / "none")], 1, tmp_path, str(tmp_path / "outbox.db"))
-    running = asyncio.create_task(supervisor.run(None))
+    running = asyncio.create_task(supervisor.run())
     async with asyncio.timeout(SOON_S):
         while caplog.text.count("could not be started") < 2:
             await asyncio.sleep(0.01)
-    supervisor._end(signal.SIGTERM)
+    supervisor.end(signal.SIGTERM)
 
     assert 0 == await running
 
@@ -97,12 +96,12 @@ async def test_a_worker_that_does_not_end_is_killed(tmp_path, monkeypatch, caplo
     sign = tmp_path / "deaf"
     deaf = f"trap '' TERM INT; echo > {sign}; exec sleep 100"
     supervisor = Supervisor(("sh", "-c", deaf), 1, tmp_path, str(tmp_path / "outbox.db"))
-    running = asyncio.create_task(supervisor.run(None))
+    running = asyncio.create_task(supervisor.run())
     async with asyncio.timeout(SOON_S):
         while not sign.exists():
             await asyncio.sleep(0.01)
         for _ in range(signals):
-            supervisor._end(signal.SIGTERM)
+            supervisor.end(signal.SIGTERM)
         await running
 
     assert "worker 1 does not end: it is killed" in caplog.text
@@ -130,13 +129,13 @@ async def test_a_dead_worker_is_replaced_while_the_outbox_is_locked(tmp_path, ou
     """The next one is started first; what the dead one had leased can wait."""
     supervisor = Supervisor(HANGS, 1, tmp_path, str(outbox))
     with locked(outbox):
-        running = asyncio.create_task(supervisor.run(None))
+        running = asyncio.create_task(supervisor.run())
         first = await _begun(supervisor._places[0])
         first.kill()
         with suppress(TimeoutError):
             await _begun(supervisor._places[0], after=first)
-        is_replaced = supervisor._places[0].process is not first
-    supervisor._end(signal.SIGTERM)
+        is_replaced = supervisor._places[0].worker.process is not first
+    supervisor.end(signal.SIGTERM)
     await running
 
     assert is_replaced
@@ -147,22 +146,10 @@ async def test_the_end_does_not_wait_for_a_locked_outbox(tmp_path, outbox, monke
     monkeypatch.setattr(releasing, "PATIENCE_S", 0.1)
     supervisor = Supervisor(HANGS, 1, tmp_path, str(outbox))
     with locked(outbox):
-        running = asyncio.create_task(supervisor.run(None))
+        running = asyncio.create_task(supervisor.run())
         (await _begun(supervisor._places[0])).kill()
-        supervisor._end(signal.SIGTERM)
+        supervisor.end(signal.SIGTERM)
         async with asyncio.timeout(SOON_S):
             code = await running
 
     assert (0, True) == (code, "wait for their leases to end" in caplog.text)
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # tornado leaves its socket open
-async def test_an_admin_address_that_is_taken_is_said_in_words(tmp_path):
-    """No worker is started, and the message names the address."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        address = Address(*taken.getsockname())
-        supervisor = Supervisor(HANGS, 1, tmp_path, str(tmp_path / "outbox.db"))
-        with pytest.raises(CannotServeError, match=f"cannot listen on {address}: "):
-            await supervisor.run(address)
-
-    assert supervisor._places[0].process is None

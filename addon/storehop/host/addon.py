@@ -50,10 +50,9 @@ class Storehop:
 
     name = "storehop"
 
-    def __init__(self, click_log: ClickLog | None = None, worker: Path | None = None, workers: int = 1) -> None:
-        """`worker` is the admin socket of this process where it is one of several behind a supervisor."""
-        self._worker = worker
-        self._workers = workers
+    def __init__(self, click_log: ClickLog | None = None, settings: Settings | None = None) -> None:
+        """`settings` are the sidecar's; in another tool mitmproxy's options say them."""
+        self._settings = settings
         self._rules: LiveRules | None = None
         self._app: App | None = None
         self._metrics = Metrics()
@@ -104,12 +103,7 @@ class Storehop:
         self.connections.start()
         self._inspector = inspector_if_wanted()
         watchers = [self._click_log, *([self._inspector] if self._inspector else [])]
-        settings = Settings(
-            outbox=ctx.options.storehop_outbox,
-            admin=self._worker or ctx.options.storehop_admin,
-            holder=self._worker.stem if self._worker else "",
-            workers=self._workers,
-        )
+        settings = self._settings or Settings(ctx.options.storehop_outbox, ctx.options.storehop_admin)
         try:
             self._app = App(self._rules, settings, self._metrics, watchers, self.unready)
         except ValueError as error:
@@ -141,6 +135,16 @@ class Storehop:
         """From now on clients are sent elsewhere: /readyz says 503, answers close their connections."""
         self._is_draining = True
         self.connections.retire()
+
+    def leave_admin(self) -> None:
+        """From now on another process answers the admin endpoints. A worker goes on: its supervisor asks it."""
+        if self._app and not (self._settings and isinstance(self._settings.admin, Path)):
+            self._app.close_admin()
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether clicks are handled."""
+        return self._app is not None
 
     async def idle(self, timeout: float) -> None:
         """Returns when no answer is under way, or after `timeout` seconds."""

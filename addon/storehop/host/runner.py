@@ -7,22 +7,26 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
-from mitmproxy.addons import proxyserver
 from mitmproxy.exceptions import OptionsError
 from mitmproxy.master import Master
 from mitmproxy.options import Options
 
 from storehop.addresses import OFF
-from storehop.app import GRACE_S
+from storehop.app import Settings
 from storehop.host.addon import Storehop
+from storehop.host.door import HeldPortLoop
 from storehop.host.lean import LeanMaster
+from storehop.host.leaving import Leaving
+from storehop.listening.presence import Presence
+from storehop.listening.successor import start_successor
 from storehop.observe.log import ClickLog
 from storehop.options import RunOptions
-from storehop.serving import CannotServeError, log_to_stderr, prepare
+from storehop.serving import RETIRE, CannotServeError, Opened, listen, log_to_stderr, open_listeners, own_command
 
 if TYPE_CHECKING:
+    from mitmproxy.addons.proxyserver import Proxyserver
     from mitmproxy.tools.web.master import WebMaster
 
 logger = logging.getLogger(__name__)
@@ -52,47 +56,100 @@ _UNUSED = (
 
 
 def serve(options: RunOptions) -> None:
-    """Serves until SIGTERM, which drains, or SIGINT. SIGHUP reloads the rules.
+    """Serves until SIGTERM, which drains, or SIGINT. SIGHUP reloads the rules, SIGUSR2 restarts.
 
     Raises CannotServeError; exits with 1 when the host reports another fault while starting.
     """
-    prepare(options)
-    asyncio.run(_serve(options), loop_factory=_SharedPortLoop if options.worker_socket else None)
+    opened = open_listeners(options)
+    with asyncio.Runner(loop_factory=lambda: HeldPortLoop(opened.listeners.clients)) as runner:
+        runner.run(_serve(options, opened))
 
 
-class _SharedPortLoop(asyncio.SelectorEventLoop):
-    """An event loop whose servers share their port with the other workers'; mitmproxy has no option for it."""
-
-    async def create_server(self, *arguments: Any, **options: Any) -> asyncio.Server:
-        return await super().create_server(*arguments, **options, reuse_port=True)
-
-
-async def _serve(options: RunOptions) -> None:
+async def _serve(options: RunOptions, opened: Opened) -> None:
+    loop = cast("HeldPortLoop", asyncio.get_running_loop())
     lines = log_to_stderr(options)
     # mitmweb shows what is logged, so there the lines take the long way.
     click_log = ClickLog(personal_data=options.log_personal_data, lines=None if options.web else lines)
-    storehop = Storehop(click_log, options.worker_socket, options.workers)
+    storehop = Storehop(click_log, _settings(options, opened))
     host_options = Options(confdir=str(options.state))
     master = _with_page(host_options) if options.web else LeanMaster(host_options)
-    _add(master, storehop)
+    leaving = Leaving(master, storehop, cast("Proxyserver", master.addons.get("proxyserver")))
+    presence = None if options.worker_socket else _presence(options, opened, leaving)
+    _add(master, storehop, _Opening(loop, storehop, presence))
     try:
         master.options.update(**_for_mitmproxy(options))
     except OptionsError as error:
         raise CannotServeError(str(error)) from error
-    _handle_signals(options, _Drain(master, storehop, master.proxyserver), storehop)
+    if presence:
+        _handle_signals(options, leaving, presence)
+    else:
+        _handle_signals_of_worker(options, leaving)
+    loop.add_signal_handler(signal.SIGHUP, storehop.reload)
+    listen(options, opened)
     await master.run()
 
 
-def _handle_signals(options: RunOptions, drain: _Drain, storehop: Storehop) -> None:
+def _presence(options: RunOptions, opened: Opened, leaving: Leaving) -> Presence:
+    async def restart() -> None:
+        logger.info("restarting: a new process takes %s over", options.listen)
+        await start_successor(own_command(sys.argv[1:]), presence.replaced)
+
+    def retire() -> None:
+        leaving.retire(options.retire)
+
+    presence = Presence(options.listen, opened.listeners, opened.taken, retire, restart)
+    return presence
+
+
+class _Opening:
+    """An addon that lets clients in when all others are there: the first click finds everything."""
+
+    def __init__(self, loop: HeldPortLoop, storehop: Storehop, presence: Presence | None) -> None:
+        self._loop = loop
+        self._storehop = storehop
+        self._presence = presence
+
+    def running(self) -> None:
+        if not self._storehop.is_serving or self._loop.door is None:
+            return  # it could not start, and said why
+        self._loop.door.open()
+        if self._presence:
+            self._presence.begin()
+
+    def done(self) -> None:
+        if self._presence:
+            self._presence.close()
+
+
+def _handle_signals(options: RunOptions, leaving: Leaving, presence: Presence) -> None:
     loop = asyncio.get_running_loop()
-    if options.worker_socket:
-        # The supervisor hands SIGTERM on, and a service manager may have sent it to every process before.
-        loop.add_signal_handler(signal.SIGTERM, drain.begin_once, options.drain)
-        _when_abandoned(drain.begin_once, 0.0)
-    else:
-        loop.add_signal_handler(signal.SIGTERM, drain.begin, options.drain)
-    loop.add_signal_handler(signal.SIGINT, drain.begin, 0.0)
-    loop.add_signal_handler(signal.SIGHUP, storehop.reload)
+
+    def end(seconds: float) -> None:
+        presence.stopping()
+        leaving.drain(seconds)
+
+    loop.add_signal_handler(signal.SIGTERM, end, options.drain)
+    loop.add_signal_handler(signal.SIGINT, end, 0.0)
+    loop.add_signal_handler(signal.SIGUSR2, presence.restart)
+
+
+def _handle_signals_of_worker(options: RunOptions, leaving: Leaving) -> None:
+    """The supervisor hands SIGTERM on, and a service manager may have sent it to every process before."""
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, leaving.drain_once, options.drain)
+    loop.add_signal_handler(signal.SIGINT, leaving.drain, 0.0)
+    loop.add_signal_handler(RETIRE, leaving.retire, options.retire)
+    _when_abandoned(leaving.drain_once, 0.0)
+
+
+def _settings(options: RunOptions, opened: Opened) -> Settings:
+    worker = options.worker_socket
+    return Settings(
+        outbox=options.outbox_location,
+        admin=worker or opened.listeners.admin,
+        holder=worker.stem if worker else "",
+        workers=options.workers,
+    )
 
 
 def _when_abandoned(do: Callable[[float], None], seconds: float) -> None:
@@ -122,42 +179,11 @@ def _with_page(options: Options) -> WebMaster:
     return master
 
 
-def _add(master: Master, storehop: Storehop) -> None:
+def _add(master: Master, storehop: Storehop, *last: object) -> None:
     """Our choice of layers comes before mitmproxy's, as in its own tools, where scripts stand before it."""
     theirs = master.addons.get("nextlayer")
     master.addons.remove(theirs)
-    master.addons.add(storehop, theirs)
-
-
-class _Drain:
-    """The way out: say so, let clients go, finish the answers in flight, then end. A second signal ends at once."""
-
-    def __init__(self, master: Master, storehop: Storehop, servers: proxyserver.Proxyserver) -> None:
-        self._master = master
-        self._storehop = storehop
-        self._servers = servers
-        self._task: asyncio.Task[None] | None = None
-
-    def begin(self, seconds: float) -> None:
-        if self._task:
-            self._master.shutdown()
-        else:
-            self._task = asyncio.get_running_loop().create_task(self._run(seconds), name="storehop drain")
-
-    def begin_once(self, seconds: float) -> None:
-        """As `begin`, where the same signal again means nothing new."""
-        if not self._task:
-            self.begin(seconds)
-
-    async def _run(self, seconds: float) -> None:
-        try:
-            self._storehop.drain()
-            logger.info("draining for %g s", seconds)
-            await asyncio.sleep(seconds)
-            await self._servers.servers.update([])
-            await self._storehop.idle(GRACE_S)
-        finally:
-            self._master.shutdown()
+    master.addons.add(storehop, theirs, *last)
 
 
 def _for_mitmproxy(options: RunOptions) -> dict[str, object]:

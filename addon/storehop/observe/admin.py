@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from inspect import isawaitable
-from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets, bind_unix_socket
 from tornado.web import Application, RequestHandler
 
-from storehop.addresses import Address
+BACKLOG = 128
 
 type Unready = Callable[[], list[str] | Awaitable[list[str]]]
 """Returns the reasons for which this process should get no traffic now; empty when all is well."""
@@ -23,22 +21,18 @@ type Refresh = Callable[[], Awaitable[None]]
 
 
 class AdminServer:
-    """Listens from its creation until `close`, on an address or (for a path) on a Unix socket.
-
-    Raises OSError where it can't listen there.
-    """
+    """Answers on these sockets from its creation until `close`. Raises OSError where it can't listen on one."""
 
     def __init__(
         self,
-        address: Address | Path,
+        sockets: Sequence[socket.socket],
         unready: Unready,
         registry: CollectorRegistry,
         refresh: Refresh | None = None,
     ) -> None:
-        if isinstance(address, Path):
-            sockets = [bind_unix_socket(str(address))]
-        else:
-            sockets = bind_sockets(address.port, address.host, family=socket.AF_UNSPEC)
+        for one in sockets:
+            one.setblocking(False)
+            one.listen(BACKLOG)
         routes: list[Any] = [
             ("/healthz", _Alive),
             ("/readyz", _Ready, {"unready": unready}),

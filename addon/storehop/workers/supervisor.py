@@ -1,7 +1,8 @@
-"""Several workers on one port: starts them, restarts what dies, hands signals on, answers for all (design §8).
+"""Several workers on one port: starts them, restarts what dies, hands signals on, answers for all (design §8, §13).
 
-Each worker is a whole sidecar in a process of its own; the kernel spreads connections over them (SO_REUSEPORT). They
-share the outbox: a dead worker is replaced first, then its leases are released, and the others deliver its clicks.
+Each worker is a whole sidecar in a process of its own. All accept from the same listening sockets, which the
+supervisor keeps open: while a worker is replaced, what waits in the queue waits for the others. They share the outbox:
+a dead worker is replaced first, then its leases are released, and the others deliver its clicks.
 """
 
 from __future__ import annotations
@@ -9,100 +10,100 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import time
-import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
-from storehop.addresses import Address
+from storehop.listening.line import HandoverError
+from storehop.listening.sockets import Listeners
 from storehop.observe.admin import AdminServer
-from storehop.options import RunOptions, row_of
-from storehop.serving import cannot_listen
+from storehop.serving import RETIRE
 from storehop.workers.merge import Workers, ask
 from storehop.workers.release import Releases
+from storehop.workers.worker import Worker
 
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.1, 5.0
 """Before a worker that died is started again; twice as long each time that it dies young."""
 YOUNG_S = 10.0
-STARTING_LOOK_S, READY_LOOK_S = 0.1, 2.0
-"""Between two questions to a worker that is not ready yet, and to one that is."""
-START_S, SILENCE_S = 60.0, 15.0
-"""Without an answer for so long, a new worker, or one that was ready, counts as hung and is killed."""
 END_S = 35.0
 """A worker may take so long to end when it has drained: it waits 30 s for answers, S2S calls and a disk at most."""
-_SOCKET_FLAG = row_of(RunOptions, "worker_socket").flag
 
 
 @dataclass(slots=True)
 class _Place:
-    """One place for a worker, and the process that has it at the moment."""
+    """One place for a worker, and the one that has it at the moment."""
 
     number: int
-    socket: Path
-    """Where its admin endpoints answer; its name is the holder of its leases, too."""
-    process: asyncio.subprocess.Process | None = None
-    is_ready: bool = False
+    worker: Worker
 
 
 class Supervisor:
-    """Runs `command` `number` times, each with `--worker-socket PATH` behind it, in the folder `sockets`.
+    """Keeps `number` workers running `command` on these sockets; their admin sockets lie in `folder`.
 
-    A worker's standard input is a pipe that nothing is ever written to: its end tells the worker that its supervisor
-    is gone. Must be made on a running event loop.
+    Must be made on a running event loop.
     """
 
-    def __init__(self, command: Sequence[str], number: int, sockets: Path, outbox: str, *, drain: float = 0.0) -> None:
-        """`drain` is how many seconds workers take to begin their end."""
+    def __init__(
+        self, command: Sequence[str], number: int, folder: Path, outbox: str, listeners: Listeners | None = None
+    ) -> None:
+        """`outbox` is a path or URL."""
         self._command = command
+        self._folder = folder
+        self._listeners = listeners or Listeners()
         self._releases = Releases(outbox)
-        self._drain = drain
-        self._folder = sockets
-        self._is_ending = False
         self._exit_code = 0
-        self._places = [_Place(place, self._new_socket()) for place in range(1, number + 1)]
+        self._places = [_Place(place, self._new(place)) for place in range(1, number + 1)]
+        self._retired: set[Worker] = set()
+        self._lives: set[asyncio.Task[None]] = set()
+        self._admin: AdminServer | None = None
+        self._all_ready = asyncio.Event()
         self._over = asyncio.Event()
+        self._restarting = asyncio.Lock()
 
-    def _new_socket(self) -> Path:
-        return self._folder / f"worker-{uuid.uuid4().hex[:12]}.sock"
+    def _new(self, place: int) -> Worker:
+        return Worker(
+            place, self._command, self._folder, [one.fileno() for one in self._listeners.clients], self._note_ready
+        )
 
-    async def run(self, admin: Address | None) -> int:
-        """Serves until a signal ends it. Returns the exit code: 0, or a worker's that could not start at all.
+    def _note_ready(self) -> None:
+        if all(place.worker.is_ready for place in self._places):
+            self._all_ready.set()
 
-        Raises CannotServeError, before any worker is started, where the admin endpoints can't listen.
-        """
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._end, number)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
-        server = self._open_admin(admin) if admin else None  # who sees it answer may send a signal
+    async def run(self) -> int:
+        """Serves until it is told to end. Returns the exit code: 0, or a worker's that could not start at all."""
+        if self._listeners.admin:
+            workers = Workers(self._sockets)
+            self._admin = AdminServer(self._listeners.admin, self._unready, workers.registry, workers.refresh)
         async with asyncio.TaskGroup() as group:
             for place in self._places:
                 group.create_task(self._keep(place), name=f"worker {place.number}")
-        if server:
-            server.close()
+        if self._lives:
+            await asyncio.wait(self._lives)
+        self._close_admin()
         await self._releases.close()
         return self._exit_code
 
-    def _open_admin(self, address: Address) -> AdminServer:
-        workers = Workers(self._sockets)
-        try:
-            return AdminServer(address, self._unready, workers.registry, workers.refresh)
-        except OSError as error:
-            raise cannot_listen(address, error) from error
+    async def ready(self) -> bool:
+        """Returns when every place has a worker that is ready; False where the end comes before."""
+        await _first_of(self._all_ready, self._over)
+        return not self._over.is_set()
+
+    def _all(self) -> list[Worker]:
+        return [*(place.worker for place in self._places), *self._retired]
 
     def _sockets(self) -> list[Path]:
-        return [place.socket for place in self._places if place.is_ready]
+        """Of all workers that count: a retired one's clicks are the host's, too."""
+        return [worker.socket for worker in self._all() if worker.is_ready]
 
     async def _unready(self) -> list[str]:
         """Why no traffic should come here: what the running workers say, or that there is none."""
-        if self._is_ending:
+        if self._over.is_set():
             return ["draining"]
-        sockets = self._sockets()
+        sockets = [place.worker.socket for place in self._places if place.worker.is_ready]
         if not sockets:
             return ["no worker is ready"]
         results = await asyncio.gather(*(ask(path, "/readyz") for path in sockets), return_exceptions=True)
@@ -111,103 +112,115 @@ class Supervisor:
             return []
         return sorted({line for _, body in answers for line in body.decode().splitlines()}) or ["no worker answers"]
 
-    def _end(self, number: signal.Signals) -> None:
+    def _close_admin(self) -> None:
+        if self._admin:
+            self._admin.close()
+            self._admin = None
+
+    def end(self, number: signal.Signals, drain: float = 0.0) -> None:
         """The first signal drains; to workers that drain, SIGINT is the one that ends them at once.
 
-        A worker that hangs can do neither: what is left after the time that an end may take is killed.
+        A worker that hangs can do neither: what is left after the time that an end may take is killed. `drain` is how
+        many seconds workers take to begin their end.
         """
-        patience = END_S
-        if self._is_ending:
+        if self._over.is_set():
             number = signal.SIGINT
-        elif number == signal.SIGTERM:
-            patience += self._drain
-        asyncio.get_running_loop().call_later(patience, self._kill)
-        self._is_ending = True
         self._over.set()
-        for place in self._places:
-            # One that is still starting knows no signal yet, and has nothing to drain.
-            _send(place, number if place.is_ready else signal.SIGTERM)
+        asyncio.get_running_loop().call_later(END_S + drain, self._kill)
+        for worker in self._all():
+            worker.end(number)
+
+    def retire(self, seconds: float) -> None:
+        """Another supervisor serves: the workers let their clients go, within so many seconds, and it ends."""
+        self._over.set()
+        self._close_admin()
+        asyncio.get_running_loop().call_later(seconds + END_S, self._kill)
+        for worker in self._all():
+            worker.is_told_to_end = True
+            worker.send(RETIRE if worker.is_ready else signal.SIGTERM)
 
     def _kill(self) -> None:
-        for place in self._places:
-            if place.process and place.process.returncode is None:
-                logger.error("worker %d does not end: it is killed", place.number)
-                _send(place, signal.SIGKILL)
+        for worker in self._all():
+            if worker.is_running:
+                logger.error("worker %d does not end: it is killed", worker.place)
+                worker.send(signal.SIGKILL)
 
-    def _reload(self) -> None:
-        for place in self._places:
-            if place.is_ready:  # one that is still starting reads the rules anyway, and would die of it
-                _send(place, signal.SIGHUP)
+    def reload(self) -> None:
+        """Every worker reads the rules and the certificates again."""
+        for worker in self._all():
+            if worker.is_ready:  # one that is still starting reads them anyway, and would die of it
+                worker.send(signal.SIGHUP)
+
+    async def restart(self) -> None:
+        """Replaces the workers one by one: a new one serves before the old one lets its clients go.
+
+        Raises HandoverError where a new one does not get ready; the old ones that are left go on.
+        """
+        if self._restarting.locked():
+            raise HandoverError("the workers are just being restarted")
+        async with self._restarting:
+            for place in self._places:
+                await self._replace(place)
+        logger.info("all workers are replaced")
+
+    async def _replace(self, place: _Place) -> None:
+        worker = self._new(place.number)
+        self._begin(worker)
+        await _first_of(worker.ready, worker.ended, self._over)
+        if not worker.is_ready or self._over.is_set():
+            worker.end(signal.SIGTERM)
+            raise HandoverError(f"a new worker ended with {worker.code} before it served: the old ones go on")
+        old, place.worker = place.worker, worker
+        self._retired.add(old)
+        old.is_told_to_end = True
+        old.send(RETIRE)
+
+    def _begin(self, worker: Worker) -> None:
+        """Starts its life, and sees to what it leaves."""
+        task = asyncio.create_task(self._live(worker), name=f"life of worker {worker.place}")
+        self._lives.add(task)
+        task.add_done_callback(self._lives.discard)
+
+    async def _live(self, worker: Worker) -> None:
+        await worker.live()
+        self._retired.discard(worker)
+        if worker.process:
+            self._releases.add(worker.socket.stem)
 
     async def _keep(self, place: _Place) -> None:
         """Keeps a worker running in this place until the end. A new one waits for nothing that the dead one left."""
         loop = asyncio.get_running_loop()
         pause = FIRST_PAUSE_S
-        while not self._is_ending:
+        while not self._over.is_set():
             begin = loop.time()
-            try:
-                code, was_ready = await self._live(place)
-            except OSError as error:  # no memory or no process to be had: that may change
-                logger.error("worker %d could not be started: %s", place.number, error)  # noqa: TRY400  it says all
-                code, was_ready = 0, False
-            if self._is_ending:
+            if not place.worker.has_begun:
+                self._begin(place.worker)
+            worker = await self._ended(place)
+            if self._over.is_set():
                 return
-            if code > 0 and not was_ready and not any(other.is_ready for other in self._places):
-                self._exit_code = self._exit_code or code  # it said why, and the others will say the same
-                self._end(signal.SIGTERM)
+            if worker.code > 0 and not worker.was_ready and not any(other.worker.is_ready for other in self._places):
+                self._exit_code = self._exit_code or worker.code  # it said why, and the others will say the same
+                self.end(signal.SIGTERM)
                 return
             pause = FIRST_PAUSE_S if loop.time() - begin > YOUNG_S else min(2 * pause, LAST_PAUSE_S)
-            logger.error("worker %d ended with %d, the next one starts in %g s", place.number, code, pause)
+            logger.error("worker %d ended with %d, the next one starts in %g s", place.number, worker.code, pause)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._over.wait(), pause)
+            if place.worker is worker:  # a restart may have put another one there
+                place.worker = self._new(place.number)
 
-    async def _live(self, place: _Place) -> tuple[int, bool]:
-        """One worker's life. Returns its exit code, and whether it was ever ready."""
-        place.socket = self._new_socket()
-        # In a group of its own: Ctrl-C on a terminal comes to the supervisor alone, which hands it on once.
-        place.process = process = await asyncio.create_subprocess_exec(
-            *self._command,
-            *(_SOCKET_FLAG, str(place.socket)),
-            stdin=asyncio.subprocess.PIPE,
-            process_group=0,
-        )
-        if self._is_ending:
-            process.terminate()  # the signal came while it was being started
-        attendant = asyncio.create_task(self._attend(place), name=f"attendant of worker {place.number}")
-        try:
-            code = await process.wait()
-        finally:
-            attendant.cancel()
-            was_ready, place.is_ready = place.is_ready, False
-            place.socket.unlink(missing_ok=True)
-        self._releases.add(place.socket.stem)
-        return code, was_ready
-
-    async def _attend(self, place: _Place) -> None:
-        """Finds out when the worker is ready, and kills it when it hangs: its share of the users would hang too."""
-        now = time.monotonic
-        last_answer = now()
-        while now() - last_answer < (SILENCE_S if place.is_ready else START_S):
-            if await _answers(place.socket):
-                last_answer = now()
-                if not place.is_ready:
-                    place.is_ready = True
-                    logger.info("worker %d is ready", place.number)
-            await asyncio.sleep(READY_LOOK_S if place.is_ready else STARTING_LOOK_S)
-        if not self._is_ending:
-            logger.error("worker %d does not answer: it is killed", place.number)
-            _send(place, signal.SIGKILL)
+    async def _ended(self, place: _Place) -> Worker:
+        """Returns the worker that has this place when it ends: one that was replaced has it no more."""
+        while True:
+            worker = place.worker
+            await worker.ended.wait()
+            if worker is place.worker:
+                return worker
 
 
-def _send(place: _Place, number: signal.Signals) -> None:
-    if place.process and place.process.returncode is None:
-        with suppress(ProcessLookupError):
-            place.process.send_signal(number)
-
-
-async def _answers(path: Path) -> bool:
-    try:
-        await ask(path, "/healthz")
-    except (OSError, EOFError, ValueError):
-        return False
-    return True
+async def _first_of(*events: asyncio.Event) -> None:
+    """Returns when one of them is set."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for one in waits:
+        one.cancel()
