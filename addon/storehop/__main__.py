@@ -11,6 +11,11 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character is no reason to fail
+    if sys.argv[1:2] == ["healthcheck"]:
+        from storehop.cli.healthcheck import quick  # noqa: PLC0415  as below
+
+        if (code := quick(sys.argv[2:])) is not None:
+            sys.exit(code)
     from storehop.cli.app import app, with_defaults  # noqa: PLC0415  not before it is sure that this process stays
 
     app(with_defaults(sys.argv[1:]), prog_name="storehop")

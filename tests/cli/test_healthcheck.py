@@ -1,13 +1,19 @@
 """`storehop healthcheck` against a socket that answers as a sidecar does, or does not."""
 
+import os
 import socket
+import subprocess
+import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
 import pytest
 from typer.testing import CliRunner
 
+from storehop.cli import healthcheck as quickly
 from storehop.cli.app import app
+from storehop.options import RunOptions, row_of
+from tests.support.processes import ADDON
 
 
 class _Readyz(BaseHTTPRequestHandler):
@@ -33,28 +39,39 @@ def admin(request):
         thread.join()
 
 
-def healthcheck(*arguments, **environment):
-    result = CliRunner(env=environment).invoke(app, ["healthcheck", *arguments])
-    return result.exit_code, result.output
+@pytest.fixture(params=["quick", "whole"])
+def healthcheck(request, monkeypatch, capsys):
+    """Runs the command both ways: as a container does, and by the command line as a whole."""
+
+    def run(*arguments, **environment):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        if request.param == "quick":
+            code, told = quickly.quick(list(arguments)), capsys.readouterr()
+            return code, told.out + told.err
+        result = CliRunner().invoke(app, ["healthcheck", *arguments])
+        return result.exit_code, result.output
+
+    return run
 
 
-def test_ready(admin):
+def test_ready(admin, healthcheck):
     """Exit 0."""
-    assert (0, "ok\n") == healthcheck("--admin", admin)
+    assert [(0, "ok\n")] * 2 == [healthcheck("--admin", admin), healthcheck(f"--admin={admin}")]
 
 
 @pytest.mark.parametrize("admin", [(503, b"draining\n")], indirect=True)
-def test_not_ready(admin):
+def test_not_ready(admin, healthcheck):
     """Exit 1, and why."""
     assert (1, "storehop: not ready: draining\n") == healthcheck("--admin", admin)
 
 
-def test_the_environment_names_the_address(admin):
+def test_the_environment_names_the_address(admin, healthcheck):
     """The variable that a container's sidecar has counts for its health check."""
     assert (0, "ok\n") == healthcheck(STOREHOP_ADMIN=admin)
 
 
-def test_nobody_answers():
+def test_nobody_answers(healthcheck):
     """Exit 1 and the address."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -64,8 +81,31 @@ def test_nobody_answers():
 
 
 @pytest.mark.parametrize("address", ["9321", "off", "a:b"])
-def test_what_is_no_address(address):
+def test_what_is_no_address(address, healthcheck):
     """Exit 2 and what was expected."""
     code, words = healthcheck("--admin", address)
 
     assert (2, True) == (code, words.startswith(f"storehop: --admin {address!r}: expected HOST:PORT"))
+
+
+def test_the_table_of_options_says_the_same():
+    """The quick way has the flag, variable and default of `storehop run` in words of its own."""
+    row = row_of(RunOptions, "admin")
+
+    assert (quickly.FLAG, quickly.VARIABLE, quickly.DEFAULT) == (row.flag, row.variable, str(row.default))
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--nonsense"], ["a=b"], ["--admin"], ["--admin", "a:1", "more"]])
+def test_other_words_are_the_whole_command_lines(words):
+    """Help and mistakes are answered as for every other command."""
+    assert quickly.quick(words) is None
+
+
+@pytest.mark.process
+def test_it_needs_the_standard_library_alone(admin):
+    """A container asks every few seconds: the imports of the other commands would cost it ten times as much."""
+    command = [sys.executable, "-S", "-m", "storehop", "healthcheck", "--admin", admin]
+    environment = os.environ | {"PYTHONPATH": str(ADDON)}
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    assert (0, "ok\n", "") == (ran.returncode, ran.stdout, ran.stderr)

@@ -106,7 +106,7 @@ def healthcheck(
     ] = str(ADMIN.default),
 ) -> None:
     """Exit 0 when a running storehop is ready, else 1: for containers."""
-    asking.healthcheck(admin)
+    raise typer.Exit(asking.healthcheck(admin))
 
 
 @app.command()
