@@ -6,11 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 INSTALL := -m pip install --quiet --disable-pip-version-check
+CONSTRAINTS := rules/packaging/constraints.txt
 # Old versions warn: typer of the newest click, mitmproxy's test helpers of event loops that they leave open.
 LOWEST_WARNINGS := -W ignore::DeprecationWarning -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning
 QUICK_TESTS := -n auto -m "not process and not measures" --hypothesis-profile quick
 
-.PHONY: help demo test quick oldest lowest wheel reliability agreement corpora hints bench profile cost picture check format clean
+.PHONY: help demo test quick oldest lowest wheel constraints reliability agreement corpora hints bench profile cost picture check format clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -35,14 +36,20 @@ lowest: $(READY) ## as quick, with the lowest versions of the dependencies that 
 	$(BIN)/python .ci/lowest.py > .venv/lowest.txt
 	$(BIN)/python -m venv .venv/lowest
 	.venv/lowest/bin/python $(INSTALL) --editable '.[dev]' --constraint .venv/lowest.txt
-	.venv/lowest/bin/python -m pytest $(QUICK_TESTS) $(LOWEST_WARNINGS)
+	.venv/lowest/bin/python -m pytest $(QUICK_TESTS) $(LOWEST_WARNINGS) --ignore tests/packaging/test_constraints.py
 
 wheel: $(READY) ## the built wheel works in an empty environment
 	rm -rf .venv/dist
 	$(BIN)/python -m hatchling build --target wheel --directory .venv/dist
 	$(BIN)/python -m venv --clear .venv/wheel
-	.venv/wheel/bin/python $(INSTALL) .venv/dist/*.whl
+	.venv/wheel/bin/python $(INSTALL) .venv/dist/*.whl --constraint $(CONSTRAINTS)
 	cd / && $(abspath .ci/wheel) $(abspath .venv/wheel/bin)
+
+constraints: $(READY) ## the newest versions of what storehop needs become those that are tested; then make test
+	$(BIN)/python -m venv --clear .venv/newest
+	.venv/newest/bin/python $(INSTALL) .
+	$(BIN)/python .ci/constraints.py .venv/newest/bin/python > .venv/constraints.txt
+	mv .venv/constraints.txt $(CONSTRAINTS)
 
 reliability: $(READY) ## the reliability table of tests/e2e/README.md, at the default settings: a quarter of an hour
 	@STOREHOP_LONG=1 $(BIN)/python -m pytest -q -s tests/e2e/test_kill.py tests/e2e/test_shared_outbox.py \
@@ -89,9 +96,9 @@ format: $(READY) ## let the formatter do it
 clean: ## forget what was made
 	rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml $(CONSTRAINTS)
 	@test -n "$(PYTHON)" || { echo "storehop needs Python 3.12 or newer; none was found. Try: make PYTHON=/path/to/python3.13" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(INSTALL) --editable '.[dev]'
+	$(BIN)/python $(INSTALL) --editable '.[dev]' --constraint $(CONSTRAINTS)
 	$(BIN)/python -O -m compileall -q -j 0 $(VENV)/lib # `storehop run` is `python -O`: else each start compiles it all
 	@touch $@

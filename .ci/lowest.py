@@ -5,7 +5,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-DECLARED = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)$")
+DECLARED = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)(?:,<[\w.]+)?$")
 
 
 def main() -> None:
@@ -13,7 +13,7 @@ def main() -> None:
     for dependency in project["dependencies"]:
         parts = DECLARED.match(dependency)
         if parts is None:
-            sys.exit(f"pyproject.toml declares {dependency!r}: expected name>=version")
+            sys.exit(f"pyproject.toml declares {dependency!r}: expected name>=version or name>=version,<version")
         sys.stdout.write(f"{parts[1]}=={parts[2]}\n")
 
 
