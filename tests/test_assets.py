@@ -5,17 +5,40 @@ import pytest
 from storehop import assets
 
 
-@pytest.mark.parametrize("name", assets.ASSETS)
-def test_every_asset_is_there(name):
-    """Every file that storehop says it ships is there."""
-    assert assets.asset(name).is_file()
+@pytest.mark.parametrize("name", ["entry.py", "rules/storehop.yaml", "rules/storehop.schema.json", "rules/packaging"])
+def test_what_is_shipped_is_there(name):
+    """By its name: a file or a folder."""
+    assert assets.asset(name).exists()
 
 
-@pytest.mark.parametrize("name", ["nothing.txt", "README.md", "/etc/hosts", "../pyproject.toml", ""])
+@pytest.mark.parametrize(
+    ("short", "name"),
+    [
+        ("alerts.yaml", "rules/monitoring/alerts.yaml"),
+        ("alerts", "rules/monitoring/alerts.yaml"),
+        ("Dockerfile", "rules/packaging/Dockerfile"),
+        ("packaging", "rules/packaging"),
+        ("packaging/README.md", "rules/packaging/README.md"),
+    ],
+)
+def test_the_end_of_a_name_is_enough(short, name):
+    """Where it fits one: who looks for a file knows how it is called."""
+    assert assets.asset(name) == assets.asset(short)
+
+
+@pytest.mark.parametrize(
+    "name", ["nothing.txt", "/etc/hosts", "../pyproject.toml", "rules/../LICENSE", "", "\0", "addon"]
+)
 def test_another_name_is_no_asset(name):
-    """A file that does not come with storehop is refused, with the names of those that do."""
-    with pytest.raises(FileNotFoundError, match=r"expected one of entry\.py, rules/storehop\.yaml"):
+    """A file that does not come with storehop is refused, wherever it lies."""
+    with pytest.raises(FileNotFoundError, match="does not come with storehop"):
         assets.asset(name)
+
+
+def test_an_ambiguous_name_is_refused():
+    """With all that it may be."""
+    with pytest.raises(FileNotFoundError, match=r"may be any of .*rules/README\.md, .*rules/packaging/README\.md"):
+        assets.asset("README.md")
 
 
 def test_a_wheels_own_copy_comes_first(monkeypatch, tmp_path):

@@ -3,7 +3,6 @@
 import json
 import re
 from importlib.metadata import PackageNotFoundError
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -15,7 +14,6 @@ from storehop.model import Reason
 LINK = "https://app.appsflyer.com/com.example.game"
 RULES = "version: 1\npartner: NetworkA\nrules: [{name: games, match: {app: com.example.game}}]\n"
 COMMANDS = ["run", "check", "explain", "demo", "outbox", "schema", "path"]
-SHIPPED = ["entry.py", "rules/storehop.yaml", "rules/storehop.schema.json"]
 
 
 def storehop(*arguments):
@@ -116,32 +114,6 @@ def test_schema_prints_the_shipped_schema(pytestconfig):
 
     assert (0, "") == (result.exit_code, result.stderr)
     assert json.loads(shipped) == json.loads(result.stdout)
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_path_prints_where_a_file_lies(name):
-    """`path` prints the absolute path of a shipped file that exists, and nothing else: `$(storehop path)` is a file."""
-    result = storehop("path", name)
-
-    assert (0, "") == (result.exit_code, result.stderr)
-    path = Path(result.stdout.removesuffix("\n"))
-    assert path.is_absolute()
-    assert path.is_file()
-    assert Path(name).name == path.name
-
-
-def test_path_alone_is_the_addon_script(pytestconfig):
-    """`path` without a name prints where the script for `mitmdump -s` lies."""
-    assert f"{pytestconfig.rootpath / 'addon' / 'entry.py'}\n" == storehop("path").stdout
-
-
-@pytest.mark.parametrize("name", ["nonsense", "entry.pyc", "../nonsense"])
-def test_path_of_an_unknown_name_fails(name):
-    """`path` of a name that is not shipped ends with exit 1 and one sentence that names all that are."""
-    result = storehop("path", name)
-
-    assert (1, "") == (result.exit_code, result.stdout)
-    assert re.fullmatch(rf"storehop: {re.escape(name)} [^\n]*{', '.join(SHIPPED)}\n", result.stderr)
 
 
 def test_version_is_that_of_the_package(monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from storehop import __main__ as program
-from storehop.assets import ASSETS, asset
+from storehop.assets import asset
 from storehop.cli.app import app
 from storehop.decide.crawler import LIST_DATE
 from storehop.decide.explanation import HELP
@@ -419,27 +419,6 @@ def test_schema_prints_the_schema(call):
 
     assert json_schema() == json.loads(result.stdout)
     assert asset("rules/storehop.schema.json").read_text() == result.stdout
-
-
-@pytest.mark.parametrize("name", ASSETS)
-def test_path_prints_where_a_file_lies(call, name):
-    """`path NAME` prints where a shipped file lies, and nothing else."""
-    assert f"{asset(name)}\n" == call("path", name).stdout
-
-
-def test_path_prints_the_addon_script(call):
-    """`path` alone prints where the addon script lies: mitmweb -s "$(storehop path)"."""
-    assert f"{asset('entry.py')}\n" == call("path").stdout
-
-
-@pytest.mark.parametrize("name", ["x", "README.md", "/etc/hosts", "../pyproject.toml", ""])
-def test_path_of_a_stranger(call, name):
-    """`path` of a file that storehop does not ship exits 1 and names those that it does."""
-    result = call("path", name)
-
-    assert "expected one of entry.py, rules/storehop.yaml" in result.stderr
-    assert not result.stdout
-    assert result.exit_code == 1
 
 
 def test_version(call):

@@ -9,14 +9,13 @@ from typing import Annotated
 
 import typer
 
-from storehop.assets import ASSETS, asset
 from storehop.cli import check as checking
 from storehop.cli import demo as showing
 from storehop.cli import explain as explaining
 from storehop.cli import healthcheck as asking
 from storehop.cli import outbox
+from storehop.cli import path as finding
 from storehop.cli import run as running
-from storehop.cli.fail import fail
 from storehop.cli.parameters import with_run_options
 from storehop.options import WEB, RunOptions, row_of
 from storehop.rulefile.schema import json_schema
@@ -117,13 +116,17 @@ def schema() -> None:
 
 @app.command()
 def path(
-    name: Annotated[str, typer.Argument(metavar="NAME", help=f"One of: {', '.join(ASSETS)}.")] = "entry.py",
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="A name of the list, or its end: alerts.yaml, kubernetes."),
+    ] = "entry.py",
+    as_list: Annotated[bool, typer.Option("--list", help="All that there are, and what each one is.")] = False,
 ) -> None:
-    """Print where a shipped file lies: mitmweb -s "$(storehop path)"."""
-    try:
-        typer.echo(asset(name))
-    except FileNotFoundError as error:
-        fail(str(error))
+    """Print where a shipped file or folder lies; without a name, the addon: mitmweb -s "$(storehop path)"."""
+    if as_list:
+        typer.echo(finding.listing())
+    else:
+        finding.path(name)
 
 
 app.add_typer(outbox.app, name="outbox")
