@@ -16,7 +16,8 @@ _OF_JSON = {
     "rules/monitoring/grafana.json": "Dashboard for Grafana: import it",
 }
 """JSON has no comment that could say it."""
-_DIRECTIVE = re.compile(r"# [\w-]+[:=] *\S+=?")
+_DIRECTIVE = re.compile(r"# (yaml-language-server:|syntax=)")
+"""A line for programs."""
 _MARKS = " #\"'"
 
 
