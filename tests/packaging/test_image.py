@@ -125,11 +125,12 @@ def test_what_is_copied_makes_a_package(tmp_path):
 
 
 @pytest.mark.process
-def test_bytecode_is_there_for_both_ways_to_run(tmp_path):
+@pytest.mark.parametrize("stage", [BUILD, FINAL], ids=["ours", "of Python"])
+def test_bytecode_is_there_for_both_ways_to_run(stage, tmp_path):
     """`storehop run` is `python -O`; the health check is not. The step, taken on one module, compiles it for both."""
     module = tmp_path / "module.py"
     module.touch()
-    step = run_step(FINAL, "compileall")
+    step = run_step(stage, "compileall")
     options = [word for word in step[1:] if not word.startswith("/")]
     subprocess.run([sys.executable, *options, tmp_path], check=True)
 
