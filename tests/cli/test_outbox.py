@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -73,9 +74,13 @@ def test_json_has_a_row_s_facts(path):
     } == row
 
 
-def test_the_table_is_for_people(path):
-    """Without --json the same stands in a table."""
-    assert "rejected" in run("list", "--outbox", path).stdout
+def test_the_list_is_for_people(path, monkeypatch):
+    """Without --json a click has two lines, which no terminal's width cuts: its id stands first and can be copied."""
+    monkeypatch.setenv("COLUMNS", "20")
+    head, url, *_ = run("list", "--outbox", path, "--dead").stdout.splitlines()
+
+    assert ["dead-2", "dead: rejected", "1 attempt, last 404", "rule games"] == re.split(r"  (?:\d+ s  )?", head)
+    assert f"    {HOST}/com.example.game" == url
 
 
 def test_personal_data_is_not_shown(path):
@@ -120,6 +125,27 @@ def test_the_outbox_is_looked_for_in_the_state_folder_of_the_environment(path, m
     monkeypatch.setenv("STOREHOP_STATE", str(path.parent))
 
     assert 3 == len(run("list", "--json").stdout.splitlines())
+
+
+def test_the_state_folder_may_be_named(path, monkeypatch):
+    """As with `storehop run`; the flag is stronger than the variable."""
+    monkeypatch.setenv("STOREHOP_STATE", "/nowhere")
+
+    assert 3 == len(run("list", "--json", "--state", path.parent).stdout.splitlines())
+
+
+@pytest.mark.parametrize("command", [("retry", "--all", "--yes"), ("purge", "--older-than", "1ms", "--yes")])
+def test_every_command_takes_the_state_folder(path, command):
+    """What can be looked at by --state can be changed by it."""
+    assert run(*command, "--state", path.parent).stdout.startswith("2 dead letters")
+
+
+def test_a_folder_is_no_outbox(tmp_path):
+    """Who names the state folder as the outbox is told how to say it."""
+    result = run("list", "--outbox", tmp_path)
+
+    expected = f"storehop: {tmp_path} is a folder: expected --outbox with the file in it, or --state {tmp_path}\n"
+    assert (1, expected) == (result.exit_code, result.stderr)
 
 
 def test_a_missing_outbox_is_a_clear_error(tmp_path):

@@ -21,11 +21,11 @@ from queue import Empty, SimpleQueue
 from urllib.parse import unquote, urlsplit
 
 from rich import box
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from storehop.cli import standins
+from storehop.cli.console import Console
 from storehop.cli.explain import source
 from storehop.cli.fail import fail
 from storehop.decide.decision import decide

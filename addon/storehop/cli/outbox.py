@@ -8,15 +8,13 @@ import logging
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
-from rich import box
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
 
 from storehop.cli.fail import fail
 from storehop.cli.parameters import run_option
@@ -30,6 +28,7 @@ from storehop.state import outbox_file, outbox_path
 app = typer.Typer(no_args_is_help=True, help="The stored clicks: pending, dead and why.")
 
 Where = Annotated[str | None, run_option("outbox")]
+State = Annotated[Path | None, run_option("state")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 BATCH = 500
@@ -39,6 +38,7 @@ BATCH = 500
 @app.command("list")
 def list_calls(
     outbox: Where = None,
+    state: State = None,
     dead: Annotated[bool, typer.Option("--dead", help="Only the dead ones.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line, for machines.")] = False,
     personal_data: Annotated[
@@ -47,13 +47,13 @@ def list_calls(
     ] = False,
 ) -> None:
     """Show what is stored, newest first."""
-    with _opened(outbox) as stored:
+    with _opened(outbox, state) as stored:
         rows = [_redacted(row, is_whole=personal_data) for row in stored.rows(dead=True if dead else None)]
     if as_json:
         for row in rows:
             typer.echo(json.dumps(asdict(row)))
     elif rows:
-        Console().print(_table(rows))
+        typer.echo("\n".join(map(_lines, rows)))
     else:
         typer.echo("no dead letters" if dead else "nothing is stored")
 
@@ -62,13 +62,14 @@ def list_calls(
 def retry(
     call_id: Annotated[str | None, typer.Argument(metavar="ID", help="One dead letter.")] = None,
     outbox: Where = None,
+    state: State = None,
     every: Annotated[bool, typer.Option("--all", help="Every dead letter.")] = False,
     yes: Yes = False,
 ) -> None:
     """Send dead letters again: as if they were clicked now, by the storehop that runs on this outbox."""
     if every == (call_id is not None):
         fail("expected the ID of a dead letter, or --all", 2)
-    with _opened(outbox) as stored:
+    with _opened(outbox, state) as stored:
         call_ids = [row.id for row in stored.rows(dead=True, call_id=call_id or "")]
         if call_id and not call_ids:
             fail(f"{call_id} is no dead letter here: see storehop outbox list --dead")
@@ -84,6 +85,7 @@ def retry(
 def purge(
     older_than: Annotated[str, typer.Option(metavar="DURATION", help="Their least age: 7d, 36h, 90m.")],
     outbox: Where = None,
+    state: State = None,
     yes: Yes = False,
 ) -> None:
     """Delete dead letters of a certain age. Pending clicks are never deleted."""
@@ -91,7 +93,7 @@ def purge(
         least = parse_duration(older_than)
     except ValueError as error:
         fail(f"--older-than {older_than!r}: {error}", 2)
-    with _opened(outbox) as stored:
+    with _opened(outbox, state) as stored:
         call_ids = [row.id for row in stored.rows(dead=True) if row.age >= least]
         changed = _change(
             stored, call_ids, Outbox.purge, "Purging", f"Delete {_letters(len(call_ids))} for good?", yes=yes
@@ -115,18 +117,20 @@ class _Opened:
 
 
 @contextmanager
-def _opened(location: str | None) -> Iterator[_Opened]:
-    """The outbox at this path or in the state folder; a sentence and exit 1 where there is none, or it fails."""
+def _opened(location: str | None, state: Path | None) -> Iterator[_Opened]:
+    """The outbox at this path, else in this state folder; a sentence and exit 1 where there is none, or it fails."""
     try:
-        where = outbox_file(location) if location else outbox_path()
+        where = outbox_file(location) if location else outbox_path(state)
     except ValueError as error:
         fail(f"--outbox {location!r}: {error}", 2)
     try:
-        is_there = where.is_file()
+        is_there, is_folder = where.is_file(), where.is_dir()
     except OSError as error:
         fail(f"{where}: {error.strerror}")
+    if is_folder:
+        fail(f"{where} is a folder: expected --outbox with the file in it, or --state {where}")
     if not is_there:
-        fail(f"there is no outbox at {where}: name it with --outbox")
+        fail(f"there is no outbox at {where}: name it with --outbox, or its folder with --state")
 
     # What goes wrong is said below, in one sentence: a log line of a running host's would be a second one.
     logging.getLogger("storehop").addHandler(logging.NullHandler())
@@ -182,15 +186,11 @@ def _redacted(row: StoredCall, *, is_whole: bool) -> StoredCall:
     return replace(row, url=bare)
 
 
-def _table(rows: list[StoredCall]) -> Table:
-    table = Table("age", "state", "reason", "attempts", "last", "rule", "id", "url", box=box.SIMPLE_HEAD)
-    table.columns[3].justify = "right"
-    for column in table.columns[-2:]:
-        column.overflow = "fold"
-    for row in rows:
-        cells = (age(row.age), row.state, row.reason or "–", str(row.attempts), row.last or "–", row.rule)
-        table.add_row(*map(escape, (*cells, row.id, row.url)))
-    return table
+def _lines(row: StoredCall) -> str:
+    """Two lines, and none of them cut: an id can be copied whatever the terminal's width, and grep finds it."""
+    state = f"{row.state}: {row.reason}" if row.reason else row.state
+    attempts = f"{row.attempts} attempt{'' if row.attempts == 1 else 's'}" + (f", last {row.last}" if row.last else "")
+    return f"{row.id}  {age(row.age)}  {state}  {attempts}  rule {row.rule}\n    {row.url}"
 
 
 def age(seconds: float) -> str:
