@@ -1,24 +1,46 @@
-"""`storehop demo`: where its sidecar listens."""
+"""`storehop demo`, from end to end."""
 
-import socket
+from __future__ import annotations
 
-from storehop.cli import demo
-from tests.support.processes import free_port
+import re
+import subprocess
+import sys
 
-FIRST_OUTGOING = 32_768
-"""Of the ports that Linux gives to outgoing connections, unless it is told otherwise."""
+import pytest
+
+from tests.support.processes import ADDON
+
+pytestmark = pytest.mark.process
+COMMAND = (sys.executable, "-m", "storehop", "demo")
+ENVIRONMENT = {"PYTHONPATH": str(ADDON), "COLUMNS": "200", "PATH": "/usr/bin:/bin"}
+AT_WORK_MS = 100.0
+"""More than any hop takes that waits for nothing to start, also on a busy machine: a first click took 500."""
 
 
-def test_no_connection_can_take_the_sidecars_port():
-    """Waiting for the sidecar is connecting: to a port for outgoing connections, one could meet itself."""
-    assert demo._free_port() < FIRST_OUTGOING
+@pytest.fixture(scope="module")
+def shown():
+    return subprocess.run(COMMAND, env=ENVIRONMENT, capture_output=True, text=True, check=True).stdout
 
 
-def test_a_port_in_use_is_not_the_sidecars(monkeypatch):
-    """Of two ports it gets the one that nobody has."""
-    used, free = free_port(), free_port()
-    monkeypatch.setattr(demo.random, "sample", lambda _ports, _number: [used, free])
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", used))
+def test_its_times_are_not_the_start_s(shown):
+    """The sidecar is ready and at work before anything is measured."""
+    times = [float(time) for time in re.findall(r" 302 +(\d+\.\d) ", shown)]
 
-        assert free == demo._free_port()
+    assert (3 + 3 + 4, True) == (len(times), max(times) < AT_WORK_MS), times
+
+
+def test_it_shows_both_ways_of_the_same_click(shown):
+    """The link is the same before and after, and AppsFlyer received its S2S click."""
+    assert 1 == shown.count("app.appsflyer.com/com.example.game?pid=networka_int&c=spring&clickid=K1&af_siteid=77")
+    assert 2 == shown.count("clickid=K3")
+    assert 2 == shown.count("AppsFlyer received")
+
+
+def test_nobody_has_to_read_it_to_the_end():
+    """As in `make demo | head`: no traceback, and no error for make to report."""
+    with subprocess.Popen(COMMAND, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
+        demo.stdout.readline()
+        demo.stdout.close()
+        errors = demo.stderr.read()
+
+    assert (0, "") == (demo.returncode, errors)

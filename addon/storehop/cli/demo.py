@@ -1,44 +1,40 @@
 """`storehop demo`: three clicks on this machine, before and after.
 
-The ad stack and AppsFlyer are stand-ins; the sidecar between them is the real `storehop run`.
+The ad stack and AppsFlyer are stand-ins; the sidecar between them is the real `storehop run`. What is shown are its
+times at work, not those of its first clicks: it is ready and has answered some before.
 """
 
 from __future__ import annotations
 
-import os
-import random
-import socket
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from functools import partial
+from itertools import product
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from urllib.parse import unquote, urlsplit
 
 from rich import box
+from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from storehop.cli import standins
-from storehop.cli.console import Console
+from storehop.cli import sidecar, standins
 from storehop.cli.explain import source
 from storehop.cli.fail import fail
+from storehop.cli.hops import Hop, Way, compared
+from storehop.cli.received import ReceivedCall
+from storehop.cli.screen import Screen
 from storehop.decide.decision import decide
 from storehop.model import Click, Direct, Pass
 from storehop.rulefile import load
-from storehop.state import VARIABLES
 
-START_S = 60.0
-"""Time that the sidecar has to start."""
 WAIT_S = 30.0
-"""Time that we wait for an answer or an S2S click."""
-PORTS = range(20_000, 32_000)
-"""Ports below those of Linux's outgoing connections: such a connection could take one, or connect to itself."""
+"""Time that we wait for an S2S click."""
+WARM_UPS = 25
+"""Clicks of each scene before those that are shown, on either way."""
+CLICKS = 9
+"""Clicks of each scene that are measured: a time that is shown is their median."""
 AD_STACK = "ads.network.example"
 APPSFLYER = "app.appsflyer.com"
 CLIENT_IP = "81.2.69.142"
@@ -59,9 +55,21 @@ class Scene:
     """A click that the demo shows."""
 
     title: str
-    path: str
-    link: str
+    number: int
+    app: str
+    more: str
+    """Parameters of its link, beside those that all have."""
     user_agent: str
+
+    def path(self, turn: int) -> str:
+        """At the ad stack. Each click has its own, since the same click again is a duplicate."""
+        return f"/click/{self.number}/{turn}"
+
+    def click_id(self, turn: int) -> str:
+        return f"K{self.number}" if turn == 0 else f"K{self.number}-{turn + 1}"
+
+    def link(self, turn: int) -> str:
+        return f"https://{APPSFLYER}/{self.app}?{_CAMPAIGN}&clickid={self.click_id(turn)}{self.more}"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -74,22 +82,13 @@ class Scene:
 
 _CAMPAIGN = "pid=networka_int&c=spring"
 SCENES = (
-    Scene(
-        "An Android click",
-        "/click/1",
-        f"https://{APPSFLYER}/com.example.game?{_CAMPAIGN}&clickid=K1&af_siteid=77",
-        _ANDROID,
-    ),
-    Scene(
-        "An iOS click",
-        "/click/2",
-        f"https://{APPSFLYER}/id123456789?{_CAMPAIGN}&clickid=K2&af_siteid=77",
-        _IPHONE,
-    ),
+    Scene("An Android click", 1, "com.example.game", "&af_siteid=77", _ANDROID),
+    Scene("An iOS click", 2, "id123456789", "&af_siteid=77", _IPHONE),
     Scene(
         "A retargeting click, which must open the installed app: it passes, untouched",
-        "/click/3",
-        f"https://{APPSFLYER}/com.example.game?{_CAMPAIGN}&clickid=K3&is_retargeting=true",
+        3,
+        "com.example.game",
+        "&is_retargeting=true",
         _ANDROID,
     ),
 )
@@ -105,104 +104,45 @@ rules:
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
-    status: int
-    host: str
-    location: str
-    milliseconds: float
-
-
 def demo() -> None:
     """Shows all scenes. Exits with one sentence where the sidecar does not start."""
-    console = Console(highlight=False)
-    received_clicks: SimpleQueue[standins.ReceivedClick] = SimpleQueue()
-    links = {scene.path: scene.link for scene in SCENES}
+    console = Screen(highlight=False)
+    received: SimpleQueue[ReceivedCall] = SimpleQueue()
+    turns = range(-WARM_UPS, CLICKS)
+    links = {scene.path(turn): scene.link(turn) for scene in SCENES for turn in turns}
     with (
         tempfile.TemporaryDirectory(prefix="storehop-demo-") as folder,
         standins.ad_stack(links) as ads,
-        standins.appsflyer(received_clicks) as appsflyer,
+        standins.appsflyer(received.put) as appsflyer,
     ):
         rules = Path(folder) / "rules.yaml"
-        rules.write_text(_RULES.format(port=appsflyer), encoding="utf-8")
-        with _sidecar(ads, rules) as sidecar:
+        rules.write_text(_RULES.format(port=appsflyer.port), encoding="utf-8")
+        with sidecar.running(ads, rules) as ours:
+            before = Way({AD_STACK: ads, APPSFLYER: appsflyer.port})
+            after = Way({AD_STACK: ours, APPSFLYER: appsflyer.port})
+            _warm_up(before, after)
             for scene in SCENES:
-                before = list(_follow(scene, {AD_STACK: ads, APPSFLYER: appsflyer}))
-                after = list(_follow(scene, {AD_STACK: sidecar, APPSFLYER: appsflyer}))
-                _show(console, scene, before, after)
-                _show_s2s(console, scene, rules, received_clicks)
+                _show(console, scene, *_measured(scene, before, after))
+                _show_s2s(console, scene, rules, received)
     console.print(
-        "[dim]Everything above ran on this machine, so a hop costs next to nothing. On a phone each one costs "
-        "a DNS lookup, a TLS handshake and a round trip, and the one to AppsFlyer is gone from the user's way.[/]",
+        f"[dim]ms: the median of {CLICKS} clicks, each hop on a new connection. All of it ran on this machine, where "
+        "stand-ins answer at once. Over a real network the user is spared the whole hop to AppsFlyer: a DNS lookup, "
+        "a TLS handshake and a round trip.[/]",
     )
 
 
-@contextmanager
-def _sidecar(ads: int, rules: Path) -> Iterator[int]:
-    """Runs the real `storehop run` in a process of its own, with its log in a file. Yields its port."""
-    port = _free_port()
-    command = [sys.executable, "-m", "storehop", "run", "--upstream", f"http://127.0.0.1:{ads}", "--rules", str(rules)]
-    options = [
-        "--listen",
-        f"127.0.0.1:{port}",
-        "--admin",
-        "off",
-        "--drain",
-        "0",
-        "--state",
-        str(rules.parent / "state"),
-    ]
-    source_root = str(Path(__file__).resolve().parents[2])
-    env = {name: value for name, value in os.environ.items() if not name.startswith(VARIABLES)}
-    env["PYTHONPATH"] = os.pathsep.join(filter(None, (source_root, os.environ.get("PYTHONPATH"))))
-    log = rules.parent / "sidecar.log"
-    with log.open("w") as output, subprocess.Popen([*command, *options], stderr=output, env=env) as process:  # noqa: S603
-        try:
-            _wait_for(port, process, log)
-            yield port
-        finally:
-            process.terminate()
+def _follow(scene: Scene, way: Way, turn: int) -> Iterator[Hop]:
+    return way.follow(AD_STACK, scene.path(turn), scene.headers)
 
 
-def _free_port() -> int:
-    return next(port for port in random.sample(PORTS, 100) if _is_free(port))
+def _warm_up(*ways: Way) -> None:
+    for scene, way in product(SCENES, ways):
+        for turn in range(-WARM_UPS, 0):
+            list(_follow(scene, way, turn))
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_S
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            time.sleep(0.05)
-        else:
-            return
-    fail(f"the sidecar did not start:\n{log.read_text()}")
-
-
-def _follow(scene: Scene, network: dict[str, int]) -> Iterator[Hop]:
-    """Follows the redirects as the user's browser does, up to the one that leads to a store."""
-    host, target = AD_STACK, scene.path
-    while host in network:
-        start = time.perf_counter()
-        connection = HTTPConnection("127.0.0.1", network[host], timeout=WAIT_S)
-        connection.request("GET", target, headers=scene.headers | {"Host": host})
-        response = connection.getresponse()
-        response.read()
-        connection.close()
-        location = response.headers["Location"]
-        yield Hop(response.status, host, location, (time.perf_counter() - start) * 1000)
-        url = urlsplit(location)
-        host, target = url.netloc, f"{url.path}?{url.query}"
+def _measured(scene: Scene, before: Way, after: Way) -> tuple[list[Hop], list[Hop]]:
+    return compared(CLICKS, partial(_follow, scene), before, after)
 
 
 def _show(console: Console, scene: Scene, before: list[Hop], after: list[Hop]) -> None:
@@ -217,32 +157,35 @@ def _show(console: Console, scene: Scene, before: list[Hop], after: list[Hop]) -
     console.print(table)
 
 
-def _show_s2s(
-    console: Console, scene: Scene, rules: Path, received_clicks: SimpleQueue[standins.ReceivedClick]
-) -> None:
+def _show_s2s(console: Console, scene: Scene, rules: Path, received: SimpleQueue[ReceivedCall]) -> None:
     """Shows the S2S click as AppsFlyer received it; the sources come from our own decision about the same click."""
     headers = {name.lower(): value for name, value in scene.headers.items()}
-    decision = decide(Click("demo", "GET", scene.link, headers, "127.0.0.1"), load(rules))
+    decision = decide(Click("demo", "GET", scene.link(0), headers, "127.0.0.1"), load(rules))
     if isinstance(decision, Pass):
         console.print(f"No S2S click: the click passes ({decision.reason}), and AppsFlyer logs it itself.\n")
-        return
-    try:
-        click = received_clicks.get(timeout=WAIT_S)
-    except Empty:
-        fail("no S2S click arrived")
-    _show_received(console, decision, click)
+    else:
+        _show_received(console, decision, _call_of(scene.click_id(0), received))
 
 
-def _show_received(console: Console, decision: Direct, click: standins.ReceivedClick) -> None:
-    query = urlsplit(click.path).query
-    values = dict(segment.split("=", 1) for segment in query.split("&"))
+def _call_of(click_id: str, received: SimpleQueue[ReceivedCall]) -> ReceivedCall:
+    """The S2S click with this id; those of the clicks beside it are dropped."""
+    while True:
+        try:
+            call = received.get(timeout=WAIT_S)
+        except Empty:
+            fail("no S2S click arrived")
+        if call.is_s2s and call.click_id == click_id:
+            return call
+
+
+def _show_received(console: Console, decision: Direct, call: ReceivedCall) -> None:
     sources = {param.name: source(param) for param in decision.params}
-    console.print(f"[bold]AppsFlyer received[/]  GET {escape(urlsplit(click.path).path)}")
+    console.print(f"[bold]AppsFlyer received[/]  GET {escape(call.path)}")
     table = Table("parameter", "value", "from", box=box.SIMPLE_HEAD)
     table.columns[1].overflow = "fold"
-    for name, value in values.items():
-        table.add_row(escape(name), escape(unquote(value)), escape(sources.get(name, "")))
+    for name, value in call.params:
+        table.add_row(escape(name), escape(value), escape(sources.get(name, "")))
     console.print(table)
-    for name, value in click.headers:
+    for name, value in call.headers:
         console.print(f"  [dim]{escape(name)}: {escape(value)}[/]", soft_wrap=True)
     console.print()

@@ -1,27 +1,31 @@
-"""Stand-ins for the demo: an ad stack that redirects to AppsFlyer, and an AppsFlyer that redirects to the store."""
+"""Stand-ins on this machine: an AppsFlyer that tells what came, and an ad stack that redirects to it."""
 
 from __future__ import annotations
 
+import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from queue import SimpleQueue
-from urllib.parse import parse_qs, urlsplit
 
+from storehop.addresses import Address
+from storehop.cli.received import ReceivedCall
 
-@dataclass(frozen=True, slots=True)
-class ReceivedClick:
-    """An S2S click as the stand-in AppsFlyer received it."""
-
-    path: str
-    """Path and query, as on the wire."""
-    headers: tuple[tuple[str, str], ...]
+ANY_PORT = Address("127.0.0.1", 0)
+OK, FOUND = 200, 302
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+
+    def __init__(self, address: Address, handler: type[BaseHTTPRequestHandler]) -> None:
+        place = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        self.address_family = place[0]
+        super().__init__(place[4][:2], handler)  # type: ignore[arg-type]
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Says nothing: a client went away."""
 
 
 @contextmanager
@@ -32,25 +36,40 @@ def ad_stack(links: dict[str, str]) -> Iterator[int]:
         def do_GET(self) -> None:
             self.redirect(links[self.path], ("Set-Cookie", "visitor=7; Path=/; HttpOnly"))
 
-    with _serving(Handler) as port:
-        yield port
+    with _serving(ANY_PORT, Handler) as address:
+        yield address.port
 
 
 @contextmanager
-def appsflyer(received_clicks: SimpleQueue[ReceivedClick]) -> Iterator[int]:
-    """AppsFlyer: redirects a click to the store; puts a click with redirect=false into the queue. Yields its port."""
+def appsflyer(
+    hear: Callable[[ReceivedCall], None], listen: Address = ANY_PORT, *, status: int = OK, delay_s: float = 0.0
+) -> Iterator[Address]:
+    """AppsFlyer: answers an S2S click with `status`, and redirects any other click to the store, as it does.
+
+    `hear` is told of every request before it is answered, each in a thread of its connection's. Yields where it
+    listens. Raises OSError where it can't listen there.
+    """
 
     class Handler(_QuietHandler):
         def do_GET(self) -> None:
-            url = urlsplit(self.path)
-            if parse_qs(url.query).get("redirect") == ["false"]:
-                received_clicks.put(ReceivedClick(self.path, tuple(self.headers.items())))
-                self.reply(200)
-            else:
-                self.redirect(_store_url(url.path.strip("/")))
+            self._answer()
 
-    with _serving(Handler) as port:
-        yield port
+        def do_POST(self) -> None:
+            self.close_connection = True  # its body is not read
+            self._answer()
+
+        def _answer(self) -> None:
+            call = ReceivedCall(self.command, self.path, tuple(self.headers.items()), status)
+            is_browsers = status == OK and not call.is_s2s
+            hear(call.answered(FOUND) if is_browsers else call)
+            time.sleep(delay_s)
+            if is_browsers:
+                self.redirect(_store_url(call.path.strip("/")))
+            else:
+                self.reply(status)
+
+    with _serving(listen, Handler) as address:
+        yield address
 
 
 def _store_url(app: str) -> str:
@@ -61,9 +80,10 @@ def _store_url(app: str) -> str:
 
 class _QuietHandler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def redirect(self, location: str, *headers: tuple[str, str]) -> None:
-        self.reply(302, ("Location", location), *headers)
+        self.reply(FOUND, ("Location", location), *headers)
 
     def reply(self, status: int, *headers: tuple[str, str]) -> None:
         self.send_response(status)
@@ -76,12 +96,12 @@ class _QuietHandler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def _serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
-    server = _Server(("127.0.0.1", 0), handler)
+def _serving(listen: Address, handler: type[BaseHTTPRequestHandler]) -> Iterator[Address]:
+    server = _Server(listen, handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield server.server_address[1]
+        yield Address(*server.socket.getsockname()[:2])
     finally:
         server.shutdown()
         server.server_close()
