@@ -16,6 +16,7 @@ from storehop.cli import healthcheck as asking
 from storehop.cli import outbox
 from storehop.cli import path as finding
 from storehop.cli import run as running
+from storehop.cli import standin as standing_in
 from storehop.cli.parameters import with_run_options
 from storehop.options import WEB, RunOptions, row_of
 from storehop.rulefile.schema import json_schema
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 
 Rules = Annotated[Path, typer.Option("--rules", metavar="PATH", help="Rule file, or a folder of them.")]
+STANDIN = "127.0.0.1:9000"
 ADMIN = row_of(RunOptions, "admin")
 
 
@@ -93,6 +95,17 @@ def explain(
 def demo() -> None:
     """A click before and after, hop by hop: stand-ins for ad stack and AppsFlyer on this machine."""
     showing.demo()
+
+
+@app.command()
+def standin(
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where it listens, by plain http.")] = STANDIN,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a call.")] = False,
+    status: Annotated[int, typer.Option(metavar="CODE", min=200, max=599, help="What it answers.")] = 200,
+    delay: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Before it answers.")] = 0.0,
+) -> None:
+    """A stand-in for AppsFlyer that shows each call: name it as delivery.endpoint. --status 503 is an outage."""
+    standing_in.standin(listen, standing_in.Behaviour(status, delay, as_json))
 
 
 @app.command()
