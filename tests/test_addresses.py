@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storehop.addresses import LAST_PORT, Address, parse_address, parse_address_or_off, parse_origin
+from storehop.addresses import LAST_PORT, Address, is_loopback, parse_address, parse_address_or_off, parse_origin
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,21 @@ def test_what_is_no_origin_is_refused(text):
     """Nothing may stand behind the port, and no user before the host."""
     with pytest.raises(ValueError, match=r"^expected http\(s\)://host\[:port\]$"):
         parse_origin(text)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_so"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.0.2.1", False),
+        ("*", False),
+    ],
+)
+def test_a_loopback_address_is_for_this_machine_alone(host, is_so):
+    """All addresses of a name must be one; what is none at all is not."""
+    assert is_so is is_loopback(Address(host, 8080))

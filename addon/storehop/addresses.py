@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+from ipaddress import ip_address
 from typing import NamedTuple
 
 LAST_PORT = 65_535
@@ -49,3 +51,12 @@ def parse_origin(text: str) -> str:
         raise ValueError("expected http(s)://host[:port]")
     scheme = parts[1].lower()
     return f"{scheme}://{parts[2]}:{parts[3] or _USUAL_PORTS[scheme]}"
+
+
+def is_loopback(address: Address) -> bool:
+    """Whether a server there lets only this machine come in. False for a name that nobody knows."""
+    try:
+        places = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        return False
+    return all(ip_address(place[4][0]).is_loopback for place in places)

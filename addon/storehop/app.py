@@ -45,6 +45,13 @@ class Settings:
     """This process's name in leases; one is made where it is empty."""
     workers: int = 1
     """Processes that share one `concurrency`."""
+    standin: str | None = None
+    """In a dry run the origin that gets every S2S call, whatever the rules say."""
+
+    @property
+    def remark(self) -> str:
+        """What /readyz says of this process beside whether it is ready."""
+        return "dry run" if self.standin else ""
 
 
 class App:
@@ -70,7 +77,7 @@ class App:
             lambda: self._courier.counts, lambda: len(self._courier.open_breakers), lambda: self._rules.current.digest
         )
         rules.watch(self._use)
-        self._admin = self._admin_server(settings.admin, unready)
+        self._admin = self._admin_server(settings, unready)
         logger.info("storehop: %s from %s", rules.summary(), rules.path)
 
     @property
@@ -106,12 +113,14 @@ class App:
             except ValueError as error:
                 logger.error("delivery.proxy: %s; the settings of before stay", error)  # noqa: TRY400  it says all
 
-    def _admin_server(self, admin: str | Path | Sequence[socket.socket], unready: Unready) -> AdminServer | None:
+    def _admin_server(self, settings: Settings, unready: Unready) -> AdminServer | None:
         try:
-            sockets = _sockets(admin)
-            return AdminServer(sockets, unready, self._metrics.registry) if sockets else None
+            sockets = _sockets(settings.admin)
+            if not sockets:
+                return None
+            return AdminServer(sockets, unready, self._metrics.registry, remark=settings.remark)
         except (OSError, ValueError) as error:
-            logger.error("storehop_admin %s: %s", admin, getattr(error, "strerror", None) or error)  # noqa: TRY400
+            logger.error("storehop_admin %s: %s", settings.admin, getattr(error, "strerror", None) or error)  # noqa: TRY400
             return None
 
 

@@ -80,6 +80,12 @@ class RunOptions:
         Option(f"Look at clicks in mitmweb's page, on {WEB} if not said.", "[HOST:PORT]", read=parse_address),
     ] = None
     """None: the lean host, without a page."""
+    dry_run: Annotated[
+        bool, Option("Try it: S2S clicks go to a stand-in that shows them, never to AppsFlyer. On loopback only.")
+    ] = False
+    dry_run_public: Annotated[
+        bool, Option("Let --dry-run listen on any address. Its users' installs are not attributed.")
+    ] = False
     log_format: Annotated[LogFormat, Option("For people, or a JSON object a line.", "text|json")] = LogFormat.TEXT
     log_personal_data: Annotated[bool, Option("Log links, addresses and User-Agents too.")] = False
     tls_cert: Annotated[

@@ -39,11 +39,11 @@ class Opened:
     taken: TakenOver | None = None
 
 
-def open_listeners(options: RunOptions) -> Opened:
+def open_listeners(options: RunOptions, *, is_alone: bool = False) -> Opened:
     """Makes room for sockets and gets those that clients and probes come in by: they do not listen yet.
 
     They come from the supervisor, else from the service manager, else from a storehop that serves this address, else
-    they are bound. Raises CannotServeError.
+    they are bound. Who `is_alone` takes nothing over: a dry run would end a real one. Raises CannotServeError.
     """
     _allow_many_files()
     if options.worker_fds:
@@ -52,7 +52,7 @@ def open_listeners(options: RunOptions) -> Opened:
         _close(_bind(options.web, "--web"))
     passed = of_service_manager(os.environ)
     try:
-        taken = None if passed.clients else take_over(options.listen)
+        taken = None if passed.clients or is_alone else take_over(options.listen)
     except HandoverError as error:
         raise CannotServeError(str(error)) from error
     before = taken.listeners if taken else passed

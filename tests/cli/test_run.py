@@ -195,3 +195,36 @@ def test_the_help_names_flag_and_variable(row):
 def test_the_help_hides_what_is_not_for_users():
     """The supervisor's own option is in no help."""
     assert "worker-socket" not in storehop("run", "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--dry-run", "--listen", "0.0.0.0:8080"], "expected a loopback address such as 127.0.0.1:8080"),
+        (["--dry-run", "--listen", "[::]:8080"], "or --dry-run-public with it"),
+        (["--dry-run", "--workers", "2"], "expected --workers 1 with it"),
+        (["--dry-run-public"], "expected --dry-run with it"),
+    ],
+)
+def test_a_dry_run_is_refused_where_it_could_do_harm(rules, served, options, expected):
+    """Exit 2 and one sentence, and nothing is served."""
+    result = storehop("run", *UPSTREAM, "--rules", rules, *options)
+
+    assert (2, "", 1) == (result.exit_code, result.stdout, result.stderr.count("\n"))
+    assert expected in result.stderr
+    assert [] == served
+
+
+@MITMPROXY_WARNS
+@pytest.mark.parametrize("options", [["--listen", "[::1]:0"], ["--listen", "0.0.0.0:0", "--dry-run-public"]])
+def test_a_dry_run_has_an_outbox_of_its_own(rules, monkeypatch, options):
+    """Whatever outbox and state are named, and it hands the host a stand-in on loopback."""
+    served = []
+    monkeypatch.setattr("storehop.host.runner.serve", lambda own, standin: served.append((own, standin)))
+    real = ["--outbox", "/real/outbox.db", "--state", "/real/state"]
+    result = storehop("run", *UPSTREAM, "--rules", rules, "--dry-run", *options, *real)
+    ((own, standin),) = served
+
+    assert 0 == result.exit_code, result.stderr
+    assert (False, True) == ("/real" in f"{own.outbox} {own.state}", standin.startswith("http://127.0.0.1:"))
+    assert not own.state.exists()

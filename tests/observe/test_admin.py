@@ -69,6 +69,15 @@ async def test_not_ready_says_why(path, registry, unready):
     assert (503, "draining\noutbox: disk full\n") == (status, body)
 
 
+@pytest.mark.parametrize(("reasons", "first"), [([], "ok"), (["draining"], "draining")])
+async def test_a_remark_stands_beside_it(path, registry, reasons, first):
+    """What kind of process this is, ready or not."""
+    with serving(path, lambda: reasons, registry, None, "dry run"):
+        _, _, body = await ask(path, "/readyz")
+
+    assert f"{first}\ndry run\n" == body
+
+
 async def test_not_ready_is_alive(path, registry):
     """A process that drains is not to be killed."""
     with serving(path, lambda: ["draining"], registry):

@@ -316,6 +316,23 @@ async def test_the_next_change_is_read(file, watched):
     assert ["games"] == await watched.told()
 
 
+async def test_an_endpoint_of_ours_wins_over_the_rules_own(file, monkeypatch):
+    """At the start and after a reload, and no proxy stands before it."""
+    elsewhere = '\ndelivery: {{endpoint: "http://127.0.0.1:{}", proxy: "http://127.0.0.1:3"}}\n'
+    file.write_text(RULES + elsewhere.format(1))
+    live = LiveRules.start(file, "http://127.0.0.1:9")
+    first, watched = live.current, Watched(live, monkeypatch)
+    live.watch(watched.done.put_nowait)
+    file.write_text(RULES + elsewhere.format(2))
+    second = await asyncio.wait_for(watched.done.get(), SOON_S)
+    live.stop()
+
+    assert live.current is second is not first
+    assert [("http://127.0.0.1:9", None)] * 2 == [
+        (rules.delivery.endpoint, rules.delivery.proxy) for rules in (first, second)
+    ]
+
+
 async def test_background_work_returns_and_raises():
     """As if it were called."""
     with pytest.raises(ZeroDivisionError):

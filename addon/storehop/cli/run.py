@@ -9,6 +9,8 @@ from typing import Any
 
 import typer
 
+from storehop.addresses import is_loopback
+from storehop.cli import dry_run
 from storehop.cli.check import load_or_fail
 from storehop.cli.fail import fail
 from storehop.options import Row, RunOptions, rows
@@ -24,9 +26,12 @@ def run(context: typer.Context, values: Mapping[str, object]) -> None:
     if options.upstream_ca:
         _check_authorities(options.upstream_ca)
     load_or_fail(options.rules)
-    _make_state(options.state)
     try:
-        _serve(options)
+        if options.dry_run:
+            dry_run.serve(options)
+        else:
+            _make_state(options.state)
+            _serve(options)
     except CannotServeError as error:
         fail(str(error))
 
@@ -64,6 +69,20 @@ def _check_together(options: RunOptions) -> None:
         fail("--web shows the clicks of one process: expected --workers 1 with it", 2)
     if options.workers > 1 and options.listen.port == 0:
         fail("--workers share a port: expected --listen HOST:PORT with a port above 0", 2)
+    _check_dry_run(options)
+
+
+def _check_dry_run(options: RunOptions) -> None:
+    if options.dry_run and options.workers > 1:
+        fail("--dry-run shows the clicks of one process: expected --workers 1 with it", 2)
+    if options.dry_run_public and not options.dry_run:
+        fail("--dry-run-public says where a dry run may listen: expected --dry-run with it", 2)
+    if options.dry_run and not options.dry_run_public and not is_loopback(options.listen):
+        fail(
+            f"--dry-run with --listen {options.listen}: its users' installs would be attributed to nobody; "
+            "expected a loopback address such as 127.0.0.1:8080, or --dry-run-public with it",
+            2,
+        )
 
 
 def _check_certificate(file: Path) -> None:

@@ -83,7 +83,7 @@ class Storehop:
         if "storehop_rules" in updated:
             path = Path(ctx.options.storehop_rules).expanduser()
             try:
-                rules = LiveRules.start(path)
+                rules = LiveRules.start(path, self._settings.standin if self._settings else None)
             except RuleFileError as error:
                 self._refuse(f"storehop's rules can't be used:\n{error}", error)
                 return

@@ -54,27 +54,35 @@ _UNUSED = (
 )
 """Of mitmweb's addons those that have no part in a reverse proxy, nor in showing and replaying its flows."""
 
+_DRY_RUN = (
+    "dry run: AppsFlyer hears nothing of direct clicks, so an install after one of them is attributed to nobody; "
+    "with real users, mode: observe in the rules is the way. A click that passes gets the link to AppsFlyer, as always"
+)
 
-def serve(options: RunOptions) -> None:
+
+def serve(options: RunOptions, standin: str | None = None) -> None:
     """Serves until SIGTERM, which drains, or SIGINT. SIGHUP reloads the rules, SIGUSR2 restarts.
 
+    With `standin`, an origin, it is a dry run: that gets every S2S call, whatever the rules say.
     Raises CannotServeError; exits with 1 when the host reports another fault while starting.
     """
-    opened = open_listeners(options)
+    opened = open_listeners(options, is_alone=bool(standin))
     with asyncio.Runner(loop_factory=lambda: HeldPortLoop(opened.listeners.clients)) as runner:
-        runner.run(_serve(options, opened))
+        runner.run(_serve(options, opened, standin))
 
 
-async def _serve(options: RunOptions, opened: Opened) -> None:
+async def _serve(options: RunOptions, opened: Opened, standin: str | None) -> None:
     loop = cast("HeldPortLoop", asyncio.get_running_loop())
     lines = log_to_stderr(options)
+    if standin:
+        logger.warning("%s", _DRY_RUN)
     # mitmweb shows what is logged, so there the lines take the long way.
     click_log = ClickLog(personal_data=options.log_personal_data, lines=None if options.web else lines)
-    storehop = Storehop(click_log, _settings(options, opened))
+    storehop = Storehop(click_log, _settings(options, opened, standin))
     host_options = Options(confdir=str(options.state))
     master = _with_page(host_options) if options.web else LeanMaster(host_options)
     leaving = Leaving(master, storehop, cast("Proxyserver", master.addons.get("proxyserver")))
-    presence = None if options.worker_socket else _presence(options, opened, leaving)
+    presence = None if options.worker_socket else _presence(options, opened, leaving, is_alone=bool(standin))
     _add(master, storehop, _Opening(loop, storehop, presence))
     try:
         master.options.update(**_for_mitmproxy(options))
@@ -89,7 +97,7 @@ async def _serve(options: RunOptions, opened: Opened) -> None:
     await master.run()
 
 
-def _presence(options: RunOptions, opened: Opened, leaving: Leaving) -> Presence:
+def _presence(options: RunOptions, opened: Opened, leaving: Leaving, *, is_alone: bool) -> Presence:
     async def restart() -> None:
         logger.info("restarting: a new process takes %s over", options.listen)
         await start_successor(own_command(sys.argv[1:]), presence.replaced)
@@ -97,7 +105,7 @@ def _presence(options: RunOptions, opened: Opened, leaving: Leaving) -> Presence
     def retire() -> None:
         leaving.retire(options.retire)
 
-    presence = Presence(options.listen, opened.listeners, opened.taken, retire, restart)
+    presence = Presence(options.listen, opened.listeners, opened.taken, retire, restart, is_alone=is_alone)
     return presence
 
 
@@ -142,13 +150,14 @@ def _handle_signals_of_worker(options: RunOptions, leaving: Leaving) -> None:
     _when_abandoned(leaving.drain_once, 0.0)
 
 
-def _settings(options: RunOptions, opened: Opened) -> Settings:
+def _settings(options: RunOptions, opened: Opened, standin: str | None) -> Settings:
     worker = options.worker_socket
     return Settings(
         outbox=options.outbox_location,
         admin=worker or opened.listeners.admin,
         holder=worker.stem if worker else "",
         workers=options.workers,
+        standin=standin,
     )
 
 

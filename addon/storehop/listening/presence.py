@@ -26,16 +26,20 @@ class Presence:
         taken: TakenOver | None,
         retire: Callable[[], None],
         restart: Callable[[], Awaitable[None]],
+        *,
+        is_alone: bool = False,
     ) -> None:
         """`taken` is who served before; `retire` is called when another process serves.
 
-        `restart` puts new processes in the place of these, and raises HandoverError where it can't.
+        `restart` puts new processes in the place of these, and raises HandoverError where it can't. Who `is_alone`
+        hands nothing on.
         """
         self._address = address
         self._taken = taken
         self._retire = retire
         self._restart = restart
         self._service = ServiceManager()
+        self._is_alone = is_alone
         self._handover = Handover(address, listeners, self._replaced_by, restart)
         self._tasks: set[asyncio.Task[None]] = set()
         self.replaced = asyncio.Event()
@@ -45,7 +49,8 @@ class Presence:
         if self._taken:
             logger.info("%s is taken over from process %d", self._address, self._taken.process)
             self._taken.serving()
-        self._handover.open(self._taken.name if self._taken else None)
+        if not self._is_alone:
+            self._handover.open(self._taken.name if self._taken else None)
         self._service.ready()
         self._start(self._service.keep_alive())
 

@@ -21,7 +21,10 @@ type Refresh = Callable[[], Awaitable[None]]
 
 
 class AdminServer:
-    """Answers on these sockets from its creation until `close`. Raises OSError where it can't listen on one."""
+    """Answers on these sockets from its creation until `close`. Raises OSError where it can't listen on one.
+
+    `remark` is a further line of /readyz, whether this process is ready or not.
+    """
 
     def __init__(
         self,
@@ -29,13 +32,14 @@ class AdminServer:
         unready: Unready,
         registry: CollectorRegistry,
         refresh: Refresh | None = None,
+        remark: str = "",
     ) -> None:
         for one in sockets:
             one.setblocking(False)
             one.listen(BACKLOG)
         routes: list[Any] = [
             ("/healthz", _Alive),
-            ("/readyz", _Ready, {"unready": unready}),
+            ("/readyz", _Ready, {"unready": unready, "remark": remark}),
             ("/metrics", _Metrics, {"registry": registry, "refresh": refresh}),
         ]
         self._server = HTTPServer(Application(routes, log_function=_quiet))
@@ -63,15 +67,17 @@ class _Alive(_Plain):
 
 
 class _Ready(_Plain):
-    def initialize(self, unready: Unready) -> None:
+    def initialize(self, unready: Unready, remark: str) -> None:
         self._unready = unready
+        self._remark = remark
 
     async def get(self) -> None:
         result = self._unready()
         reasons = await result if isawaitable(result) else result
         if reasons:
             self.set_status(503)
-        self.write("".join(f"{reason}\n" for reason in reasons) or "ok\n")
+        lines = [*(reasons or ["ok"]), *filter(None, [self._remark])]
+        self.write("".join(f"{line}\n" for line in lines))
 
 
 class _Metrics(_Plain):

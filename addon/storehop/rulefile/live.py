@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -31,18 +32,23 @@ type OnReload = Callable[[RuleSet | None], None]
 
 
 class LiveRules:
-    """The rules in use. `current` is replaced, never changed: a click keeps the rules that it began with."""
+    """The rules in use. `current` is replaced, never changed: a click keeps the rules that it began with.
 
-    def __init__(self, path: Path, rules: RuleSet, result: LoadResult) -> None:
+    With `endpoint` every S2S call goes there and nowhere else, whatever the files say of `delivery.endpoint` and
+    `delivery.proxy`, now and after each reload.
+    """
+
+    def __init__(self, path: Path, rules: RuleSet, result: LoadResult, endpoint: str | None = None) -> None:
         self.path = path
-        self.current = rules
+        self._endpoint = endpoint
+        self.current = self._with_endpoint(rules)
         self._stamp = result.stamp
         self._warnings = result.warnings
         self._reload_request = asyncio.Event()
         self._watcher: asyncio.Task[None] | None = None
 
     @classmethod
-    def start(cls, path: Path) -> LiveRules:
+    def start(cls, path: Path, endpoint: str | None = None) -> LiveRules:
         """Loads the rules for the first time. Raises RuleFileError with every fault.
 
         Blocks for LOOK_PAUSE_S and looks twice where a file changed just now; else it does not wait.
@@ -60,7 +66,7 @@ class LiveRules:
             raise RuleFileError((changing,))
         if result.rules is None:
             raise RuleFileError(result.faults)
-        return cls(path, result.rules, result)
+        return cls(path, result.rules, result, endpoint)
 
     def watch(self, on_reload: OnReload) -> None:
         """Looks at the files from now on. `on_reload` gets the new rules, or None where we can't use them."""
@@ -137,10 +143,15 @@ class LiveRules:
             on_reload(None)
             logger.error("the changed rules can't be used, the last good ones stay:\n%s", faults)
             return
-        self.current, self._warnings = result.rules, result.warnings
+        self.current, self._warnings = self._with_endpoint(result.rules), result.warnings
         self._warn()
-        on_reload(result.rules)
+        on_reload(self.current)
         logger.info("rules reloaded: %s", self.summary())
+
+    def _with_endpoint(self, rules: RuleSet) -> RuleSet:
+        if self._endpoint is None:
+            return rules
+        return replace(rules, delivery=replace(rules.delivery, endpoint=self._endpoint, proxy=None))
 
     def _warn(self) -> None:
         for warning in self._warnings:
