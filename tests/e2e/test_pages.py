@@ -24,7 +24,11 @@ BIN = Path(sys.executable).parent
 COMMANDS = commands()
 MAKE = [command for command in COMMANDS if command.startswith("make ")]
 HOSTS = [command for command in COMMANDS if re.match(r"storehop run|mitm", command)]
-OTHERS = [command for command in COMMANDS if command not in {*MAKE, *HOSTS}]
+DRY_RUNS = [command for command in HOSTS if "--dry-run" in command]
+REVERSE = [command for command in HOSTS if "--mode regular" not in command and command not in DRY_RUNS]
+STANDINS = [command for command in COMMANDS if command.startswith("storehop standin")]
+CURLS = [command for command in COMMANDS if command.startswith("curl ")]
+OTHERS = [command for command in COMMANDS if command not in {*MAKE, *HOSTS, *STANDINS, *CURLS}]
 
 
 def test_the_manual_has_commands():
@@ -65,7 +69,7 @@ def test_the_demo_shows_the_s2s_click():
     assert (0, 2) == (ran.returncode, ran.stdout.count("AppsFlyer received"))
 
 
-@pytest.mark.parametrize("command", [command for command in HOSTS if "--mode regular" not in command])
+@pytest.mark.parametrize("command", REVERSE)
 async def test_a_host_answers_clicks(command, start, ads, rules, tmp_path, appsflyer):
     """Started as the manual says, but for ports, folders and rules, it sends a click to its store."""
     host = await start(_start, command, f"http://127.0.0.1:{ads.port}", rules, tmp_path)
@@ -91,6 +95,32 @@ async def test_a_forward_proxy_answers_clicks(command, start, rules, tmp_path, a
     await appsflyer.next_click()
 
     assert play(click_id) == answer.location
+
+
+@pytest.mark.parametrize("command", DRY_RUNS)
+async def test_a_dry_run_shows_what_appsflyer_would_get(command, start, rules, tmp_path, appsflyer):
+    """Started as the manual says and asked by the manual's curl, it answers with the store and sends nothing."""
+    host = await start(_start, command, "http://127.0.0.1:1", rules, tmp_path)
+    (asking,) = (shlex.split(one.replace("127.0.0.1:8080", f"127.0.0.1:{host.port}")) for one in CURLS)
+    curl = await start(Process.start, need(asking[0]), *asking[1:])
+    await curl.ended()
+
+    assert play("K1") in curl.output.text
+    assert await host.log.saw("AppsFlyer would get app com.example.game, click id K1,")
+    assert 0 == appsflyer.clicks_waiting()
+
+
+@pytest.mark.parametrize("command", STANDINS)
+async def test_a_stand_in_shows_what_comes(command, start):
+    """Started as the manual says, but for its port."""
+    port = free_port()
+    program, *arguments = shlex.split(command)
+    standin = await start(Process.start, sys.executable, "-m", program, *arguments, "--listen", f"127.0.0.1:{port}")
+    await standin.output.saw("stands in for AppsFlyer")
+    answer = await get(port, "/com.example.game?pid=networka_int&clickid=K1&redirect=false")
+
+    assert await standin.output.saw("clickid")
+    assert answer.status == (503 if "503" in command else 200)
 
 
 async def _first_direct(ask: Callable[[str], Awaitable[Answer]]) -> tuple[str, Answer]:
