@@ -130,6 +130,12 @@ def test_an_omitted_parameter_has_no_value(explain):
     assert expected in found["params"]
 
 
+@pytest.mark.parametrize(("args", "is_named"), [([], True), (["--client-ip", "93.184.216.34"], False)])
+def test_an_address_that_nobody_named_is_asked_for(explain, args, is_named):
+    """Where af_ip is omitted since the click seems to come from this machine, the option is named."""
+    assert is_named is ("--client-ip IP" in explain(LINK, *args).stdout)
+
+
 def test_headers_of_one_name_are_joined(explain):
     """A header that is given twice counts as one list, as HTTP says."""
     found = json.loads(explain(LINK, "--json", "-H", "Accept-Language: de", "-H", "accept-language:fr").stdout)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,8 @@ def _print(click: Click, decision: Decision, rules: RuleSet) -> None:
     _print_trials(console, click, decision, rules)
     if isinstance(decision, Direct):
         console.print(parameters(decision.params))
+        if hint := _address_hint(click, decision):
+            console.print(hint)
         click_signals = signals(decision)
         names = ", ".join(NAMES[signal] for signal in Signal if signal in click_signals)
         console.print(f"[bold]AppsFlyer can match on[/] {names or 'nothing'}")
@@ -136,6 +139,14 @@ def _print(click: Click, decision: Decision, rules: RuleSet) -> None:
         _print_url(console, "AppsFlyer gets", decision.call.url)
         for name, value in decision.call.headers:
             console.print(f"  {escape(name)}: {escape(value)}", soft_wrap=True)
+
+
+def _address_hint(click: Click, decision: Direct) -> str | None:
+    """How to ask for a click from elsewhere, where this one's address is why `af_ip` is missing."""
+    is_missing = any(param.name == "af_ip" and param.source is Source.OMITTED for param in decision.params)
+    if is_missing and ip_address(click.peer).is_loopback:
+        return f"[yellow]The click comes from {click.peer}: --client-ip IP says where your users come from.[/]\n"
+    return None
 
 
 def _because(decision: Pass) -> str:
