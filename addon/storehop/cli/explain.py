@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +143,7 @@ def _print(click: Click, decision: Decision, rules: RuleSet) -> None:
 def _address_hint(click: Click, decision: Direct) -> str | None:
     """How to ask for a click from elsewhere, where this one's address is why `af_ip` is missing."""
     is_missing = any(param.name == "af_ip" and param.source is Source.OMITTED for param in decision.params)
-    if is_missing and ip_address(click.peer).is_loopback:
+    if is_missing and (peer := address.parse(click.peer)) and peer.is_loopback:
         return f"[yellow]The click comes from {click.peer}: --client-ip IP says where your users come from.[/]\n"
     return None
 
