@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest_asyncio
 from playwright.async_api import async_playwright
 
-from tests.support.clients import ANDROID, PUBLIC, get
+from tests.support.clients import ANDROID, DESKTOP, IPHONE, PUBLIC, get
 from tests.support.needs import need
 from tests.support.patience import START_S
 from tests.support.processes import Process, free_port, listening, sidecar_command
@@ -46,42 +46,77 @@ async def inspected(tmp_path_factory, ads, module_rules):
     await process.stop()
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def page(chromium, inspected, ads, appsflyer):
-    """Mitmweb's page after an Android click that went direct and one that passed."""
-    port, url = inspected
-    await get(port, ads.redirect(link_of(new_id())))
-    await appsflyer.next_click()
-    await get(port, ads.redirect(link_of(new_id(), "&is_retargeting=true")))
-    page = await chromium.new_page(viewport={"width": 1360, "height": 760})
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def clicked(inspected, ads, appsflyer):
+    """One click of each kind: sent to both stores, left as they were, and one that came twice."""
+    port, _ = inspected
+
+    async def click(link, times=1, **headers):
+        path = ads.redirect(link)
+        for _ in range(times):
+            await get(port, path, **headers)
+
+    await click(link_of(new_id()))
+    await click(link_of(new_id(), app="id123456789").replace("c=spring", "c=summer"), user_agent=IPHONE)
+    await click(link_of(new_id(), "&is_retargeting=true"))
+    await click(link_of(new_id()), user_agent=DESKTOP)
+    await click(link_of(new_id(), app="com.example.watched"))
+    await click(link_of(new_id()).replace("c=spring", "c=autumn"), times=2)
+    for _ in range(3):
+        await appsflyer.next_click()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def page(chromium, inspected, clicked):
+    """Mitmweb's page after these clicks."""
+    page = await chromium.new_page(viewport={"width": 1400, "height": 1020})
     page.set_default_timeout(PATIENCE)
-    await page.goto(url)
+    await page.goto(inspected[1])
     yield page
     await page.close()
 
 
-async def open_click(page):
-    """Chooses the direct click in the list, by its comment, and opens its response."""
-    await page.get_by_text("S2S 200 in").first.click()
-    await page.get_by_text("Response", exact=True).first.click()
+SENT = "com.example.game · spring · sent to Google Play · AppsFlyer has it (200, "
 
 
-async def test_the_page_lists_the_click_with_its_comment(page):
-    """The click is found by its comment."""
-    await page.get_by_text("direct · games · google play").first.wait_for()
+async def test_the_page_lists_the_click_with_its_story(page):
+    """App and campaign, where it went, and that AppsFlyer has it."""
+    await page.get_by_text(SENT).first.wait_for()
 
 
 async def test_the_page_lists_the_s2s_call(page):
-    """The call stands beside its click."""
-    await page.get_by_text("S2S of ").first.wait_for()
+    """The call stands beside its click, and names its id."""
+    await page.get_by_text("spring · S2S click T").first.wait_for()
+
+
+async def test_nothing_of_a_story_is_cut_off(page):
+    """At this width each comment has the room that it needs."""
+    await page.get_by_text(SENT).first.wait_for()
+    cells = await page.locator("td.col-comment").all()
+    cut = [
+        await cell.inner_text() for cell in cells if await cell.evaluate("cell => cell.scrollWidth > cell.clientWidth")
+    ]
+
+    assert (True, []) == (len(cells) >= 10, cut)
+
+
+async def widen_list(page, pixels=90):
+    """Drags the bar between the list and the click."""
+    bar = await page.locator(".splitter").bounding_box()
+    x, y = bar["x"] + bar["width"] / 2, bar["y"] + bar["height"] / 2
+    await page.mouse.move(x, y)
+    await page.mouse.down()
+    await page.mouse.move(x + pixels, y, steps=5)
+    await page.mouse.up()
 
 
 async def test_the_click_view_opens_by_itself(page):
     """The response of a click shows the whole decision, without anything chosen."""
-    await page.get_by_text("direct · games · google play").first.wait_for()
-    await open_click(page)
+    await page.get_by_text(SENT).first.click()
+    await page.get_by_text("Response", exact=True).first.click()
     await page.get_by_text("user_agent: User-Agent").first.wait_for()
     if SCREENSHOT:
+        await widen_list(page)
         await page.screenshot(path=Path(SCREENSHOT))
 
 

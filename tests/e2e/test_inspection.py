@@ -90,7 +90,7 @@ async def direct(web, ads, appsflyer):
     answer = await get(web.port, path)
     await appsflyer.next_click()
     assert play(click_id) == answer.location
-    return click_id, await web.flow("direct · games · google play · S2S 200 in ", path)
+    return click_id, await web.flow("sent to Google Play · AppsFlyer has it (200, ", path)
 
 
 async def test_a_click_tells_its_story_in_one_line(web, ads, appsflyer):
@@ -101,39 +101,38 @@ async def test_a_click_tells_its_story_in_one_line(web, ads, appsflyer):
 
 
 async def test_a_pass_says_why(web, ads):
-    """The comment of a click that passed is its reason."""
+    """The comment of a click that passed says app, campaign and why, in words."""
     path = ads.redirect(link_of(new_id(), "&is_retargeting=true"))
     await get(web.port, path)
 
-    assert (await web.flow("pass · ", path))["comment"] == "pass · retargeting"
+    shown = await web.flow("left as it was", path)
+    assert "⏩ com.example.game · spring · left as it was: it is a retargeting click" == shown["comment"]
 
 
 async def test_a_duplicate_names_the_click_that_it_repeats(web, ads, appsflyer):
-    """The same click again is shown as such, with the first one's id and without a call."""
+    """The same click again is shown as such, and its view names the first one and has no call."""
     path = ads.redirect(link_of(new_id()))
     for _ in range(2):
         await get(web.port, path)
     await appsflyer.next_click()
-    shown = await web.flow("duplicate of ", path)
-    first = re.fullmatch(r"duplicate of (\S+) · games · google play", shown["comment"])[1]
-    text = await web.view(shown)
+    text = await web.view(await web.flow("the same click again: the same answer, no S2S click of its own", path))
 
-    assert f"It is click {first} again: the same answer, and no S2S call of its own." in text
+    assert re.search(r"It is click [0-9a-f-]{36} again: the same answer, and no S2S call of its own\.", text)
     assert "AppsFlyer gets" not in text
 
 
 async def test_the_call_stands_beside_its_click(web, ads, appsflyer):
-    """The S2S call is a flow of its own with its real URL, also in reverse mode, and the click's id."""
-    click_id, shown = await direct(web, ads, appsflyer)
-    call = await web.flow(f"S2S of {shown['id']}")
+    """The S2S call is a flow of its own with its real URL, also in reverse mode, and names the click's id."""
+    click_id, _ = await direct(web, ads, appsflyer)
+    call = await web.flow(f"S2S click {click_id} · AppsFlyer has it")
 
     assert (appsflyer.port, True) == (call["request"]["port"], call["request"]["path"].startswith(path_of(click_id)))
 
 
 async def test_the_call_is_not_met_again(web, ads, appsflyer):
     """A shown call never comes back into the addon: nothing more is sent."""
-    _, shown = await direct(web, ads, appsflyer)
-    await web.flow(f"S2S of {shown['id']}")
+    click_id, _ = await direct(web, ads, appsflyer)
+    await web.flow(f"S2S click {click_id} ·")
 
     assert 0 == appsflyer.clicks_waiting()
 
@@ -160,7 +159,7 @@ async def test_the_click_view_is_there_for_a_redirect_with_a_page(web, ads, apps
     path = ads.redirect(link_of(new_id()), body=b"<h1>Found</h1>" * 100)
     await get(web.port, path)
     await appsflyer.next_click()
-    shown = await web.flow("S2S 200 in ", path)
+    shown = await web.flow("AppsFlyer has it (200, ", path)
 
     assert "af_os_version" in await web.view(shown)
 
@@ -188,11 +187,11 @@ async def test_the_click_view_says_which_gates_let_it_through(web, ads, appsflye
     """Every gate up to the one where the click passed stands there, and why it did not let it through."""
     path = ads.redirect(link_of(new_id(), "&is_retargeting=true"))
     await get(web.port, path)
-    text = await web.view(await web.flow("pass · ", path))
+    text = await web.view(await web.flow("left as it was", path))
 
     for wanted in (
-        "✓ not_a_click, ",
-        "wrong_platform, ",
+        "✓ an attribution link, no impression, ",
+        "no bot, ",
         "✗ retargeting: it is a retargeting click",
         "4 more were not asked",
     ):
@@ -228,16 +227,15 @@ async def test_a_replay_shows_what_would_happen_now(web, ads, appsflyer):
 
     replayed = await web.flow("replayed", shown["request"]["path"])
 
-    assert "direct · games · google play · replayed, nothing sent" == replayed["comment"]
+    assert replayed["comment"].endswith("sent to Google Play · replayed, nothing sent · rule games")
 
 
 async def test_a_replayed_call_is_not_sent_again(web, ads, appsflyer):
     """Replaying the flow of an S2S call sends nothing either."""
-    _, shown = await direct(web, ads, appsflyer)
-    call = await web.flow(f"S2S of {shown['id']}")
-    await web.replay(call)
+    click_id, _ = await direct(web, ads, appsflyer)
+    await web.replay(await web.flow(f"S2S click {click_id} ·"))
     async with asyncio.timeout(SOON_S):
-        while "response" not in (replayed := await web.flow(f"S2S of {shown['id']}")):
+        while "response" not in (replayed := await web.flow(f"S2S click {click_id} ·")):
             await asyncio.sleep(0.05)
 
     assert (204, 0) == (replayed["response"]["status_code"], appsflyer.clicks_waiting())
@@ -247,7 +245,7 @@ async def test_a_replayed_click_addressed_to_appsflyer_contacts_nobody(web, ads,
     """One that passes is not handed on: AppsFlyer would count it again."""
     path = path_of(new_id(), "&is_retargeting=true")
     await get(web.port, path, host="app.appsflyer.com")
-    shown = await web.flow("pass · retargeting", path)
+    shown = await web.flow("left as it was", path)
     ads.forget()
     await web.replay(shown)
     replayed = await web.flow("replayed", path)

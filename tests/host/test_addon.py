@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 import pytest
 from mitmproxy import exceptions, http
@@ -13,6 +14,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from mitmproxy.test import taddons, tflow
 
 from storehop.host.addon import Storehop
+from storehop.host.tuning import tune
 from tests.support.patience import SOON_S
 from tests.support.scenes import link_of, path_of, play
 
@@ -151,6 +153,24 @@ async def test_a_replay_sends_where_that_is_wanted(host, meet, browse, appsflyer
 async def test_the_host_is_tuned(host):
     """What storehop can't do without needs no further flags."""
     assert ("lazy", True) == (host.options.connection_strategy, host.options.keep_host_header)
+
+
+@pytest.mark.parametrize(
+    ("mode", "columns", "shown"),
+    [
+        ("reverse:http://legacy", None, ["comment"]),
+        ("regular", None, ["path", "time", "comment"]),
+        ("reverse:http://legacy", ["path"], ["path", "comment"]),
+    ],
+)
+async def test_mitmweb_shows_comments(mode, columns, shown):
+    """Alone in front of an ad stack, so that they have room; else beside what was there."""
+    with taddons.context(Proxyserver()) as context:
+        context.options.add_option("web_columns", Sequence[str], ["path", "time"], "")
+        context.options.update(mode=[mode], **({"web_columns": columns} if columns else {}))
+        tune()
+
+        assert shown == list(context.options.web_columns)
 
 
 async def test_faulty_rules_at_the_start_end_the_host(rule_file, caplog):

@@ -11,7 +11,7 @@ from mitmproxy.test import taddons, tflow
 from storehop.decide.rules import RuleSet
 from storehop.host import inspector as module
 from storehop.host.inspector import Inspector
-from storehop.model import Dead, DeadReason, Delivered, Failure, Fault, Pass, Reason, Reply, RetryIn, Settled
+from storehop.model import Delivered, Pass, Reason, Reply, Settled
 from tests.support.observed import CALL, CLICK, DIRECT
 from tests.support.patience import SOON_S
 
@@ -75,8 +75,12 @@ async def test_it_is_there_where_somebody_looks(view):
 @pytest.mark.parametrize(
     ("decision", "mark", "comment"),
     [
-        (DIRECT, ":rocket:", "direct · games · google play"),
-        (Pass(Reason.BOT, "games"), ":fast_forward:", "pass · bot"),
+        (DIRECT, ":rocket:", "🚀 com.x.y · sent to Google Play · rule games"),
+        (
+            Pass(Reason.RETARGETING, "games", "com.x.y"),
+            ":fast_forward:",
+            "⏩ com.x.y · left as it was: it is a retargeting click",
+        ),
     ],
 )
 async def test_a_click_is_marked(look, view, decision, mark, comment):
@@ -86,24 +90,13 @@ async def test_a_click_is_marked(look, view, decision, mark, comment):
     assert (mark, comment) == (flow.marked, flow.comment)
 
 
-@pytest.mark.parametrize(
-    ("outcome", "verdict", "text"),
-    [
-        (Reply(200), Delivered(), "S2S 200 in 34 ms"),
-        (Reply(503), RetryIn(1.0), "S2S 503, attempt 1"),
-        (Failure(Fault.CONNECT, maybe_sent=False), RetryIn(1.0), "S2S connect, attempt 1"),
-        (None, RetryIn(0.0, is_spent=False), "S2S put off, attempt 1"),
-        (Reply(404), Dead(DeadReason.REJECTED), "S2S given up: rejected (404)"),
-        (None, Dead(DeadReason.TOO_OLD), "S2S given up: too_old (not sent)"),
-    ],
-)
-async def test_a_click_s_comment_says_what_became_of_its_call(look, view, outcome, verdict, text):
-    """Each attempt."""
+async def test_a_click_s_comment_says_what_became_of_its_call(look, view):
+    """Once an attempt is over."""
     inspector = look()
     flow = answered(inspector, view)
-    inspector.settled(Settled(CALL, outcome, verdict, 1, 0.034))
+    inspector.settled(Settled(CALL, Reply(200), Delivered(), 1, 0.034))
 
-    assert f"direct · games · google play · {text}" == flow.comment
+    assert "🚀 com.x.y · sent to Google Play · AppsFlyer has it (200, 34 ms) · rule games" == flow.comment
 
 
 async def test_a_call_is_shown_beside_its_click(look, view):
@@ -124,6 +117,14 @@ async def test_a_call_is_shown_beside_its_click(look, view):
     assert inspector.explain(flow) == inspector.explain(call)
 
 
+async def test_what_is_no_click_yet_shows_its_url(look, view):
+    """From its beginning: the list has no other column for it."""
+    flow = ended(view)
+    look().began(flow)
+
+    assert "GET http://address:22/path" == flow.comment
+
+
 async def test_a_call_of_a_click_that_nobody_saw_is_not_shown(look, view):
     """One of before a restart, or of long ago."""
     look().settled(Settled(CALL, Reply(200), Delivered(), 1, 0.034))
@@ -137,7 +138,7 @@ async def test_a_replay_says_that_it_sent_nothing(look, view):
     with inspector.showing(CLICK.id, flow, RULES):
         inspector.rehearsed(CLICK, DIRECT)
 
-    assert "direct · games · google play · replayed, nothing sent" == flow.comment
+    assert "🚀 com.x.y · sent to Google Play · replayed, nothing sent · rule games" == flow.comment
 
 
 async def test_a_browser_s_retry_belongs_to_its_click(look, view):
@@ -147,7 +148,7 @@ async def test_a_browser_s_retry_belongs_to_its_click(look, view):
     with inspector.showing(CLICK.id, second, RULES):
         inspector.retried(CLICK, DIRECT)
 
-    assert f"retry with client hints of {first.id}" == second.comment
+    assert "🚀 com.x.y · asked again by the browser, with client hints" == second.comment
     assert inspector.explain(first) == inspector.explain(second)
 
 

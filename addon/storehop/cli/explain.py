@@ -18,7 +18,7 @@ from storehop.cli.check import load_or_fail
 from storehop.cli.fail import fail
 from storehop.decide import address
 from storehop.decide.decision import decide
-from storehop.decide.explanation import HELP, rules_tried
+from storehop.decide.explanation import because, rules_tried
 from storehop.decide.link import split
 from storehop.decide.rules import RuleSet
 from storehop.ids import new_click_id
@@ -122,7 +122,7 @@ def _print(click: Click, decision: Decision, rules: RuleSet) -> None:
     if isinstance(decision, Direct):
         console.print(f"[bold green]direct[/]: the user goes to {decision.store}, AppsFlyer gets an S2S click")
     else:
-        console.print(f"[bold yellow]pass[/] ({decision.reason}): {escape(_because(decision))}")
+        console.print(f"[bold yellow]pass[/] ({decision.reason}): {escape(because(decision))}")
     console.print(_facts(decision))
     _print_trials(console, click, decision, rules)
     if isinstance(decision, Direct):
@@ -146,10 +146,6 @@ def _address_hint(click: Click, decision: Direct) -> str | None:
     if is_missing and (peer := address.parse(click.peer)) and peer.is_loopback:
         return f"[yellow]The click comes from {click.peer}: --client-ip IP says where your users come from.[/]\n"
     return None
-
-
-def _because(decision: Pass) -> str:
-    return f"{HELP[decision.reason]}: {decision.why}" if decision.why else HELP[decision.reason]
 
 
 def _facts(decision: Decision) -> str:

@@ -54,7 +54,7 @@ class ReceivedCall:
     def click_id(self) -> str | None:
         """The network's id of the click: `clickid`, else what stands behind the network's name in the referrer."""
         values = dict(self.params)
-        return values.get("clickid") or values.get("af_ref", "").partition("_")[2] or None
+        return values.get("clickid") or values.get("af_ref", "").rpartition("_")[2] or None
 
     @property
     def is_s2s(self) -> bool:

@@ -44,7 +44,7 @@ def standin(listen: str, behaviour: Behaviour) -> None:
             typer.echo(f'storehop: stands in for AppsFlyer: delivery: {{endpoint: "http://{address}"}}', err=True)
             signal.sigwait(_ENDS)
     except OSError as error:
-        fail(str(cannot_listen(place, error)))
+        fail(str(cannot_listen(place, error, "--listen")))
     typer.echo(f"storehop: {tally}", err=True)
 
 

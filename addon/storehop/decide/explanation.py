@@ -6,8 +6,8 @@ from storehop.decide import device, link
 from storehop.decide.crawler import LIST_DATE
 from storehop.decide.decision import find_target
 from storehop.decide.rules import RuleSet
-from storehop.model import Click, Decision, Direct, Pass, Reason
-from storehop.settings import Rule
+from storehop.model import Click, Decision, Direct, Pass, Platform, Reason
+from storehop.settings import Rule, Store
 
 HELP = {
     Reason.NOT_A_CLICK: "the host is not one of an attribution link",
@@ -34,12 +34,68 @@ HELP = {
     Reason.TOO_LONG: "the S2S URL would be longer than 2,000 characters, or the store does not take so long a referrer",
     Reason.NOT_SAMPLED: "it is outside the rule's percent",
     Reason.OBSERVED: "the rule only observes",
+    Reason.S2S_DOWN: "AppsFlyer is not reachable, or too slow",
+    Reason.OUTBOX_DOWN: "the click could not be stored in time",
+    Reason.ERROR: "storehop failed on it, as the log says",
 }
+"""Why a click passes. Behind the first colon or bracket stands what can be left out where there is little room."""
+
+PASSED = {
+    Reason.NOT_A_CLICK: "an attribution link",
+    Reason.IMPRESSION: "no impression",
+    Reason.ALREADY_S2S: "not server-to-server yet",
+    Reason.INVALID_LINK: "well-formed",
+    Reason.SHORT_LINK: "no short link",
+    Reason.UNKNOWN_ONELINK: "no unknown OneLink",
+    Reason.NO_RULE: "a rule matches",
+    Reason.RULE_OFF: "the rule is on",
+    Reason.NO_STORE: "its store is known",
+    Reason.NOT_GET: "a GET",
+    Reason.PREFETCH: "no prefetch",
+    Reason.NOT_NAVIGATION: "it opens a page",
+    Reason.NO_USER_AGENT: "with a User-Agent",
+    Reason.BOT: "no bot",
+    Reason.WRONG_PLATFORM: "the device has that store",
+    Reason.SIGNED: "not signed",
+    Reason.OTHER_TARGET: "no other target than the store",
+    Reason.DEEP_LINK: "no deep link",
+    Reason.RETARGETING: "no retargeting",
+    Reason.CONSENT: "no signal of consent against it",
+    Reason.TOO_LONG: "short enough",
+    Reason.NOT_SAMPLED: "within the rule's percent",
+    Reason.OBSERVED: "not only observed",
+}
+"""What is so where a gate let a click through."""
+
+STORE_NAMES = {
+    Store.GOOGLE_PLAY: "Google Play",
+    Store.APP_STORE: "the App Store",
+    Store.HUAWEI_APPGALLERY: "Huawei AppGallery",
+    Store.SAMSUNG_GALAXY_STORE: "the Galaxy Store",
+    Store.XIAOMI_GETAPPS: "Xiaomi GetApps",
+    Store.AMAZON_APPSTORE: "the Amazon Appstore",
+    Store.CUSTOM: "the rule's own store",
+    Store.AUTO: "that store",
+}
+_DEVICES = {Platform.ANDROID: "this Android device", Platform.IOS: "an iPhone or iPad"}
 
 DELIVERY = (Reason.S2S_DOWN, Reason.OUTBOX_DOWN, Reason.ERROR)
 """The reasons that arise after all gates, so no decision has them."""
 GATES = tuple(reason for reason in Reason if reason not in DELIVERY)
 """In the order in which a click meets them."""
+
+
+def because(decision: Pass) -> str:
+    """Why the click passes, in a sentence, with what led to it."""
+    return f"{HELP[decision.reason]}: {decision.why}" if decision.why else HELP[decision.reason]
+
+
+def in_short(decision: Pass) -> str:
+    """As `because`, where there is little room."""
+    if decision.reason is Reason.WRONG_PLATFORM:
+        device, store = _DEVICES.get(decision.platform or Platform.OTHER), STORE_NAMES.get(decision.store or Store.AUTO)
+        return f"{device} cannot use {store}" if device else "the device is neither Android nor iOS"
+    return HELP[decision.reason].partition(": ")[0].partition(" (")[0]
 
 
 def rules_tried(click: Click, rules: RuleSet) -> list[tuple[Rule, str | None]]:

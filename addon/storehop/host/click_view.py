@@ -8,7 +8,7 @@ from textwrap import wrap
 
 from mitmproxy import contentviews, http
 
-from storehop.decide.explanation import GATES, HELP, gates_passed, rules_tried
+from storehop.decide.explanation import GATES, PASSED, because, gates_passed, rules_tried
 from storehop.decide.link import decoded
 from storehop.decide.rules import RuleSet
 from storehop.decide.s2s import DEVICE_IDS
@@ -17,6 +17,8 @@ from storehop.model import Click, Decision, Direct, Param
 PERSONAL = DEVICE_IDS | {"af_ip", "af_ua"}
 """Parameters that we hide unless `storehop_view_personal_data` is set."""
 _HIDDEN = "(hidden)"
+WIDTH = 72
+"""Of sentences, in characters: half of mitmweb's page on a small screen."""
 
 
 class ClickRecord:
@@ -27,14 +29,6 @@ class ClickRecord:
         self.decision = decision
         self.rules = rules
         self.flow = flow
-        self.comment = _comment(decision)
-
-
-def _comment(decision: Decision) -> str:
-    if isinstance(decision, Direct):
-        what = f"duplicate of {decision.repeats}" if decision.repeats else "direct"
-        return f"{what} · {decision.rule} · {decision.store.replace('_', ' ')}"
-    return f"pass · {decision.reason}"
 
 
 class ClickView(contentviews.Contentview):
@@ -63,11 +57,11 @@ class ClickView(contentviews.Contentview):
 
     def _lines(self, record: ClickRecord) -> Iterator[str]:
         decision = record.decision
-        yield record.flow.comment
+        yield from wrap(record.flow.comment, WIDTH)
         yield ""
         for fact in ("rule", "app", "platform", "store"):
             yield f"{fact}: {getattr(decision, fact) or '–'}"
-        yield from ("", "Rules tried", *_trials(record), "", "Gates", *_gates(record))
+        yield from ("", "Rules tried", *_trials(record), "", "Checked", *_gates(record))
         if isinstance(decision, Direct) and decision.repeats:
             yield from ("", f"It is click {decision.repeats} again: the same answer, and no S2S call of its own.")
             yield from ("", f"Location: {decision.location}")
@@ -114,12 +108,13 @@ def _trials(record: ClickRecord) -> list[str]:
 
 
 def _gates(record: ClickRecord) -> Iterator[str]:
-    """The gates that let the click through, the gate that did not, and the number of gates behind it."""
+    """What the gates that let the click through found, the gate that did not, and the number of gates behind it."""
     passed = gates_passed(record.click, record.decision)
-    yield from wrap(f"✓ {', '.join(passed)}", 72, initial_indent="  ", subsequent_indent="    ")
+    found = ", ".join(PASSED[gate] for gate in passed) or "nothing"
+    yield from wrap(f"✓ {found}", WIDTH, initial_indent="  ", subsequent_indent="    ")
     if isinstance(record.decision, Direct):
         return
     reason = record.decision.reason
-    yield f"  ✗ {reason}: {HELP.get(reason, 'the old redirect still works')}"
+    yield f"  ✗ {reason}: {because(record.decision)}"
     if remaining := len(GATES) - len(passed) - (reason in GATES):
         yield f"  · {remaining} more were not asked"

@@ -19,15 +19,15 @@ from cachetools import LRUCache
 from mitmproxy import connection, contentviews, ctx, eventsequence, flow, hooks, http
 
 from storehop.decide.rules import RuleSet
+from storehop.host import comments
 from storehop.host.click_view import ClickRecord, ClickView
-from storehop.model import Click, Dead, Decision, Delivered, Direct, Reply, Settled
+from storehop.model import Click, Decision, Direct, Reply, Settled
 from storehop.observe.watchers import Watcher
 
 logger = logging.getLogger(__name__)
 
 PRUNE_PAUSE_S = 1.0
 """Between two looks for flows that can go."""
-_MARK_DIRECT, _MARK_PASS, _MARK_S2S = ":rocket:", ":fast_forward:", ":satellite:"
 
 
 class Inspector(Watcher):
@@ -68,14 +68,14 @@ class Inspector(Watcher):
 
     def rehearsed(self, click: Click, decision: Decision) -> None:
         """A click was replayed."""
-        self._show(click, decision, " · replayed, nothing sent")
+        self._show(click, decision, "replayed, nothing sent")
 
-    def _show(self, click: Click, decision: Decision, remark: str) -> None:
+    def _show(self, click: Click, decision: Decision, news: str) -> None:
         flow, rules = self._expected[click.id]
         story = ClickRecord(click, decision, rules, flow)
         self._stories[flow.id] = self._stories[click.id] = story
-        flow.marked = _MARK_DIRECT if isinstance(decision, Direct) else _MARK_PASS
-        flow.comment = f"{story.comment}{remark}"
+        flow.marked = comments.mark(decision)
+        flow.comment = comments.of_click(click, decision, news)
         if flow not in self._shown:  # a replay is the flow of before
             self._shown.append(flow)
 
@@ -86,7 +86,11 @@ class Inspector(Watcher):
             story.click, story.decision = click, decision
             self._stories[flow.id] = story
             self._shown.append(flow)
-            flow.marked, flow.comment = _MARK_DIRECT, f"retry with client hints of {story.flow.id}"
+            flow.marked, flow.comment = comments.DIRECT, comments.of_retry(click, decision)
+
+    def began(self, flow: http.HTTPFlow) -> None:
+        """A request came. Until it is known to be a click the list shows its URL."""
+        flow.comment = comments.of_other(flow.request.method, flow.request.pretty_url)
 
     def other(self, ended: http.HTTPFlow) -> None:
         """A flow that is no click is over."""
@@ -98,7 +102,7 @@ class Inspector(Watcher):
         story = self._stories.get(settled.call.id)
         if story is None:
             return
-        story.flow.comment = f"{story.comment} · {_outcome(settled)}"
+        story.flow.comment = comments.of_click(story.click, story.decision, comments.of_outcome(settled))
         ctx.master.addons.trigger(hooks.UpdateHook([story.flow]))
         call = _call_flow(settled, story)
         self._stories[call.id] = story
@@ -122,18 +126,6 @@ class Inspector(Watcher):
                 ctx.master.commands.call("view.flows.remove", removable)
 
 
-def _outcome(settled: Settled) -> str:
-    outcome = settled.outcome
-    result = outcome.status if isinstance(outcome, Reply) else outcome and outcome.fault
-    match settled.verdict:
-        case Delivered():
-            return f"S2S {result} in {settled.age * 1000:.0f} ms"
-        case Dead(reason):
-            return f"S2S given up: {reason} ({result or 'not sent'})"
-        case _:
-            return f"S2S {result or 'put off'}, attempt {settled.attempt}"
-
-
 def _call_flow(settled: Settled, story: ClickRecord) -> http.HTTPFlow:
     """The S2S call as a flow: request as sent, answer as received. `live` is False: it is no click to meet."""
     url = urlsplit(settled.call.url)
@@ -148,8 +140,8 @@ def _call_flow(settled: Settled, story: ClickRecord) -> http.HTTPFlow:
     elif settled.outcome:
         flow_of_call.error = flow.Error(str(settled.outcome.fault))
     flow_of_call.live = False
-    flow_of_call.marked = _MARK_S2S
-    flow_of_call.comment = f"S2S of {story.flow.id} · attempt {settled.attempt}"
+    flow_of_call.marked = comments.CALL
+    flow_of_call.comment = comments.of_call(story.click, story.decision, story.rules, settled)
     flow_of_call.metadata["storehop"] = "s2s"
     return flow_of_call
 

@@ -19,6 +19,7 @@ from storehop.host.addon import Storehop
 from storehop.host.door import HeldPortLoop
 from storehop.host.lean import LeanMaster
 from storehop.host.leaving import Leaving
+from storehop.host.tuning import CLICK_COLUMNS
 from storehop.listening.presence import Presence
 from storehop.listening.successor import start_successor
 from storehop.observe.log import ClickLog
@@ -207,6 +208,7 @@ def _for_mitmproxy(options: RunOptions) -> dict[str, object]:
     }
     if options.web:
         values |= {"web_host": options.web.host, "web_port": options.web.port, "web_open_browser": False}
+        values["web_columns"] = CLICK_COLUMNS
     if options.tls_cert:
         values["certs"] = [f"*={options.tls_cert}"]
     if options.upstream_ca:

@@ -6,6 +6,10 @@ from mitmproxy import ctx
 
 from storehop.host.inspector import Inspector
 
+CLICK_COLUMNS = ["comment"]
+"""Of mitmweb's list in front of an ad stack. Beside the path, which shows the same host over and over, a comment has
+150 pixels, and beside any other column it shares the room. It tells what they would."""
+
 
 def inspector_if_wanted() -> Inspector | None:
     """What shows clicks, where this mitmproxy has a list of flows."""
@@ -25,10 +29,12 @@ def tune() -> None:
     # `eager` dials the upstream when a client connects, and drops the click when it is down.
     # Without keep_host_header a reverse proxy overwrites Host before anybody can see it.
     settings: dict[str, object] = {"connection_strategy": "lazy", "keep_host_header": True}
-    if all(mode.startswith("reverse:") for mode in options.mode) and "block_global" in options:
+    is_reverse = all(mode.startswith("reverse:") for mode in options.mode)
+    if is_reverse and "block_global" in options:
         # The public is who clicks. Only for reverse proxies: a forward proxy must not be everybody's.
         settings["block_global"] = False
     if "web_columns" in options and "comment" not in options.web_columns:
         # mitmweb's list hides comments, and a click's story is one.
-        settings["web_columns"] = [*options.web_columns, "comment"]
+        is_ours = is_reverse and not options.has_changed("web_columns")
+        settings["web_columns"] = CLICK_COLUMNS if is_ours else [*options.web_columns, "comment"]
     options.update(**settings)
