@@ -62,13 +62,6 @@ def test_a_command_that_ends_succeeds(command, tmp_path):
     assert (0, True) == (ran.returncode, len(ran.stdout) > 0)
 
 
-def test_the_demo_shows_the_s2s_click():
-    """`make demo` runs the demo, which ends well and shows what AppsFlyer received."""
-    ran = subprocess.run([sys.executable, "-m", "storehop", "demo"], capture_output=True, text=True, check=False)
-
-    assert (0, 2) == (ran.returncode, ran.stdout.count("AppsFlyer received"))
-
-
 @pytest.mark.parametrize("command", REVERSE)
 async def test_a_host_answers_clicks(command, start, ads, rules, tmp_path, appsflyer):
     """Started as the manual says, but for ports, folders and rules, it sends a click to its store."""

@@ -196,6 +196,16 @@ async def test_faulty_rules_of_a_running_host_are_refused(host, running, meet, b
     assert play("h8") == flow.response.headers["location"]
 
 
+async def test_other_rules_change_nothing_of_a_dry_run(host, tmp_path):
+    """Its stand-in gets the calls of whatever file is named while it runs."""
+    host.addon.standin = "http://127.0.0.1:9"
+    other = tmp_path / "other.yaml"
+    other.write_text('version: 1\nrules: []\ndelivery: {endpoint: "http://127.0.0.1:1"}\n')
+    host.configure(host.addon, storehop_rules=str(other))
+
+    assert "http://127.0.0.1:9" == host.addon._rules.current.delivery.endpoint
+
+
 async def test_an_outbox_of_an_unknown_kind_is_refused(host, running):
     """It says what was expected."""
     with pytest.raises(exceptions.OptionsError, match="storehop_outbox 'ftp://a': expected"):

@@ -196,8 +196,6 @@ class Storehop:
             if retries.COOKIE in headers.get("cookie", ""):
                 retries.hide_cookie(flow, headers)
             flows.add_forwarded_headers(flow, headers, rules.proxies)
-            if self._inspector:
-                self._inspector.began(flow)
 
     async def request(self, flow: http.HTTPFlow) -> None:
         if flow.request.trailers:

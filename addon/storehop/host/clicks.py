@@ -31,6 +31,8 @@ class Clicks:
 
     async def answer(self, flow: http.HTTPFlow, headers: Headers, rules: RuleSet) -> None:
         """Answers a request that is addressed to an attribution host, where its click goes direct."""
+        if self._inspector and not flow.is_replay:
+            self._inspector.began(flow)
         if not rules.is_attribution_host(flows.target_host(flow, headers)):
             return
         has_body = flow.request.raw_content != b""  # it has gone upstream already: no click of a person's
