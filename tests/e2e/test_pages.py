@@ -1,4 +1,4 @@
-"""Every command of the manual does what the manual says."""
+"""Every command of the manual does what the manual says (see "How the manual's commands are tested" there)."""
 
 from __future__ import annotations
 
@@ -12,28 +12,41 @@ from pathlib import Path
 
 import pytest
 
+from storehop.deliver.operations import Accept, Settle
 from storehop.deliver.sqlite.engine import SqliteEngine
+from storehop.model import Dead, DeadReason, S2SCall
 from tests.support.clients import Answer, get
 from tests.support.needs import need
-from tests.support.pages import commands
+from tests.support.pages import commands, replacements
 from tests.support.patience import SOON_S
 from tests.support.processes import ROOT, Host, Process, free_port, listening
 from tests.support.scenes import link_of, new_id, play
 
-BIN = Path(sys.executable).parent
+PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
 COMMANDS = commands()
-MAKE = [command for command in COMMANDS if command.startswith("make ")]
-HOSTS = [command for command in COMMANDS if re.match(r"storehop run|mitm", command)]
-DRY_RUNS = [command for command in HOSTS if "--dry-run" in command]
-REVERSE = [command for command in HOSTS if "--mode regular" not in command and command not in DRY_RUNS]
-STANDINS = [command for command in COMMANDS if command.startswith("storehop standin")]
-CURLS = [command for command in COMMANDS if command.startswith("curl ")]
-OTHERS = [command for command in COMMANDS if command not in {*MAKE, *HOSTS, *STANDINS, *CURLS}]
+ROWS = replacements()
+REPLACED = [command for command in COMMANDS if any(row.is_for(command) for row in ROWS)]
+MAKE = [command for command in REPLACED if command.startswith("make ")]
+RUNS = [command for command in COMMANDS if command not in REPLACED and re.match(r"storehop run|mitm", command)]
+HOSTS = list(dict.fromkeys(re.sub(r"--rules \S+", "--rules RULES", command) for command in RUNS))
+"""Those that differ only in their rule file are the same here: they get the stand-in's."""
+OTHERS = [command for command in COMMANDS if command not in {*REPLACED, *RUNS}]
+CALLS = 200
+DAMAGED_PAGE = 10
+"""Of the file, whose pages have 4,096 bytes: one with calls in it."""
+QUIET = ("cp ", "sqlite3 ")
+"""Commands that say nothing when they succeed."""
 
 
 def test_the_manual_has_commands():
     """The blocks were found: none of the lists below is empty by mistake."""
     assert (True, True, True) == (len(MAKE) >= 3, len(HOSTS) >= 5, len(OTHERS) >= 5)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.command)
+def test_a_replacement_is_for_a_command(row):
+    """A row of the table is there for some command of the manual."""
+    assert any(row.is_for(command) for command in COMMANDS)
 
 
 @pytest.mark.parametrize("command", MAKE)
@@ -44,25 +57,60 @@ def test_make_knows_the_target(command):
     assert ran.returncode == 0
 
 
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory):
+    """The folder of somebody who follows the manual: a checkout, an outbox that is empty, one that was set aside."""
+    folder = tmp_path_factory.mktemp("followed")
+    for name in ("addon", "rules"):
+        (folder / name).symlink_to(ROOT / name)
+    (folder / "state").mkdir()
+    _store(folder / "state" / "outbox.db", 0)
+    set_aside = folder / "outbox.db.corrupt-20261130T101500.000000"
+    _store(set_aside, CALLS)
+    with set_aside.open("r+b") as file:
+        file.seek(DAMAGED_PAGE * 4096)
+        file.write(b"\xff" * 200)
+    return folder
+
+
 @pytest.mark.parametrize("command", OTHERS)
-def test_a_command_that_ends_succeeds(command, tmp_path):
-    """It exits with 0 and says something, on a state folder that has an empty outbox."""
-    engine = SqliteEngine(tmp_path / "storehop" / "outbox.db")
-    engine.run([])
-    engine.close()
-    program, *arguments = shlex.split(command)
+def test_a_command_that_ends_succeeds(command, followed):
+    """It exits with 0 and, but for some, says something."""
+    if command.startswith("sqlite3 "):
+        need("sqlite3")
+    environment = {"STOREHOP_STATE": str(followed / "state"), "PATH": PATH, "HOME": str(followed)}
+    strict = ["bash", "-euo", "pipefail", "-c", command]
     ran = subprocess.run(
-        [sys.executable, "-m", program, *arguments],
-        cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT / "addon"), "XDG_STATE_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        check=False,
+        strict, cwd=followed, env=environment, capture_output=True, stdin=subprocess.DEVNULL, check=False
     )
 
-    assert (0, True) == (ran.returncode, len(ran.stdout) > 0)
+    assert (0, not command.startswith(QUIET)) == (ran.returncode, len(ran.stdout) > 0), ran.stderr.decode()
 
 
-@pytest.mark.parametrize("command", REVERSE)
+def test_most_of_an_outbox_that_was_set_aside_can_be_saved(followed):
+    """The manual's commands, one after another: calls on pages that are whole are listed again."""
+    need("sqlite3")
+    lines = "\n".join(command for command in OTHERS if "saved.db" in command).replace("saved.db", "whole.db")
+    script = f"{lines} --json"
+    ran = subprocess.run(
+        ["bash", "-eu", "-c", script], cwd=followed, env={"PATH": PATH}, capture_output=True, check=True
+    )
+
+    assert CALLS > ran.stdout.count(b'"id"') > CALLS / 2
+
+
+def _store(path: Path, calls: int) -> None:
+    """An outbox with dead letters in it."""
+    engine = SqliteEngine(path)
+    for name in (f"K{number}" for number in range(calls)):
+        call = S2SCall(name, "https://app.appsflyer.com", f"/com.example.game?clickid={name}", (), "games")
+        dead = Dead(DeadReason.REJECTED)
+        engine.run([Accept(call, f"test:{name}", 60.0), Settle(name, f"test:{name}", dead, "404")])
+    engine.run([])
+    engine.close()
+
+
+@pytest.mark.parametrize("command", [command for command in HOSTS if "--mode regular" not in command])
 async def test_a_host_answers_clicks(command, start, ads, rules, tmp_path, appsflyer):
     """Started as the manual says, but for ports, folders and rules, it sends a click to its store."""
     host = await start(_start, command, f"http://127.0.0.1:{ads.port}", rules, tmp_path)
@@ -71,7 +119,7 @@ async def test_a_host_answers_clicks(command, start, ads, rules, tmp_path, appsf
         return get(host.port, ads.redirect(link_of(click_id)))
 
     click_id, answer = await _first_direct(ask)
-    await appsflyer.next_click()
+    await (host.log.saw("AppsFlyer would get") if "--dry-run" in command else appsflyer.next_click())
 
     assert play(click_id) == answer.location
 
@@ -90,32 +138,6 @@ async def test_a_forward_proxy_answers_clicks(command, start, rules, tmp_path, a
     assert play(click_id) == answer.location
 
 
-@pytest.mark.parametrize("command", DRY_RUNS)
-async def test_a_dry_run_shows_what_appsflyer_would_get(command, start, rules, tmp_path, appsflyer):
-    """Started as the manual says and asked by the manual's curl, it answers with the store and sends nothing."""
-    host = await start(_start, command, "http://127.0.0.1:1", rules, tmp_path)
-    (asking,) = (shlex.split(one.replace("127.0.0.1:8080", f"127.0.0.1:{host.port}")) for one in CURLS)
-    curl = await start(Process.start, need(asking[0]), *asking[1:])
-    await curl.ended()
-
-    assert play("K1") in curl.output.text
-    assert await host.log.saw("AppsFlyer would get app com.example.game, click id K1,")
-    assert 0 == appsflyer.clicks_waiting()
-
-
-@pytest.mark.parametrize("command", STANDINS)
-async def test_a_stand_in_shows_what_comes(command, start):
-    """Started as the manual says, but for its port."""
-    port = free_port()
-    program, *arguments = shlex.split(command)
-    standin = await start(Process.start, sys.executable, "-m", program, *arguments, "--listen", f"127.0.0.1:{port}")
-    await standin.output.saw("stands in for AppsFlyer")
-    answer = await get(port, "/com.example.game?pid=networka_int&clickid=K1&redirect=false")
-
-    assert await standin.output.saw("clickid")
-    assert answer.status == (503 if "503" in command else 200)
-
-
 async def _first_direct(ask: Callable[[str], Awaitable[Answer]]) -> tuple[str, Answer]:
     """The first click that does not pass: mitmproxy's tools listen a moment before their addons run."""
     async with asyncio.timeout(SOON_S):
@@ -126,20 +148,22 @@ async def _first_direct(ask: Callable[[str], Awaitable[Answer]]) -> tuple[str, A
 
 
 async def _start(command: str, upstream: str, rules: Path, folder: Path) -> Host:
+    """Starts it by a shell, in a checkout, with `upstream`, `rules`, and ports and folders of its own."""
     port = free_port()
-    program, *arguments = shlex.split(command.replace("http://legacy:8000", upstream))
+    line = command.replace("http://legacy:8000", upstream).replace("--rules RULES", f"--rules {rules}")
+    program = command.split(maxsplit=1)[0]
     if program == "storehop":
-        arguments = [str(rules) if part == "rules/storehop.yaml" else part for part in arguments]
-        arguments = [part.replace("--web", f"--web=127.0.0.1:{free_port()}") for part in arguments]
+        line = line.replace("--web", f"--web=127.0.0.1:{free_port()}")
         own = ["--listen", f"127.0.0.1:{port}", "--state", folder, "--admin", "off", "--drain", "0"]
-        process = await Process.start(sys.executable, "-m", program, *arguments, *own)
     else:
         options = {"confdir": folder, "storehop_rules": rules, "storehop_outbox": folder / "outbox.db"}
-        own = [part for name, value in options.items() for part in ("--set", f"{name}={value}")]
-        if program == "mitmweb":
-            own += ["--no-web-open-browser", "--web-port", str(free_port())]
-        arguments = [str(ROOT / part) if part == "addon/entry.py" else part for part in arguments]
-        command_line = [BIN / program, *arguments, "--listen-port", str(port), *own]
-        process = await Process.start(*command_line, terminal=program == "mitmproxy")
+        own = [
+            "--listen-port",
+            port,
+            *(part for name, value in options.items() for part in ("--set", f"{name}={value}")),
+        ]
+        own += ["--no-web-open-browser", "--web-port", free_port()] if program == "mitmweb" else []
+    text = f"cd {ROOT} && PATH={PATH} && exec {line} {shlex.join(map(str, own))}"
+    process = await Process.start("bash", "-c", text, terminal=program == "mitmproxy")
     await listening(port, process)
     return Host(port, process, folder)
