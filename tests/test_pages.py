@@ -69,6 +69,14 @@ def test_every_page_can_be_reached():
     assert set() == set(PAGES) - reached
 
 
+@pytest.mark.parametrize("page", PAGES[1:], ids=NAMES[1:])
+def test_a_page_says_whom_it_is_for(page):
+    """Its first sentence, below the title, begins so."""
+    title, empty, first, *_ = page.read_text().splitlines()
+
+    assert (True, "", True) == (title.startswith("# "), empty, first.startswith("For people who "))
+
+
 def test_the_front_page_is_short():
     """Whoever comes by reads it to the end."""
     assert len(FRONT.read_text().splitlines()) <= 180
