@@ -20,7 +20,7 @@ from tests.support.needs import need
 from tests.support.pages import commands, replacements
 from tests.support.patience import SOON_S
 from tests.support.processes import ROOT, Host, Process, free_port, listening
-from tests.support.scenes import link_of, new_id, play
+from tests.support.scenes import link_of, new_id, path_of, play
 
 PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
 COMMANDS = commands()
@@ -30,7 +30,15 @@ MAKE = [command for command in REPLACED if command.startswith("make ")]
 RUNS = [command for command in COMMANDS if command not in REPLACED and re.match(r"storehop run|mitm", command)]
 HOSTS = list(dict.fromkeys(re.sub(r"--rules \S+", "--rules RULES", command) for command in RUNS))
 """Those that differ only in their rule file are the same here: they get the stand-in's."""
-OTHERS = [command for command in COMMANDS if command not in {*REPLACED, *RUNS}]
+DRY_RUNS = [command for command in HOSTS if "--dry-run" in command]
+FORWARD = [command for command in HOSTS if "--mode regular" in command]
+REVERSE = [command for command in HOSTS if command not in {*DRY_RUNS, *FORWARD}]
+STANDINS = [command for command in COMMANDS if command.startswith("storehop standin")]
+QUESTIONS = [
+    command for command in COMMANDS if re.match(r"curl .*127\.0\.0\.1:(8080|9321)|storehop healthcheck", command)
+]
+"""They are asked of a running storehop."""
+OTHERS = [command for command in COMMANDS if command not in {*REPLACED, *RUNS, *STANDINS, *QUESTIONS}]
 CALLS = 200
 DAMAGED_PAGE = 10
 """Of the file, whose pages have 4,096 bytes: one with calls in it."""
@@ -110,7 +118,7 @@ def _store(path: Path, calls: int) -> None:
     engine.close()
 
 
-@pytest.mark.parametrize("command", [command for command in HOSTS if "--mode regular" not in command])
+@pytest.mark.parametrize("command", REVERSE)
 async def test_a_host_answers_clicks(command, start, ads, rules, tmp_path, appsflyer):
     """Started as the manual says, but for ports, folders and rules, it sends a click to its store."""
     host = await start(_start, command, f"http://127.0.0.1:{ads.port}", rules, tmp_path)
@@ -119,12 +127,12 @@ async def test_a_host_answers_clicks(command, start, ads, rules, tmp_path, appsf
         return get(host.port, ads.redirect(link_of(click_id)))
 
     click_id, answer = await _first_direct(ask)
-    await (host.log.saw("AppsFlyer would get") if "--dry-run" in command else appsflyer.next_click())
+    await appsflyer.next_click()
 
     assert play(click_id) == answer.location
 
 
-@pytest.mark.parametrize("command", [command for command in HOSTS if "--mode regular" in command])
+@pytest.mark.parametrize("command", FORWARD)
 async def test_a_forward_proxy_answers_clicks(command, start, rules, tmp_path, appsflyer):
     """Started as the manual says, a forward proxy answers a click itself."""
     host = await start(_start, command, "", rules, tmp_path)
@@ -138,6 +146,33 @@ async def test_a_forward_proxy_answers_clicks(command, start, rules, tmp_path, a
     assert play(click_id) == answer.location
 
 
+@pytest.mark.parametrize("command", DRY_RUNS)
+async def test_a_dry_run_answers_what_is_asked(command, start, ads, rules, tmp_path, appsflyer):
+    """It sends a click to its store and nothing to AppsFlyer, and each question to a running storehop has an answer."""
+    admin = f"127.0.0.1:{free_port()}"
+    host = await start(_start, command, f"http://127.0.0.1:{ads.port}", rules, tmp_path, admin)
+    answer = await get(host.port, ads.redirect(link_of(click_id := new_id())))
+    await host.log.saw(f"click id {click_id},")
+    for question in QUESTIONS:
+        line = question.replace("127.0.0.1:8080", f"127.0.0.1:{host.port}").replace("127.0.0.1:9321", admin)
+        asking = await start(Process.start, "bash", "-c", f"export PATH={PATH} STOREHOP_ADMIN={admin}; {line}")
+        assert (0, True) == (await asking.ended(), asking.output.text != ""), question
+
+    assert (play(click_id), 0) == (answer.location, appsflyer.clicks_waiting())
+
+
+@pytest.mark.parametrize("command", STANDINS)
+async def test_a_stand_in_shows_what_comes(command, start):
+    """Started as the manual says, but for its port."""
+    port = free_port()
+    standin = await start(Process.start, "bash", "-c", f"PATH={PATH} && exec {command} --listen 127.0.0.1:{port}")
+    await standin.output.saw("stands in for AppsFlyer")
+    answer = await get(port, path_of(click_id := new_id()))
+    await standin.output.saw(click_id)
+
+    assert answer.status == (503 if "503" in command else 302)
+
+
 async def _first_direct(ask: Callable[[str], Awaitable[Answer]]) -> tuple[str, Answer]:
     """The first click that does not pass: mitmproxy's tools listen a moment before their addons run."""
     async with asyncio.timeout(SOON_S):
@@ -147,14 +182,14 @@ async def _first_direct(ask: Callable[[str], Awaitable[Answer]]) -> tuple[str, A
                 return click_id, answer
 
 
-async def _start(command: str, upstream: str, rules: Path, folder: Path) -> Host:
+async def _start(command: str, upstream: str, rules: Path, folder: Path, admin: str = "off") -> Host:
     """Starts it by a shell, in a checkout, with `upstream`, `rules`, and ports and folders of its own."""
     port = free_port()
     line = command.replace("http://legacy:8000", upstream).replace("--rules RULES", f"--rules {rules}")
     program = command.split(maxsplit=1)[0]
     if program == "storehop":
         line = line.replace("--web", f"--web=127.0.0.1:{free_port()}")
-        own = ["--listen", f"127.0.0.1:{port}", "--state", folder, "--admin", "off", "--drain", "0"]
+        own = ["--listen", f"127.0.0.1:{port}", "--state", folder, "--admin", admin, "--drain", "0"]
     else:
         options = {"confdir": folder, "storehop_rules": rules, "storehop_outbox": folder / "outbox.db"}
         own = [
