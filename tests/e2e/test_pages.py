@@ -42,7 +42,7 @@ OTHERS = [command for command in COMMANDS if command not in {*REPLACED, *RUNS, *
 CALLS = 200
 DAMAGED_PAGE = 10
 """Of the file, whose pages have 4,096 bytes: one with calls in it."""
-QUIET = ("cp ", "sqlite3 ")
+QUIET = ("cp ", "source ", "sqlite3 ")
 """Commands that say nothing when they succeed."""
 
 
@@ -71,6 +71,7 @@ def followed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("followed")
     for name in ("addon", "rules"):
         (folder / name).symlink_to(ROOT / name)
+    (folder / ".venv").symlink_to(sys.prefix)
     (folder / "state").mkdir()
     _store(folder / "state" / "outbox.db", 0)
     set_aside = folder / "outbox.db.corrupt-20261130T101500.000000"
