@@ -9,7 +9,18 @@ import typer.main
 from storehop.cli.app import app
 from storehop.model import Reason
 from storehop.rulefile import load
-from tests.support.pages import CONTRIBUTING, FRONT, ROOT, anchors, blocks, inline_codes, links, pages, replacements
+from tests.support.pages import (
+    CONTRIBUTING,
+    FRONT,
+    ROOT,
+    anchors,
+    blocks,
+    commands,
+    inline_codes,
+    links,
+    pages,
+    replacements,
+)
 
 PAGES = pages()
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
@@ -18,6 +29,14 @@ LONG = [page for page in PAGES[1:] if len(page.read_text().splitlines()) > 150]
 SHELLS = {"bash", "console", "shell", "shell-session", "zsh"}
 CODES = [code for page in PAGES for code in inline_codes(page)]
 TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+PROGRAMS = set(
+    """
+    apt apt-get cp curl df docker git haproxy helm journalctl kill kubectl ls nginx npm openssl pip pipx podman promtool
+    ss sudo systemctl systemd-analyze ulimit
+    """.split()  # noqa: SIM905  read as a list of words
+)
+"""Not ours; their commands in sentences are looked for."""
+OF_OTHERS = sorted({code for code in CODES if code.partition(" ")[0] in PROGRAMS and " " in code})
 COMMANDS = typer.main.get_command(app)
 
 
@@ -46,6 +65,16 @@ def flags_of(command):
     own = {flag for param in command.params for flag in (*param.opts, *param.secondary_opts)}
     below = getattr(command, "commands", {}).values()
     return own.union({"--help", "-h"}, *map(flags_of, below))
+
+
+def test_anchors_are_github_s(tmp_path):
+    """Headings as GitHub makes links of them: punctuation goes, the same again gets a number."""
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# What's `storehop run`?\n\n## A, b: c\n\n```sh\n# no heading\n```\n\n## A, b: c\n\n## [A b](c.md) – d_e\n"
+    )
+
+    assert {"whats-storehop-run", "a-b-c", "a-b-c-1", "a-b--d_e"} == anchors(page)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -146,10 +175,23 @@ def test_every_reason_is_explained(page):
 
 @pytest.mark.parametrize("row", replacements(), ids=lambda row: row.command)
 def test_a_replacement_is_a_test(row):
-    """What stands in the table in place of a command is a test function."""
+    """What stands in the table in place of a command is a test function, or a script that CI runs."""
     text = (ROOT / row.file).read_text() if (ROOT / row.file).is_file() else ""
+    begin = rf"^(async )?def {row.test}\(" if row.file.startswith("tests/") else "^#!/"
 
-    assert re.search(rf"^(async )?def {row.test}\(", text, re.MULTILINE)
+    assert re.search(begin, text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("row", replacements(), ids=lambda row: row.command)
+def test_a_replacement_is_for_a_command(row):
+    """A row of the table is there for some command of the manual, in a block or in a sentence."""
+    assert any(row.is_for(command) for command in (*commands(), *OF_OTHERS))
+
+
+@pytest.mark.parametrize("code", OF_OTHERS)
+def test_a_command_of_another_program_in_a_sentence_is_in_the_table(code):
+    """Nobody runs it, so the table says what is checked instead."""
+    assert any(row.is_for(code) for row in replacements())
 
 
 def test_the_table_of_replacements_is_read_whole():

@@ -51,12 +51,6 @@ def test_the_manual_has_commands():
     assert (True, True, True) == (len(MAKE) >= 3, len(HOSTS) >= 5, len(OTHERS) >= 5)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.command)
-def test_a_replacement_is_for_a_command(row):
-    """A row of the table is there for some command of the manual."""
-    assert any(row.is_for(command) for command in COMMANDS)
-
-
 @pytest.mark.parametrize("command", MAKE)
 def test_make_knows_the_target(command):
     """The target exists, and what it would run can be worked out."""

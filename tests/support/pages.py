@@ -19,17 +19,18 @@ _BLOCK = re.compile(r"^( *)```(\S*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"(`+)((?:.|\n(?!\n))+?)\1")
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-_ROW = re.compile(r"^\| `([^`|]+)` \| [^|]+ \| `(tests/[^`|]+)::(\w+)` \|$", re.MULTILINE)
+_ROW = re.compile(r"^\| `([^`|]+)` \| [^|]+ \| `((?:tests|\.ci)/[^`:|]+)(?:::(\w+))?` \|$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A row of the table in CONTRIBUTING.md: commands that begin so are not run, a test does something else instead."""
+    """A row of the table in CONTRIBUTING.md: commands that begin so are not run, something else is checked instead."""
 
     words: tuple[str, ...]
     file: str
-    """From the root."""
+    """Of tests, or a script in .ci/; from the root."""
     test: str
+    """A function of the file; empty for a script."""
 
     @property
     def command(self) -> str:
