@@ -19,18 +19,19 @@ _BLOCK = re.compile(r"^( *)```(\S*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"(`+)((?:.|\n(?!\n))+?)\1")
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
 _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+TABLE_HEAD = "| command | what is checked instead | by |"
 _ROW = re.compile(r"^\| `([^`|]+)` \| [^|]+ \| `((?:tests|\.ci)/[^`:|]+)(?:::(\w+))?` \|$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A row of the table in CONTRIBUTING.md: commands that begin so are not run, something else is checked instead."""
+    """A row of a table with TABLE_HEAD: commands that begin so are not run, something else is checked instead."""
 
     words: tuple[str, ...]
     file: str
     """Of tests, or a script in .ci/; from the root."""
     test: str
-    """A function of the file; empty for a script."""
+    """A function of the file; empty for the whole file."""
 
     @property
     def command(self) -> str:
@@ -59,15 +60,17 @@ def commands() -> list[str]:
     return list(dict.fromkeys(" ".join(line.split()) for line in lines if line.strip()))
 
 
-def replacements() -> list[Replacement]:
-    """The rows of the table in CONTRIBUTING.md."""
-    rows = _ROW.findall(CONTRIBUTING.read_text())
+def replacements(*of: Path) -> list[Replacement]:
+    """The rows of the table in CONTRIBUTING.md, and of those in pages of their own subject; or of some pages."""
+    texts = [page.read_text() for page in of or pages()]
+    rows = [row for text in texts if TABLE_HEAD in text for row in _ROW.findall(text)]
     return [Replacement(tuple(command.split()), file, test) for command, file, test in rows]
 
 
 def inline_codes(page: Path) -> list[str]:
-    """What stands between backticks, outside of blocks, each once."""
-    return list(dict.fromkeys(" ".join(code.split()) for _, code in _CODE.findall(_prose(page))))
+    """What stands between backticks, outside of blocks and of tables of replacements, each once."""
+    text = _ROW.sub("", _prose(page))
+    return list(dict.fromkeys(" ".join(code.split()) for _, code in _CODE.findall(text)))
 
 
 def links(page: Path) -> list[str]:
