@@ -51,6 +51,11 @@ def own_links(page):
             yield target, (page.parent / path).resolve() if path else page, anchor
 
 
+def is_ours(code):
+    """Whether it is a command of storehop's. A line of the log has a colon, or begins with what is left out."""
+    return bool(re.match(r"storehop [a-z]", code)) and ": " not in re.sub(r"'[^']*'", "", code)
+
+
 def command_of(code):
     """What typer makes of the command that an inline `storehop …` names."""
     command = COMMANDS
@@ -153,7 +158,7 @@ def test_a_target_in_a_sentence_exists(code):
     assert set() == named - TARGETS
 
 
-@pytest.mark.parametrize("code", sorted({code for code in CODES if code.startswith("storehop ")}))
+@pytest.mark.parametrize("code", sorted(filter(is_ours, CODES)))
 def test_a_command_in_a_sentence_exists(code):
     """`storehop x --flag` names a command and flags of it."""
     flags = {word.partition("=")[0] for word in shlex.split(code) if re.match(r"--?[a-zA-Z]", word)}
