@@ -13,6 +13,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from mitmproxy.test import taddons, tflow
 
+from storehop.app import Settings
 from storehop.host.addon import Storehop
 from storehop.host.tuning import tune
 from tests.support.patience import SOON_S
@@ -198,7 +199,7 @@ async def test_faulty_rules_of_a_running_host_are_refused(host, running, meet, b
 
 async def test_other_rules_change_nothing_of_a_dry_run(host, tmp_path):
     """Its stand-in gets the calls of whatever file is named while it runs."""
-    host.addon.standin = "http://127.0.0.1:9"
+    host.addon._settings = Settings("", "off", standin="http://127.0.0.1:9")
     other = tmp_path / "other.yaml"
     other.write_text('version: 1\nrules: []\ndelivery: {endpoint: "http://127.0.0.1:1"}\n')
     host.configure(host.addon, storehop_rules=str(other))

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import termios
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,8 +98,13 @@ class Process:
     terminal: int | None = None
 
     @classmethod
-    async def start(cls, *command: str | Path, terminal: bool = False, modules: Path | None = None) -> Process:
-        """Starts a process; with `terminal` it gets one of its own, with `modules` a folder of more Python modules."""
+    async def start(
+        cls, *command: str | Path, terminal: bool = False, modules: Path | None = None, fds: Sequence[int] = ()
+    ) -> Process:
+        """Starts a process; with `terminal` it gets one of its own, with `modules` a folder of more Python modules.
+
+        It inherits `fds`.
+        """
         folders = os.pathsep.join(map(str, filter(None, (modules, ADDON))))
         environment = os.environ | {"PYTHONPATH": folders, "PYTHONUNBUFFERED": "1", "TERM": "xterm-256color"}
         ours, theirs = _terminal() if terminal else (None, None)
@@ -108,6 +114,7 @@ class Process:
             stdout=asyncio.subprocess.PIPE if theirs is None else theirs,
             stderr=asyncio.subprocess.PIPE if theirs is None else theirs,
             env=environment,
+            pass_fds=fds,
         )
         self = cls(process, Output(), Output(), terminal=ours)
         if theirs is not None:

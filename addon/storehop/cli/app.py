@@ -15,6 +15,7 @@ from storehop.cli import explain as explaining
 from storehop.cli import healthcheck as asking
 from storehop.cli import outbox
 from storehop.cli import path as finding
+from storehop.cli import restart as restarting
 from storehop.cli import run as running
 from storehop.cli import standin as standing_in
 from storehop.cli.parameters import with_run_options
@@ -31,6 +32,7 @@ app = typer.Typer(
 
 Rules = Annotated[Path, typer.Option("--rules", metavar="PATH", help="Rule file, or a folder of them.")]
 STANDIN = "127.0.0.1:9000"
+LISTEN = row_of(RunOptions, "listen")
 ADMIN = row_of(RunOptions, "admin")
 
 
@@ -106,6 +108,17 @@ def standin(
 ) -> None:
     """A stand-in for AppsFlyer that shows each call: name it as delivery.endpoint. --status 503 is an outage."""
     standing_in.standin(listen, standing_in.Behaviour(status, delay, as_json))
+
+
+@app.command()
+def restart(
+    listen: Annotated[
+        str,
+        typer.Option(metavar="HOST:PORT", envvar=LISTEN.variable, help="Where clients of a running storehop come in."),
+    ] = str(LISTEN.default),
+) -> None:
+    """Replace the processes of a running storehop by new ones, without a refused connection."""
+    restarting.restart(listen)
 
 
 @app.command()
