@@ -13,6 +13,7 @@ from storehop.deliver.operations import ListCalls
 from storehop.deliver.sqlite.engine import SqliteEngine
 from storehop.model import Click, Direct, Reason
 from storehop.observe.metrics import Metrics
+from storehop.observe.readiness import Readiness
 from storehop.observe.watchers import Watcher
 from storehop.rulefile import live
 from storehop.rulefile.live import LiveRules
@@ -69,7 +70,7 @@ async def start(tmp_path, file, rules):
     def make(outbox=file, watchers=(), admin=None, live_rules=None):
         settings = Settings(str(outbox), admin or tmp_path / "admin.sock")
         metrics = Metrics()
-        app = App(live_rules or rules(), settings, metrics, watchers, lambda: [app.fault] if app.fault else [])
+        app = App(live_rules or rules(), settings, metrics, watchers, lambda: Readiness(degraded=app.degraded))
         started.append(app)
         return app, metrics
 
@@ -88,9 +89,9 @@ async def decision(app, name, live_rules):
 
 
 async def ready(path):
-    """What /readyz says: its status."""
+    """What /readyz?strict says: its status."""
     reader, writer = await asyncio.open_unix_connection(path)
-    writer.write(b"GET /readyz HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")
+    writer.write(b"GET /readyz?strict HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")
     status = (await reader.read()).split(b" ")[1]
     writer.close()
     return int(status)
@@ -108,7 +109,7 @@ async def until(is_so):
 
 
 async def test_a_click_s_way(start, rules, appsflyer, tmp_path):
-    """It goes direct, its call arrives, the metrics and the others hear of it, and /readyz says that all is well."""
+    """It goes direct, its call arrives, metrics and the others hear of it, and /readyz?strict says that all is well."""
     answers, live_rules = Answers(), rules()
     app, metrics = start(watchers=[answers], live_rules=live_rules)
     direct = await decision(app, "c1", live_rules)
@@ -161,11 +162,11 @@ async def test_an_outbox_that_can_not_be_opened_lets_clicks_pass(start, rules, t
     passed = await decision(app, "c1", live_rules)
 
     assert Reason.OUTBOX_DOWN == passed.reason
-    assert app.fault
+    assert "outbox: " == app.degraded[0][:8]
     assert 503 == await ready(tmp_path / "admin.sock")
 
     folder.unlink()
-    await until(lambda: app.fault is None)
+    await until(lambda: not app.degraded)
 
     assert Direct is type(await decision(app, "c2", live_rules))
 

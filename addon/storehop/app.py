@@ -6,8 +6,8 @@ import asyncio
 import logging
 import socket
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tornado.netutil import bind_unix_socket
@@ -22,8 +22,9 @@ from storehop.deliver.wire import Wire
 from storehop.duplicates import Duplicates
 from storehop.handler import ClickHandler
 from storehop.listening.sockets import bind
-from storehop.observe.admin import AdminServer, Unready
+from storehop.observe.admin import AdminServer
 from storehop.observe.metrics import Metrics
+from storehop.observe.readiness import Readiness
 from storehop.observe.watchers import Watcher, Watchers
 from storehop.rulefile.live import LiveRules
 
@@ -49,19 +50,24 @@ class Settings:
     """In a dry run the origin that gets every S2S call, whatever the rules say."""
 
     @property
-    def remark(self) -> str:
+    def remarks(self) -> tuple[str, ...]:
         """What /readyz says of this process beside whether it is ready."""
-        return "dry run" if self.standin else ""
+        return ("dry run",) if self.standin else ()
 
 
 class App:
     """Handles clicks until it is closed. Must be made on a running event loop. Raises ValueError, see `Wire.through`.
 
-    `watchers` hear of clicks beside the metrics; `unready` says why no traffic should come, besides what is seen here.
+    `watchers` hear of clicks beside the metrics; `get_readiness` answers for the whole process, `degraded` included.
     """
 
     def __init__(
-        self, rules: LiveRules, settings: Settings, metrics: Metrics, watchers: Sequence[Watcher], unready: Unready
+        self,
+        rules: LiveRules,
+        settings: Settings,
+        metrics: Metrics,
+        watchers: Sequence[Watcher],
+        get_readiness: Callable[[], Readiness],
     ) -> None:
         device.warm_up()
         self._rules = rules
@@ -77,13 +83,14 @@ class App:
             lambda: self._courier.counts, lambda: len(self._courier.open_breakers), lambda: self._rules.current.digest
         )
         rules.watch(self._use)
-        self._admin = self._admin_server(settings, unready)
+        self._admin = self._admin_server(settings, get_readiness)
         logger.info("storehop: %s from %s", rules.summary(), rules.path)
 
     @property
-    def fault(self) -> str | None:
-        """Why clicks can't be stored, or None."""
-        return self.outbox.fault
+    def degraded(self) -> tuple[str, ...]:
+        """Why clicks pass: the outbox, and the breakers of the origins that fail."""
+        outbox = (f"outbox: {self.outbox.fault}",) if self.outbox.fault else ()
+        return (*outbox, *(f"breaker: {origin} fails" for origin in self._courier.open_breakers))
 
     def watch(self, rules: LiveRules) -> None:
         """Takes other rules from now on."""
@@ -113,12 +120,15 @@ class App:
             except ValueError as error:
                 logger.error("delivery.proxy: %s; the settings of before stay", error)  # noqa: TRY400  it says all
 
-    def _admin_server(self, settings: Settings, unready: Unready) -> AdminServer | None:
+    def _admin_server(self, settings: Settings, get_readiness: Callable[[], Readiness]) -> AdminServer | None:
         try:
             sockets = _sockets(settings.admin)
             if not sockets:
                 return None
-            return AdminServer(sockets, unready, self._metrics.registry, remark=settings.remark)
+            remarks = settings.remarks
+            return AdminServer(
+                sockets, lambda: replace(get_readiness(), remarks=remarks), self._metrics.registry
+            )
         except (OSError, ValueError) as error:
             logger.error("storehop_admin %s: %s", settings.admin, getattr(error, "strerror", None) or error)  # noqa: TRY400
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,6 +134,9 @@ class Story:
     answers: list[Answer]
     """Clicks while nothing could be stored: the first while the fault was new."""
     ready: Answer
+    """/readyz meanwhile."""
+    strict: Answer
+    """/readyz?strict meanwhile."""
     end: End
 
 
@@ -172,18 +175,18 @@ async def corrupt(tmp_path_factory, ads) -> AsyncIterator[End]:
 
 async def _live(sidecar: Sidecar) -> Story:
     if not isinstance(sidecar.place, ReadOnly):
-        await _ready(sidecar.admin, lambda ready: ready.status == 200)
+        await _until_well(sidecar.admin)
     sidecar.place.spoil()
     first = await sidecar.click(new_id())
     await sidecar.host.log.saw(PROBLEM)
-    ready = await get(sidecar.admin, "/readyz")
+    ready, strict = await get(sidecar.admin, "/readyz"), await get(sidecar.admin, "/readyz?strict")
     others = [await _later(sidecar) for _ in range(20)]
     sidecar.place.mend()
-    return Story([first, *others], ready, await _end(sidecar))
+    return Story([first, *others], ready, strict, await _end(sidecar))
 
 
 async def _end(sidecar: Sidecar) -> End:
-    await _ready(sidecar.admin, lambda ready: ready.status == 200)
+    await _until_well(sidecar.admin)
     wanted = new_id()
     after = await sidecar.click(wanted)
     arrived = dict((await sidecar.appsflyer.next_click()).params)["clickid"]
@@ -193,16 +196,15 @@ async def _end(sidecar: Sidecar) -> End:
 async def _later(sidecar: Sidecar) -> Answer:
     """A click a moment later: all of them together outlast several looks at the outbox."""
     await asyncio.sleep(0.15)
-    assert (await get(sidecar.admin, "/readyz")).status == 503
+    assert (await get(sidecar.admin, "/readyz?strict")).status == 503
     return await sidecar.click(new_id())
 
 
-async def _ready(admin: int, holds: Callable[[Answer], bool]) -> Answer:
-    """Asks /readyz until the answer is the wanted one; a look at the outbox comes every second."""
+async def _until_well(admin: int) -> None:
+    """Asks until nothing fails any more; a look at the outbox comes every second."""
     async with asyncio.timeout(SOON_S):
-        while not holds(answer := await get(admin, "/readyz")):
+        while (await get(admin, "/readyz?strict")).status != 200:
             await asyncio.sleep(0.1)
-    return answer
 
 
 @pytest.fixture
@@ -216,8 +218,13 @@ def test_clicks_pass(story):
 
 
 def test_readiness_names_the_outbox(story):
-    """/readyz is 503 and says that it is the outbox."""
-    assert (503, b"outbox: ") == (story.ready.status, story.ready.body[:8])
+    """Users are answered, so that the host stays in service; the body says that it is the outbox."""
+    assert (200, b"degraded: outbox: ") == (story.ready.status, story.ready.body[:18])
+
+
+def test_strict_readiness_names_the_outbox(story):
+    """For monitoring it is a fault."""
+    assert (503, b"degraded: outbox: ") == (story.strict.status, story.strict.body[:18])
 
 
 def test_the_log_says_it_once(end):

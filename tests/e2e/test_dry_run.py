@@ -80,7 +80,7 @@ async def test_it_says_that_it_is_one(dry):
     world, admin, _ = dry
     answer = await get(admin, "/readyz")
 
-    assert (200, b"ok\ndry run\n") == (answer.status, answer.body)
+    assert (200, b"ok\nnote: dry run\n") == (answer.status, answer.body)
     assert "mode: observe" in await world.host.log.saw("WARNING dry run: ")
 
 

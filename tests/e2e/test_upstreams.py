@@ -215,14 +215,23 @@ async def test_an_upstream_that_is_down(kind, launch, dead_port):
 
 
 async def test_an_upstream_that_comes_back(launch):
-    """An upstream that is up again is used at once, and the log says so."""
+    """An upstream that is up again is used at once; the log says so, and `/readyz?strict` from one to the other."""
     port, ads = free_port(), AdStack()
-    world = await launch("sidecar", RULES, upstream=f"http://127.0.0.1:{port}")
+    admin = free_port()
+    upstream = f"http://127.0.0.1:{port}"
+    world = await launch("sidecar", RULES, "--admin", f"127.0.0.1:{admin}", upstream=upstream)
     before = await get(world.port, "/")
+    while_down = await _readiness(admin)
     await ads.start(port=port)
 
     after = await get(world.port, ads.serve(response("200 OK", body=b"hello")))
     await ads.stop()
 
     assert (502, b"hello") == (before.status, after.body)
-    await world.host.log.saw(f"upstream http://127.0.0.1:{port} is back")
+    assert ([200, 503], [200, 200]) == (while_down, await _readiness(admin))
+    await world.host.log.saw(f"upstream {upstream} is back")
+
+
+async def _readiness(admin):
+    """Statuses of /readyz and of /readyz?strict."""
+    return [(await get(admin, target)).status for target in ("/readyz", "/readyz?strict")]

@@ -182,7 +182,7 @@ async def test_faulty_rules_at_the_start_end_the_host(rule_file, caplog):
         context.configure(addon, storehop_rules=str(rule_file))
 
     assert [True] == ["nonsense" in record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
-    assert "rules: none could be loaded" in addon.unready()
+    assert "rules: none could be loaded" in addon.readiness().unready
 
 
 async def test_faulty_rules_of_a_running_host_are_refused(host, running, meet, browse, tmp_path, appsflyer):
@@ -215,19 +215,19 @@ async def test_an_outbox_of_an_unknown_kind_is_refused(host, running):
 
 async def test_traffic_comes_while_it_runs(host):
     """Neither before nor after."""
-    before = host.addon.unready()
+    before = host.addon.readiness()
     host.addon.running()
-    meanwhile = host.addon.unready()
+    meanwhile = host.addon.readiness()
     await host.addon.done()
 
-    assert (["outbox: closed"], [], ["outbox: closed"]) == (before, meanwhile, host.addon.unready())
+    assert (False, True, False) == (before.is_ready, meanwhile.is_ready, host.addon.readiness().is_ready)
 
 
 async def test_while_it_drains_no_connection_is_kept(running):
     """Clients go elsewhere; how they are told is the layers' part."""
     running.drain()
 
-    assert (["draining"], True) == (running.unready(), running.connections.is_retiring)
+    assert (("draining",), True) == (running.readiness().unready, running.connections.is_retiring)
 
 
 async def test_idle_waits_for_the_last_answer(running, browse):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from mitmproxy.proxy.mode_specs import ProxyMode
 
-from storehop.host.upstream import UpstreamLog
+from storehop.host.upstream import Upstream
 
 
 def data(mode="reverse:http://ads.test:8000"):
@@ -16,7 +16,7 @@ def data(mode="reverse:http://ads.test:8000"):
 
 def test_each_change_is_said_once(caplog):
     """However many connections fail."""
-    log = UpstreamLog()
+    log = Upstream()
     for _ in range(3):
         log.failed(data())
     for _ in range(3):
@@ -28,9 +28,19 @@ def test_each_change_is_said_once(caplog):
     ] == caplog.messages
 
 
+def test_readiness_hears_of_it():
+    """From the first connection that fails until one is there."""
+    upstream = Upstream()
+    upstream.failed(data())
+    meanwhile = upstream.degraded
+    upstream.connected(data())
+
+    assert (("upstream: http://ads.test:8000 is unreachable (refused)",), ()) == (meanwhile, upstream.degraded)
+
+
 @pytest.mark.parametrize("mode", ["regular", "upstream:http://proxy.test:8080"])
 def test_a_forward_proxy_s_servers_are_nobody_s_upstream(mode, caplog):
     """They are anybody's."""
-    UpstreamLog().failed(data(mode))
+    Upstream().failed(data(mode))
 
     assert [] == caplog.messages

@@ -14,6 +14,7 @@ from tornado.netutil import bind_unix_socket
 from storehop.addresses import Address
 from storehop.listening.sockets import bind
 from storehop.observe.admin import AdminServer
+from storehop.observe.readiness import Readiness
 
 
 @pytest.fixture
@@ -47,40 +48,43 @@ async def ask(place, target, accept="*/*"):
     return int(status.split()[1]), dict(line.lower().split(": ", 1) for line in lines), body
 
 
-@pytest.mark.parametrize("target", ["/healthz", "/readyz"])
+@pytest.mark.parametrize("target", ["/healthz", "/readyz", "/readyz?strict"])
 async def test_all_is_well(path, registry, target):
     """200, and a word for people."""
-    with serving(path, list, registry):
+    with serving(path, Readiness, registry):
         status, _, body = await ask(path, target)
 
     assert (200, "ok\n") == (status, body)
 
 
+DRAINING = Readiness(("draining",), ("outbox: disk full",))
+
+
 async def _later():
-    return ["draining", "outbox: disk full"]
+    return DRAINING
 
 
-@pytest.mark.parametrize("unready", [lambda: ["draining", "outbox: disk full"], _later], ids=["now", "awaited"])
-async def test_not_ready_says_why(path, registry, unready):
+@pytest.mark.parametrize("get_readiness", [lambda: DRAINING, _later], ids=["now", "awaited"])
+async def test_not_ready_says_why(path, registry, get_readiness):
     """503 and a line for each reason, whether they are there at once or have to be found out."""
-    with serving(path, unready, registry):
+    with serving(path, get_readiness, registry):
         status, _, body = await ask(path, "/readyz")
 
-    assert (503, "draining\noutbox: disk full\n") == (status, body)
+    assert (503, "draining\ndegraded: outbox: disk full\n") == (status, body)
 
 
-@pytest.mark.parametrize(("reasons", "first"), [([], "ok"), (["draining"], "draining")])
-async def test_a_remark_stands_beside_it(path, registry, reasons, first):
-    """What kind of process this is, ready or not."""
-    with serving(path, lambda: reasons, registry, None, "dry run"):
-        _, _, body = await ask(path, "/readyz")
+@pytest.mark.parametrize(("target", "expected"), [("/readyz", 200), ("/readyz?strict", 503), ("/readyz?strict=1", 503)])
+async def test_degraded_is_ready_unless_it_is_strict(path, registry, target, expected):
+    """Clicks that pass are answered; whoever wants to hear of it asks `?strict`. Both say what it is."""
+    with serving(path, lambda: Readiness(degraded=("outbox: disk full",)), registry):
+        status, _, body = await ask(path, target)
 
-    assert f"{first}\ndry run\n" == body
+    assert (expected, "degraded: outbox: disk full\n") == (status, body)
 
 
 async def test_not_ready_is_alive(path, registry):
     """A process that drains is not to be killed."""
-    with serving(path, lambda: ["draining"], registry):
+    with serving(path, lambda: Readiness(("draining",)), registry):
         assert 200 == (await ask(path, "/healthz"))[0]
 
 
@@ -91,7 +95,7 @@ async def test_not_ready_is_alive(path, registry):
 async def test_metrics_come_in_the_format_that_is_accepted(path, registry, accept, content_type):
     """Prometheus's text, or OpenMetrics."""
     Counter("clicks", "Clicks.", registry=registry).inc()
-    with serving(path, list, registry):
+    with serving(path, Readiness, registry):
         status, headers, body = await ask(path, "/metrics", accept)
 
     assert (200, content_type) == (status, headers["content-type"].partition(";")[0])
@@ -105,14 +109,14 @@ async def test_metrics_are_refreshed_before_they_are_written(path, registry):
     async def refresh():
         clicks.inc(7)
 
-    with serving(path, list, registry, refresh):
+    with serving(path, Readiness, registry, refresh):
         assert "clicks_total 7.0" in (await ask(path, "/metrics"))[2]
 
 
 @pytest.mark.parametrize("target", ["/healthz", "/readyz", "/metrics"])
 async def test_no_answer_is_kept_or_names_the_server(path, registry, target):
     """A cache would tell of a moment that is over."""
-    with serving(path, list, registry):
+    with serving(path, Readiness, registry):
         _, headers, _ = await ask(path, target)
 
     assert ("no-store", None) == (headers["cache-control"], headers.get("server"))
@@ -120,7 +124,7 @@ async def test_no_answer_is_kept_or_names_the_server(path, registry, target):
 
 async def test_other_paths_are_not_there(path, registry):
     """Nothing else is served."""
-    with serving(path, list, registry):
+    with serving(path, Readiness, registry):
         assert 404 == (await ask(path, "/"))[0]
 
 
@@ -128,13 +132,13 @@ async def test_it_listens_on_an_address(registry):
     """HOST:PORT, as `--admin` names it."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = Address(*probe.getsockname())
-    with serving(address, list, registry):
+    with serving(address, Readiness, registry):
         assert 200 == (await ask(address, "/healthz"))[0]
 
 
 async def test_a_closed_one_answers_nobody(path, registry):
     """The end is at once."""
-    with serving(path, list, registry):
+    with serving(path, Readiness, registry):
         pass
 
     with pytest.raises(ConnectionError):

@@ -15,6 +15,7 @@ from tornado.netutil import bind_unix_socket
 from storehop.deliver.sqlite.engine import SqliteEngine
 from storehop.observe.admin import AdminServer
 from storehop.observe.metrics import Metrics
+from storehop.observe.readiness import Readiness
 from storehop.workers import release as releasing
 from storehop.workers import supervisor as module
 from storehop.workers import worker
@@ -59,7 +60,7 @@ async def test_a_worker_that_hangs_later_is_replaced(hung, monkeypatch):
     monkeypatch.setattr(worker, "SILENCE_S", 0.2)
     monkeypatch.setattr(worker, "READY_LOOK_S", 0.01)
     first = await _begun(hung)
-    admin = AdminServer([bind_unix_socket(str(hung.worker.socket))], list, Metrics().registry)
+    admin = AdminServer([bind_unix_socket(str(hung.worker.socket))], Readiness, Metrics().registry)
     async with asyncio.timeout(SOON_S):
         while not hung.worker.is_ready:
             await asyncio.sleep(0.01)

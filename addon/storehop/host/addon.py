@@ -31,9 +31,10 @@ from storehop.host.inspector import Inspector
 from storehop.host.layers.head import Gate
 from storehop.host.layers.stack import layers_for
 from storehop.host.tuning import inspector_if_wanted, tune
-from storehop.host.upstream import UpstreamLog
+from storehop.host.upstream import Upstream
 from storehop.observe.log import ClickLog
 from storehop.observe.metrics import Metrics
+from storehop.observe.readiness import Readiness
 from storehop.options import AddonOptions, rows
 from storehop.rulefile import RuleFileError
 from storehop.rulefile.live import LiveRules
@@ -60,7 +61,7 @@ class Storehop:
         self._inspector: Inspector | None = None
         self._clicks: Clicks | None = None
         self._gate = Gate(self._client_ip_header)
-        self._upstream = UpstreamLog()
+        self._upstream = Upstream()
         self.connections = Connections(lambda: ctx.master.addons.get("proxyserver").connections)
         self._is_draining = False
         self._in_flight: WeakKeyDictionary[http.HTTPFlow, flows.Headers] = WeakKeyDictionary()
@@ -105,7 +106,7 @@ class Storehop:
         watchers = [self._click_log, *([self._inspector] if self._inspector else [])]
         settings = self._settings or Settings(ctx.options.storehop_outbox, ctx.options.storehop_admin)
         try:
-            self._app = App(self._rules, settings, self._metrics, watchers, self.unready)
+            self._app = App(self._rules, settings, self._metrics, watchers, self.readiness)
         except ValueError as error:
             logger.error("storehop: %s", error)  # noqa: TRY400  ends mitmproxy; a traceback would bury what is wrong
             return
@@ -120,16 +121,14 @@ class Storehop:
         app, self._app, self._clicks = self._app, None, None
         return asyncio.create_task(app.close())
 
-    def unready(self) -> list[str]:
-        """Why no traffic should be sent here now, for /readyz."""
-        reasons = ["draining"] if self._is_draining else []
+    def readiness(self) -> Readiness:
+        """For /readyz."""
+        unready = ["draining"] if self._is_draining else []
         if self._rules is None:
-            reasons.append("rules: none could be loaded")
+            unready.append("rules: none could be loaded")
         if self._app is None:
-            reasons.append("outbox: closed")
-        elif self._app.fault:
-            reasons.append(f"outbox: {self._app.fault}")
-        return reasons
+            unready.append("clicks: not handled before the start and after the end")
+        return Readiness(tuple(unready), (*(self._app.degraded if self._app else ()), *self._upstream.degraded))
 
     def drain(self) -> None:
         """From now on clients are sent elsewhere: /readyz says 503, answers close their connections."""

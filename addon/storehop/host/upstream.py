@@ -1,4 +1,4 @@
-"""Log lines that say when the ad stack is unreachable, and when it is back."""
+"""Whether the ad stack can be reached: log lines that say when it can't and when it is back, and a line for /readyz."""
 
 from __future__ import annotations
 
@@ -10,22 +10,27 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 logger = logging.getLogger(__name__)
 
 
-class UpstreamLog:
+class Upstream:
     """Says each change once. Of reverse proxies only: elsewhere the next server is anybody's."""
 
     def __init__(self) -> None:
-        self._is_down = False
+        self._fault: str | None = None
+
+    @property
+    def degraded(self) -> tuple[str, ...]:
+        """What the last connection failed of, for /readyz: pages get 502, clicks on attribution hosts are answered."""
+        return (f"upstream: {self._fault}",) if self._fault else ()
 
     def connected(self, data: ServerConnectionHookData) -> None:
         """A connection to the upstream is there."""
         mode = data.client.proxy_mode
-        if self._is_down and isinstance(mode, mode_specs.ReverseMode):
-            self._is_down = False
+        if self._fault and isinstance(mode, mode_specs.ReverseMode):
+            self._fault = None
             logger.warning("upstream %s is back", mode.data)
 
     def failed(self, data: ServerConnectionHookData) -> None:
         """A connection to the upstream could not be made."""
         mode = data.client.proxy_mode
-        if not self._is_down and isinstance(mode, mode_specs.ReverseMode):
-            self._is_down = True
-            logger.warning("upstream %s is unreachable (%s): clients get 502", mode.data, data.server.error)
+        if not self._fault and isinstance(mode, mode_specs.ReverseMode):
+            self._fault = f"{mode.data} is unreachable ({data.server.error})"
+            logger.warning("upstream %s: clients get 502", self._fault)

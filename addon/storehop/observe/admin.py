@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 from inspect import isawaitable
 from typing import Any
 
@@ -12,34 +13,30 @@ from prometheus_client.exposition import choose_encoder
 from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 
+from storehop.observe.readiness import GetReadiness
+
 BACKLOG = 128
 
-type Unready = Callable[[], list[str] | Awaitable[list[str]]]
-"""Returns the reasons for which this process should get no traffic now; empty when all is well."""
 type Refresh = Callable[[], Awaitable[None]]
 """Brings the registry's collectors up to date, before a scrape."""
 
 
 class AdminServer:
-    """Answers on these sockets from its creation until `close`. Raises OSError where it can't listen on one.
-
-    `remark` is a further line of /readyz, whether this process is ready or not.
-    """
+    """Answers on these sockets from its creation until `close`. Raises OSError where it can't listen on one."""
 
     def __init__(
         self,
         sockets: Sequence[socket.socket],
-        unready: Unready,
+        get_readiness: GetReadiness,
         registry: CollectorRegistry,
         refresh: Refresh | None = None,
-        remark: str = "",
     ) -> None:
         for one in sockets:
             one.setblocking(False)
             one.listen(BACKLOG)
         routes: list[Any] = [
             ("/healthz", _Alive),
-            ("/readyz", _Ready, {"unready": unready, "remark": remark}),
+            ("/readyz", _Ready, {"get_readiness": get_readiness}),
             ("/metrics", _Metrics, {"registry": registry, "refresh": refresh}),
         ]
         self._server = HTTPServer(Application(routes, log_function=_quiet))
@@ -67,17 +64,17 @@ class _Alive(_Plain):
 
 
 class _Ready(_Plain):
-    def initialize(self, unready: Unready, remark: str) -> None:
-        self._unready = unready
-        self._remark = remark
+    def initialize(self, get_readiness: GetReadiness) -> None:
+        self._get_readiness = get_readiness
 
     async def get(self) -> None:
-        result = self._unready()
-        reasons = await result if isawaitable(result) else result
-        if reasons:
-            self.set_status(503)
-        lines = [*(reasons or ["ok"]), *filter(None, [self._remark])]
-        self.write("".join(f"{line}\n" for line in lines))
+        """200 while users get answers; with `?strict` only while nothing fails. The body is the same."""
+        result = self._get_readiness()
+        readiness = await result if isawaitable(result) else result
+        is_strict = "strict" in self.request.query_arguments
+        if not (readiness.is_well if is_strict else readiness.is_ready):
+            self.set_status(HTTPStatus.SERVICE_UNAVAILABLE)
+        self.write(f"{readiness}\n")
 
 
 class _Metrics(_Plain):

@@ -13,12 +13,12 @@ import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
 
 from storehop.listening.line import HandoverError
 from storehop.listening.sockets import Listeners
 from storehop.observe.admin import AdminServer
+from storehop.observe.readiness import Readiness
 from storehop.serving import RETIRE
 from storehop.workers.merge import Workers, ask
 from storehop.workers.release import Releases
@@ -77,7 +77,7 @@ class Supervisor:
         """Serves until it is told to end. Returns the exit code: 0, or a worker's that could not start at all."""
         if self._listeners.admin:
             workers = Workers(self._sockets)
-            self._admin = AdminServer(self._listeners.admin, self._unready, workers.registry, workers.refresh)
+            self._admin = AdminServer(self._listeners.admin, self._readiness, workers.registry, workers.refresh)
         async with asyncio.TaskGroup() as group:
             for place in self._places:
                 group.create_task(self._keep(place), name=f"worker {place.number}")
@@ -99,18 +99,16 @@ class Supervisor:
         """Of all workers that count: a retired one's clicks are the host's, too."""
         return [worker.socket for worker in self._all() if worker.is_ready]
 
-    async def _unready(self) -> list[str]:
-        """Why no traffic should come here: what the running workers say, or that there is none."""
+    async def _readiness(self) -> Readiness:
+        """What the running workers say, or that there is none."""
         if self._over.is_set():
-            return ["draining"]
+            return Readiness(("draining",))
         sockets = [place.worker.socket for place in self._places if place.worker.is_ready]
         if not sockets:
-            return ["no worker is ready"]
+            return Readiness(("no worker is ready",))
         results = await asyncio.gather(*(ask(path, "/readyz") for path in sockets), return_exceptions=True)
-        answers = [answer for answer in results if not isinstance(answer, BaseException)]
-        if any(status == HTTPStatus.OK for status, _ in answers):
-            return []
-        return sorted({line for _, body in answers for line in body.decode().splitlines()}) or ["no worker answers"]
+        answers = [Readiness.from_text(one[1].decode()) for one in results if not isinstance(one, BaseException)]
+        return Readiness.of_several(answers) if answers else Readiness(("no worker answers",))
 
     def _close_admin(self) -> None:
         if self._admin:
