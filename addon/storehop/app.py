@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from storehop.listening.sockets import bind
 from storehop.observe.admin import AdminServer
 from storehop.observe.metrics import Metrics
 from storehop.observe.readiness import Readiness
+from storehop.observe.state import State
 from storehop.observe.watchers import Watcher, Watchers
 from storehop.rulefile.live import LiveRules
 
@@ -72,6 +73,7 @@ class App:
         device.warm_up()
         self._rules = rules
         self._metrics = metrics
+        self._readiness = lambda: replace(get_readiness(), remarks=settings.remarks)
         delivery = rules.current.delivery
         hearing = Watchers((metrics, *watchers))
         wire = Wire.through(delivery.proxy)  # what may fail comes first
@@ -79,11 +81,10 @@ class App:
         self._courier = Courier(wire, self.outbox, delivery, hearing, settings.workers)
         duplicates = Duplicates(asyncio.get_running_loop().time)
         self.handler = ClickHandler(duplicates, self._courier, self.outbox, hearing)
-        metrics.observe(
-            lambda: self._courier.counts, lambda: len(self._courier.open_breakers), lambda: self._rules.current.digest
-        )
+        metrics.observe(self._state)
+        metrics.expect(_names(rules.current))
         rules.watch(self._use)
-        self._admin = self._admin_server(settings, get_readiness)
+        self._admin = self._admin_server(settings)
         logger.info("storehop: %s from %s", rules.summary(), rules.path)
 
     @property
@@ -111,24 +112,30 @@ class App:
         self._rules.stop()
         await self._courier.close(GRACE_S)
 
+    def _state(self) -> State:
+        """For a scrape."""
+        return State(
+            self._courier.counts,
+            len(self._courier.open_breakers),
+            self._rules.current.digest,
+            self.outbox.fault is not None,
+            self._readiness().is_ready,
+        )
+
     def _use(self, rules: RuleSet | None) -> None:
         """Takes reloaded rules; None: they could not be used."""
         self._metrics.reloaded(worked=rules is not None)
         if rules:
+            self._metrics.expect(_names(rules))
             try:
                 self._courier.configure(rules.delivery)
             except ValueError as error:
                 logger.error("delivery.proxy: %s; the settings of before stay", error)  # noqa: TRY400  it says all
 
-    def _admin_server(self, settings: Settings, get_readiness: Callable[[], Readiness]) -> AdminServer | None:
+    def _admin_server(self, settings: Settings) -> AdminServer | None:
         try:
             sockets = _sockets(settings.admin)
-            if not sockets:
-                return None
-            remarks = settings.remarks
-            return AdminServer(
-                sockets, lambda: replace(get_readiness(), remarks=remarks), self._metrics.registry
-            )
+            return AdminServer(sockets, self._readiness, self._metrics.registry) if sockets else None
         except (OSError, ValueError) as error:
             logger.error("storehop_admin %s: %s", settings.admin, getattr(error, "strerror", None) or error)  # noqa: TRY400
             return None
@@ -142,3 +149,7 @@ def _sockets(admin: str | Path | Sequence[socket.socket]) -> Sequence[socket.soc
         address = parse_address_or_off(admin)
         return bind(address) if address else []
     return admin
+
+
+def _names(rules: RuleSet) -> Iterable[str]:
+    return (rule.name for _, rule in rules.rules)

@@ -24,6 +24,7 @@ from tests.support.patience import SOON_S, START_S
 from tests.support.phones import FIRST, RETRY, cookies
 from tests.support.processes import Host, Process, free_port, sidecar_command
 from tests.support.scenes import RULES, new_id, path_of, play, write_rules
+from tests.support.scrapes import scraped
 from tests.support.standins import AppsFlyer, in_two_parts
 
 CONNECTIONS = 40
@@ -89,8 +90,8 @@ class Pair:
 
 
 def _clicks(metrics: bytes) -> float:
-    found = re.search(r'^storehop_clicks_total\{decision="direct".*\} (\S+)', metrics.decode(), re.MULTILINE)
-    return float(found[1]) if found else 0.0
+    counts = re.findall(r'^storehop_clicks_total\{decision="direct".*\} (\S+)', metrics.decode(), re.MULTILINE)
+    return sum(map(float, counts))
 
 
 async def start_pair(upstream: str, rules: Path, folder: Path, *extra: str | Path, is_open: bool = True) -> Pair:
@@ -301,6 +302,17 @@ async def test_that_waits_for_no_restart(death):
 async def test_one_worker_is_enough_to_be_ready(death):
     """/readyz stays 200 while one worker is gone."""
     assert (200, b"ok\n") == (death.readiness.status, death.readiness.body)
+
+
+async def test_metrics_are_of_all_processes(pair):
+    """Each that is ready counts; memory is the sum, with the supervisor's."""
+    found = await scraped(pair.admin, {("storehop_ready",): 2.0})
+    texts = [(await ask(path, "/metrics"))[1].decode() for path in pair.workers()]
+    of_workers = sum(
+        float(re.findall(r"^process_resident_memory_bytes (\S+)", text, re.MULTILINE)[0]) for text in texts
+    )
+
+    assert of_workers < found["process_resident_memory_bytes",] < 2 * of_workers
 
 
 async def test_clicks_go_direct_meanwhile(death):

@@ -21,6 +21,7 @@ from storehop.model import (
     Settled,
 )
 from storehop.observe.metrics import Metrics, outcome_label
+from storehop.observe.state import State
 from tests.support.observed import CALL, CLICK, DIRECT
 
 DESIGN = {
@@ -41,7 +42,7 @@ DESIGN = {
 @pytest.fixture
 def metrics():
     made = Metrics()
-    made.observe(lambda: OutboxCounts(3, 1, 12.5), lambda: 2, lambda: "abc")
+    made.observe(lambda: State(OutboxCounts(3, 1, 12.5), 2, "abc", is_outbox_down=True, is_ready=True))
     return made
 
 
@@ -99,7 +100,8 @@ def test_only_what_was_accepted_counts(metrics):
     found = samples(metrics)
 
     assert 0.0 == found["storehop_matchable_total", (("signal", "ip"),)]
-    assert not [name for name, _ in found if name in {"storehop_enriched_total", "storehop_never_filled_in_total"}]
+    counted = [name for (name, _), value in found.items() if value]
+    assert not {"storehop_enriched_total", "storehop_never_filled_in_total"}.intersection(counted)
 
 
 def test_a_duplicate_counts_as_one_and_as_nothing_else(metrics):
@@ -110,7 +112,7 @@ def test_a_duplicate_counts_as_one_and_as_nothing_else(metrics):
     after = samples(metrics)
 
     name = "storehop_clicks_total", (("decision", "duplicate"), ("reason", ""), ("rule", "games"))
-    changed = {key for key, value in after.items() if before.get(key) != value and not key[0].endswith("_created")}
+    changed = {key for key, value in after.items() if before.get(key) != value and "process" not in key[0]}
     assert ({name}, 1.0) == (changed, after[name])
 
 
@@ -126,7 +128,7 @@ def test_what_nobody_filled_in_is_counted_by_parameter(metrics):
 def test_parameters_are_counted_by_source(metrics):
     """The coverage of what AppsFlyer can match on, omissions included."""
     metrics.answered(CLICK, DIRECT)
-    found = {labels: value for (name, labels), value in samples(metrics).items() if name == "storehop_enriched_total"}
+    found = {labels: v for (name, labels), v in samples(metrics).items() if name == "storehop_enriched_total" and v}
 
     assert {
         (("parameter", "af_ip"), ("source", "address")): 1.0,
@@ -228,3 +230,60 @@ def test_the_summary_says_what_appsflyer_can_match_on(metrics):
     )
 
     assert expected == metrics.summary()
+
+
+RULES_OF_FAULTS = [("pass", reason) for reason in ("error", "outbox_down", "s2s_down")]
+
+
+def test_what_alerts_count_is_there_before_it_happens(metrics):
+    """Of each rule in use: clicks that go direct, and those that pass by a fault."""
+    metrics.expect(["games"])
+    found = {labels: value for (name, labels), value in samples(metrics).items() if name == "storehop_clicks_total"}
+    expected = [(*one, rule) for one in RULES_OF_FAULTS for rule in ("", "games")] + [("direct", "", "games")]
+
+    assert dict.fromkeys(sorted(expected), 0.0) == dict(
+        sorted((tuple(value for _, value in labels), value) for labels, value in found.items())
+    )
+
+
+def test_thousands_of_rules_make_no_thousands_of_series(metrics):
+    """Before they are used."""
+    before = len(samples(metrics))
+    metrics.expect(f"rule {number}" for number in range(10_000))
+
+    assert before == len(samples(metrics))
+
+
+@pytest.mark.parametrize("outcome", ["connect", "connect_timeout", "tls", "read_timeout", "reset", "429", "5xx", "2xx"])
+def test_outcomes_of_attempts_are_there_before_they_happen(metrics, outcome):
+    """So `increase()` sees the first."""
+    assert 0.0 == samples(metrics)["storehop_s2s_attempts_total", (("outcome", outcome),)]
+
+
+def test_a_failed_reload_shows_until_one_works(metrics):
+    """An alert lasts as long as the faulty file."""
+    shown = [samples(metrics)["storehop_rules_reload_success", ()]]
+    for worked in (False, True):
+        metrics.reloaded(worked=worked)
+        shown.append(samples(metrics)["storehop_rules_reload_success", ()])
+
+    assert [1.0, 0.0, 1.0] == shown
+
+
+def test_the_state_at_a_scrape(metrics):
+    """Whether clicks can be stored, and whether users are answered."""
+    found = samples(metrics)
+
+    assert (1.0, 1.0) == (found["storehop_outbox_down", ()], found["storehop_ready", ()])
+
+
+def test_what_runs_is_named(metrics):
+    """By its versions."""
+    (labels,) = [dict(labels) for name, labels in samples(metrics) if name == "storehop_build_info"]
+
+    assert {"version", "python", "mitmproxy"} == {name for name, value in labels.items() if value}
+
+
+def test_no_series_says_when_it_began(metrics):
+    """In neither format: half of what is scraped would be times."""
+    assert b"_created" not in generate_latest(metrics.registry) + generate_openmetrics(metrics.registry)

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from storehop.model import Delivered, OutboxCounts, Reply, Settled
 from storehop.observe.metrics import Metrics
+from storehop.observe.state import State
 from tests.support.observed import CALL, CLICK, DIRECT
 
 RULES = Path(__file__).resolve().parents[2] / "rules"
@@ -27,7 +28,7 @@ WANTED = {"oldest_seconds", 'result="dead"', "breaker_open", "rules_reload", 're
 def exposition():
     """Every sample that a storehop in use has."""
     metrics = Metrics()
-    metrics.observe(lambda: OutboxCounts(1, 1, 1.0), lambda: 1, lambda: "abc")
+    metrics.observe(lambda: State(OutboxCounts(1, 1, 1.0), 1, "abc", is_outbox_down=False, is_ready=True))
     metrics.answered(CLICK, DIRECT, 0.00004)
     metrics.settled(Settled(CALL, Reply(200), Delivered(), 1, 0.1))
     return generate_latest(metrics.registry).decode()

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from storehop.model import Click, Delivered, OutboxCounts, Pass, Reason, Reply, S2SCall, Settled
 from storehop.observe.metrics import Metrics
+from storehop.observe.state import State
 from storehop.workers.merge import merge
 
 CLICK = Click("c", "GET", "https://app.appsflyer.com/x", {}, "192.0.2.1")
@@ -103,6 +104,26 @@ def test_of_gauges_the_highest_counts(workers, values):
     assert 7 == Merged(*workers).value("pending")
 
 
+@pytest.mark.parametrize(
+    ("name", "together"),
+    [
+        ("storehop_connections", 9),
+        ("storehop_ready", 9),
+        ("process_resident_memory_bytes", 9),
+        ("process_open_fds", 7),
+        ("process_start_time_seconds", 7),
+        ("process_max_fds", 2),
+        ("storehop_rules_reload_success", 2),
+    ],
+)
+def test_some_gauges_are_a_share_or_a_limit(workers, name, together):
+    """Shares add up; of limits and of what should be well everywhere the lowest counts."""
+    for worker, value in zip(workers, (2, 7), strict=True):
+        Gauge(name, "A gauge.", registry=worker.registry).set(value)
+
+    assert together == Merged(*workers).value(name)
+
+
 def test_a_gauge_below_zero_is_no_zero(workers):
     """The highest of negative ones is negative."""
     for worker, value in zip(workers, (-2, -7), strict=True):
@@ -165,7 +186,8 @@ def real():
 
     made = [Real(), Real()]
     for number, metrics in enumerate(made):
-        metrics.observe(lambda: OutboxCounts(3, 1, 12.5), lambda: 0, lambda number=number: f"hash{number}")
+        state = State(OutboxCounts(3, 1, 12.5), 0, f"hash{number}", is_outbox_down=False, is_ready=True)
+        metrics.observe(lambda state=state: state)
         metrics.answered(CLICK, Pass(Reason.BOT, f"rule {number}"))
         metrics.answered(CLICK, Pass(Reason.NO_RULE))
         call = S2SCall(f"c{number}", "https://app.appsflyer.com", "/x", ())

@@ -30,6 +30,7 @@ from storehop.host.connections import Connections
 from storehop.host.inspector import Inspector
 from storehop.host.layers.head import Gate
 from storehop.host.layers.stack import layers_for
+from storehop.host.traffic import TrafficCounter
 from storehop.host.tuning import inspector_if_wanted, tune
 from storehop.host.upstream import Upstream
 from storehop.observe.log import ClickLog
@@ -63,6 +64,7 @@ class Storehop:
         self._gate = Gate(self._client_ip_header)
         self._upstream = Upstream()
         self.connections = Connections(lambda: ctx.master.addons.get("proxyserver").connections)
+        self.addons = [TrafficCounter(self._metrics.traffic)]
         self._is_draining = False
         self._in_flight: WeakKeyDictionary[http.HTTPFlow, flows.Headers] = WeakKeyDictionary()
         self._all_answered = asyncio.Event()

@@ -1,6 +1,11 @@
 """Metrics for Prometheus (design §5). Labels stay bounded: never an app, a campaign or an address.
 
 We look up the children of labelled metrics once and cache them: a click costs increments only.
+
+What an alert counts is there from the start at 0, since `increase()` sees no first event in a series that begins with
+1. That is each end of a call, each outcome of an attempt, each reload, and for each rule the clicks that went direct
+and those that passed by a fault. Of more than MAX_RULES_AT_0 rules only what has no rule's name: there would be a
+hundred thousand lines to scrape. `storehop_outbox_down` and `storehop_breaker_open` then tell of the first fault.
 """
 
 from __future__ import annotations
@@ -11,17 +16,36 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from storehop.model import Click, Dead, Decision, Delivered, Direct, OutboxCounts, Outcome, Param, Reply, Settled
+from storehop.model import (
+    Click,
+    Dead,
+    Decision,
+    Delivered,
+    Direct,
+    Fault,
+    Outcome,
+    Param,
+    Reason,
+    Reply,
+    Settled,
+    Source,
+)
 from storehop.observe.coverage import Coverage, signals
+from storehop.observe.state import BuildInfo, State, StateCollector
+from storehop.observe.traffic import Traffic
 from storehop.observe.watchers import Watcher
 
 ACCEPTED_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0)
 """Seconds from click to accepted: 5 ms up to the default max_age."""
 DECISION_BUCKETS_S = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01)
+MAX_RULES_AT_0 = 250
+"""With so many rules each has its series from the start: 1,000 lines."""
+FAULTS = (Reason.ERROR, Reason.OUTBOX_DOWN, Reason.S2S_DOWN)
+"""Why a click passes that would have gone direct."""
 MAX_SUMMARY_DELIVERIES = 10_000
 """`summary` is about so many deliveries, the last ones."""
 
@@ -30,7 +54,12 @@ class Metrics(Watcher):
     """All counters of one process."""
 
     def __init__(self) -> None:
+        # The times of `_created` series are read by nobody, and they make a scrape half as long again.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
+        self.traffic = Traffic()
+        for collector in (self.traffic, BuildInfo(), ProcessCollector(registry=None)):
+            self.registry.register(collector)
         clicks = Counter(
             "storehop_clicks", "Clicks by decision.", ("decision", "reason", "rule"), registry=self.registry
         )
@@ -38,13 +67,22 @@ class Metrics(Watcher):
         results = Counter("storehop_s2s", "S2S calls by their end.", ("result",), registry=self.registry)
         reloads = Counter("storehop_rules_reload", "Reloads of the rules.", ("result",), registry=self.registry)
         self._coverage = Coverage()
-        self._enriched: Counts[tuple[str, str]] = Counts()
+        self._enriched = Counts({(name, str(source)): 0 for name in sorted(ENRICHED) for source in Source})
         self._unfilled: Counts[str] = Counts()
         self.registry.register(_CountCollector(self._coverage, self._enriched, self._unfilled))
         self._clicks = cache(clicks.labels)
         self._attempts = cache(attempts.labels)
         self._results = {result: results.labels(result) for result in ("delivered", "dead")}
         self._reloads = {result: reloads.labels(result) for result in ("ok", "failed")}
+        self._reload_success = Gauge(
+            "storehop_rules_reload_success",
+            "Whether the rule files could be used when last read.",
+            registry=self.registry,
+        )
+        self._reload_success.set(1)
+        for outcome in _OUTCOMES:
+            self._attempts(outcome)
+        self.expect(())
         self._accepted = Histogram(
             "storehop_click_to_accepted_seconds",
             "From the click to AppsFlyer's acceptance.",
@@ -57,14 +95,18 @@ class Metrics(Watcher):
             "storehop_decision_seconds", "Time to decide.", buckets=DECISION_BUCKETS_S, registry=self.registry
         )
 
-    def observe(
-        self,
-        counts: Callable[[], OutboxCounts],
-        open_breakers: Callable[[], int],
-        digest: Callable[[], str],
-    ) -> None:
-        """Adds metrics that call these functions at each scrape."""
-        self.registry.register(_StateCollector(counts, open_breakers, digest))
+    def observe(self, state: Callable[[], State]) -> None:
+        """Adds metrics that ask `state` at each scrape."""
+        self.registry.register(StateCollector(state))
+
+    def expect(self, rules: Iterable[str]) -> None:
+        """These rules are in use: their series begin at 0."""
+        names = ["", *rules]
+        for rule in names if len(names) <= MAX_RULES_AT_0 else names[:1]:
+            for reason in FAULTS:
+                self._clicks("pass", reason, rule)
+            if rule:
+                self._clicks("direct", "", rule)
 
     def answered(self, _click: Click, decision: Decision, seconds: float = 0.0) -> None:
         """Counts the decision. A direct click also counts its signals and parameters, a duplicate does not."""
@@ -118,6 +160,7 @@ class Metrics(Watcher):
     def reloaded(self, *, worked: bool) -> None:
         """Counts a reload of the rules."""
         self._reloads["ok" if worked else "failed"].inc()
+        self._reload_success.set(worked)
 
     def summary(self) -> str:
         """One line for people: how soon AppsFlyer had the last clicks, and by which signals it can match."""
@@ -135,6 +178,9 @@ class Metrics(Watcher):
 
 
 ENRICHED = frozenset({"af_ref", "af_ip", "af_ua", "af_lang", "af_os_version", "af_model"})
+
+
+_OUTCOMES = (*Fault, "1xx", "2xx", "3xx", "4xx", "5xx", "408", "429")
 
 
 def outcome_label(outcome: Outcome) -> str:
@@ -173,27 +219,3 @@ class _CountCollector(Collector):
         for signal, count in self._coverage.signal_counts.items():
             family.add_metric((signal,), count)
         yield family
-
-
-class _StateCollector(Collector):
-    """Collects the present state of the outbox, the breakers and the rules."""
-
-    def __init__(
-        self,
-        counts: Callable[[], OutboxCounts],
-        open_breakers: Callable[[], int],
-        digest: Callable[[], str],
-    ) -> None:
-        self._counts = counts
-        self._open_breakers = open_breakers
-        self._digest = digest
-
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        counts = self._counts()
-        yield GaugeMetricFamily("storehop_outbox_pending", "Stored clicks that are not delivered yet.", counts.pending)
-        yield GaugeMetricFamily("storehop_outbox_dead", "Dead letters in the outbox.", counts.dead)
-        yield GaugeMetricFamily("storehop_outbox_oldest_seconds", "Age of the oldest of them.", counts.oldest_s or 0.0)
-        yield GaugeMetricFamily("storehop_breaker_open", "Hosts whose breaker is open.", self._open_breakers())
-        info = GaugeMetricFamily("storehop_rules_info", "The rules in use.", labels=("hash",))
-        info.add_metric((self._digest(),), 1.0)
-        yield info

@@ -7,13 +7,19 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Metric
+from prometheus_client import CollectorRegistry, Metric, ProcessCollector
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 from prometheus_client.samples import Sample
 
+from storehop.observe.state import ready
+
 TIMEOUT_S = 2.0
 """A worker may take so long to answer."""
+SUMMED = {"storehop_connections", "storehop_ready", "process_resident_memory_bytes", "process_virtual_memory_bytes"}
+"""Gauges of which each process has a share."""
+LOWEST = {"process_max_fds", "storehop_rules_reload_success", "storehop_tls_certificate_expiry_seconds"}
+"""Gauges of which the process counts that stands worst."""
 _OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
@@ -44,6 +50,7 @@ class Workers(Collector):
         self._sockets = sockets
         self._families: dict[Path, list[Metric]] = {}
         self._ended: list[Metric] = []
+        self._own = ProcessCollector(registry=None)
         self._refreshing = asyncio.Lock()
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -60,7 +67,8 @@ class Workers(Collector):
                 self._ended = merge([self._ended, counted])
 
     def collect(self) -> Iterable[Metric]:
-        return merge([self._ended, *self._families.values()])
+        """With what the supervisor itself uses. It answers no users, and so adds 0 to those that are ready."""
+        return merge([self._ended, *self._families.values(), self._own.collect(), [ready(0)]])
 
 
 def _parse(text: str) -> Iterable[Metric]:
@@ -69,7 +77,11 @@ def _parse(text: str) -> Iterable[Metric]:
 
 
 def merge(answers: Iterable[Iterable[Metric]]) -> list[Metric]:
-    """Counters and histograms of several processes added up; of gauges, which they all see alike, the highest."""
+    """Counters and histograms of several processes added up; of gauges the highest, but for those of SUMMED and LOWEST.
+
+    Most gauges all processes see alike. Open descriptors are those of the one that has most; its limit is the lowest,
+    so that their ratio warns in time. The youngest process says when all were started, so that a restart shows.
+    """
     families: dict[str, Metric] = {}
     samples: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], Sample]] = {}
     for answer in answers:
@@ -88,5 +100,8 @@ def _combined(one: Sample, other: Sample, kind: str) -> Sample:
     exemplar = other.exemplar or one.exemplar
     if one.name.endswith("_created"):
         return one._replace(value=min(one.value, other.value))
-    value = max(one.value, other.value) if kind in {"gauge", "info"} else one.value + other.value
+    if kind not in {"gauge", "info"} or one.name in SUMMED:
+        value = one.value + other.value
+    else:
+        value = (min if one.name in LOWEST else max)(one.value, other.value)
     return one._replace(value=value, exemplar=exemplar)
