@@ -19,7 +19,7 @@ from prometheus_client.utils import floatToGoString
 REQUEST_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Seconds: from what we answer ourselves to the default limit for the upstream's first byte."""
 CODE_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "none")
-"""`none`: the client left before an answer began."""
+"""`none`: the client left before an answer began. A FIN alone is no leave: its client may still read."""
 _NONE = len(CODE_CLASSES) - 1
 
 
