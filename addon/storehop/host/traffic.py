@@ -19,11 +19,13 @@ from storehop.observe.traffic import Traffic, UpstreamError
 SWITCHING_PROTOCOLS, BAD_REQUEST, BAD_GATEWAY = 101, 400, 502
 _CLIENT_LEFT = ("Client disconnected", "stream reset by client")
 """How mitmproxy's words begin where a client went away."""
+_GIVEN_UP = ("client disconnected", "connection cancelled")
+"""The words for a connection to the upstream that its client did not wait for."""
 _NO_HTTP = ("Cannot parse", "unexpected server response", "HTTP/2 protocol error", "HTTP/1 protocol error")
 """How they begin where the upstream's answer can't be understood."""
 _CUT_OFF = ("peer closed", "server closed")
 """A part of them where the upstream closed a connection too early."""
-_TIMED_OUT = ("timed out", "timeout", f"[errno {errno.ETIMEDOUT}]")
+_TIMED_OUT = ("timed out", "timeout", "took too long", "closed by command", f"[errno {errno.ETIMEDOUT}]")
 """In lower case; what an OSError, TLS and our own limits say."""
 
 
@@ -63,8 +65,9 @@ class TrafficCounter:
             self._traffic.upstream_failed(_kind(words))
 
     def server_connect_error(self, data: ServerConnectionHookData) -> None:
-        is_late = _is_timeout(data.server.error or "")
-        self._traffic.upstream_failed(UpstreamError.TIMEOUT if is_late else UpstreamError.CONNECT)
+        words = data.server.error or ""
+        if words not in _GIVEN_UP:
+            self._traffic.upstream_failed(UpstreamError.TIMEOUT if _is_timeout(words) else UpstreamError.CONNECT)
 
     def tls_failed_server(self, data: TlsData) -> None:
         if _can_be_answered(data.context.client):  # else it was given up because the client left
