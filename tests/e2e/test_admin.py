@@ -69,7 +69,7 @@ async def test_no_label_has_an_app_or_an_address(watched):
 
 async def test_other_paths_are_not_there(watched):
     """Nothing else is served."""
-    assert (await get(watched[1], "/")).status == 404
+    assert (await get(watched[1], "/favicon.ico")).status == 404
 
 
 async def test_each_line_of_the_log_is_json(watched):

@@ -37,11 +37,11 @@ def serving(*arguments):
         server.close()
 
 
-async def ask(place, target, accept="*/*"):
+async def ask(place, target, accept="*/*", method="GET"):
     """(status, headers, body) of an answer; `place` is a path or an address."""
     opened = asyncio.open_connection(*place) if isinstance(place, tuple) else asyncio.open_unix_connection(place)
     reader, writer = await opened
-    writer.write(f"GET {target} HTTP/1.1\r\nHost: admin\r\nAccept: {accept}\r\nConnection: close\r\n\r\n".encode())
+    writer.write(f"{method} {target} HTTP/1.1\r\nHost: admin\r\nAccept: {accept}\r\nConnection: close\r\n\r\n".encode())
     head, _, body = (await reader.read()).decode().partition("\r\n\r\n")
     writer.close()
     status, *lines = head.split("\r\n")
@@ -113,7 +113,7 @@ async def test_metrics_are_refreshed_before_they_are_written(path, registry):
         assert "clicks_total 7.0" in (await ask(path, "/metrics"))[2]
 
 
-@pytest.mark.parametrize("target", ["/healthz", "/readyz", "/metrics"])
+@pytest.mark.parametrize("target", ["/", "/healthz", "/readyz", "/metrics"])
 async def test_no_answer_is_kept_or_names_the_server(path, registry, target):
     """A cache would tell of a moment that is over."""
     with serving(path, Readiness, registry):
@@ -122,10 +122,40 @@ async def test_no_answer_is_kept_or_names_the_server(path, registry, target):
     assert ("no-store", None) == (headers["cache-control"], headers.get("server"))
 
 
-async def test_other_paths_are_not_there(path, registry):
-    """Nothing else is served."""
+@pytest.mark.parametrize(
+    ("method", "target", "words"),
+    [
+        ("GET", "/favicon.ico", "404 Not Found\n"),
+        ("POST", "/x", "404 Not Found\n"),
+        ("POST", "/", "405 Method Not Allowed\n"),
+    ],
+)
+async def test_other_requests_are_refused_in_plain_text(path, registry, method, target, words):
+    """Without a word about the server."""
     with serving(path, Readiness, registry):
-        assert 404 == (await ask(path, "/"))[0]
+        status, headers, body = await ask(path, target, method=method)
+
+    assert (int(words[:3]), words) == (status, body)
+    assert ("text/plain; charset=utf-8", None) == (headers["content-type"], headers.get("server"))
+
+
+async def test_a_failure_is_said_in_plain_text(path, registry, caplog):
+    """What it was stands in the log alone."""
+    with serving(path, lambda: 1 / 0, registry):
+        status, headers, body = await ask(path, "/readyz")
+
+    assert (500, "500 Internal Server Error\n", None) == (status, body, headers.get("server"))
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_the_first_page_lists_the_others(path, registry):
+    """Each of them is there."""
+    with serving(path, Readiness, registry):
+        _, _, body = await ask(path, "/")
+        pages = [line.split()[0] for line in body.splitlines()]
+        statuses = [(await ask(path, page))[0] for page in pages]
+
+    assert (["/healthz", "/readyz", "/readyz?strict", "/metrics"], [200] * 4) == (pages, statuses)
 
 
 async def test_it_listens_on_an_address(registry):

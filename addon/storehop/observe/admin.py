@@ -21,6 +21,15 @@ type Refresh = Callable[[], Awaitable[None]]
 """Brings the registry's collectors up to date, before a scrape."""
 
 
+PAGES = """\
+/healthz        200 while the process lives
+/readyz         200 while clicks and pages are answered, else why not
+/readyz?strict  200 while nothing fails at all
+/metrics        for Prometheus
+"""
+"""For people who look what is here."""
+
+
 class AdminServer:
     """Answers on these sockets from its creation until `close`. Raises OSError where it can't listen on one."""
 
@@ -35,11 +44,12 @@ class AdminServer:
             one.setblocking(False)
             one.listen(BACKLOG)
         routes: list[Any] = [
+            ("/", _Pages),
             ("/healthz", _Alive),
             ("/readyz", _Ready, {"get_readiness": get_readiness}),
             ("/metrics", _Metrics, {"registry": registry, "refresh": refresh}),
         ]
-        self._server = HTTPServer(Application(routes, log_function=_quiet))
+        self._server = HTTPServer(Application(routes, log_function=_quiet, default_handler_class=_Nothing))
         self._server.add_sockets(sockets)
 
     def close(self) -> None:
@@ -56,6 +66,21 @@ class _Plain(RequestHandler):
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
         self.clear_header("Server")
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        """Says the status in words; tornado would write a page of HTML."""
+        self.finish(f"{status_code} {HTTPStatus(status_code).phrase}\n")
+
+
+class _Nothing(_Plain):
+    def prepare(self) -> None:
+        """No page has this path, whatever the method."""
+        self.send_error(HTTPStatus.NOT_FOUND)
+
+
+class _Pages(_Plain):
+    def get(self) -> None:
+        self.write(PAGES)
 
 
 class _Alive(_Plain):
