@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from storehop.model import Click, Delivered, OutboxCounts, Pass, Reason, Reply, S2SCall, Settled
 from storehop.observe.metrics import Metrics
 from storehop.observe.state import State
-from storehop.workers.merge import merge
+from storehop.workers.merge import Workers, merge
 
 CLICK = Click("c", "GET", "https://app.appsflyer.com/x", {}, "192.0.2.1")
 
@@ -174,6 +174,16 @@ def test_one_worker_is_what_it_says(workers):
 def test_nobody_says_nothing():
     """While no worker answers there are no figures."""
     assert [] == merge([])
+
+
+async def test_without_a_worker_nobody_is_ready():
+    """The supervisor says so itself, and what it uses."""
+    alone = Workers(list)
+    await alone.refresh()
+    text = generate_latest(alone.registry).decode()
+
+    assert "storehop_ready 0.0" in text
+    assert "process_resident_memory_bytes" in text
 
 
 @pytest.fixture
