@@ -73,7 +73,7 @@ class App:
         device.warm_up()
         self._rules = rules
         self._metrics = metrics
-        self._readiness = lambda: replace(get_readiness(), remarks=settings.remarks)
+        self._readiness: Callable[[], Readiness] = lambda: replace(get_readiness(), remarks=settings.remarks)
         delivery = rules.current.delivery
         hearing = Watchers((metrics, *watchers))
         wire = Wire.through(delivery.proxy)  # what may fail comes first

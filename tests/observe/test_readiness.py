@@ -12,7 +12,8 @@ BOTH = Readiness(("draining", "clicks: not handled"), ("outbox: disk full", "ups
 
 
 @pytest.mark.parametrize(
-    ("readiness", "is_ready", "is_well"), [(WELL, True, True), (DRY, True, True), (FULL, True, False), (DRAINING, False, False)]
+    ("readiness", "is_ready", "is_well"),
+    [(WELL, True, True), (DRY, True, True), (FULL, True, False), (DRAINING, False, False)],
 )
 def test_degraded_is_ready(readiness, is_ready, is_well):
     """What is degraded still answers users; only what is not ready sends them elsewhere."""

@@ -140,18 +140,6 @@ def test_info_stays_one(workers):
     assert 1 == Merged(*workers).value("build_info", version="1")
 
 
-@pytest.mark.parametrize("name", ["clicks_created", "age_seconds_created"])
-def test_the_oldest_start_counts(workers, name):
-    """The sum began when the first of them did."""
-    created = []
-    for worker in workers:
-        worker.clicks.labels("games").inc()
-        worker.ages.labels("games").observe(1.0)
-        created.append(Merged(worker).value(name, rule="games"))
-
-    assert min(created) == Merged(*reversed(workers)).value(name, rule="games")
-
-
 @pytest.mark.parametrize("who", [0, 1])
 def test_an_exemplar_stays(workers, who):
     """Whichever worker has one."""

@@ -98,8 +98,6 @@ def merge(answers: Iterable[Iterable[Metric]]) -> list[Metric]:
 
 def _combined(one: Sample, other: Sample, kind: str) -> Sample:
     exemplar = other.exemplar or one.exemplar
-    if one.name.endswith("_created"):
-        return one._replace(value=min(one.value, other.value))
     if kind not in {"gauge", "info"} or one.name in SUMMED:
         value = one.value + other.value
     else:
