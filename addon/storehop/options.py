@@ -53,6 +53,12 @@ _OUTBOX = Option(
     read=_read_outbox,
     shown_default="outbox.db in the state folder",
 )
+
+
+def _seconds(help_text: str) -> Option:
+    return Option(f"{help_text} 0: no limit.", "SECONDS", least=0)
+
+
 WEB = Address("127.0.0.1", 8081)
 """What `--web` without a value means."""
 
@@ -88,6 +94,18 @@ class RunOptions:
     ] = False
     log_format: Annotated[LogFormat, Option("For people, or a JSON object a line.", "text|json")] = LogFormat.TEXT
     log_personal_data: Annotated[bool, Option("Log links, addresses and User-Agents too.")] = False
+    head_timeout: Annotated[float, _seconds("For a client's request head; for a new connection's from its accept.")] = (
+        60.0
+    )
+    idle_timeout: Annotated[float, _seconds("For a kept connection without a request.")] = 75.0
+    connect_timeout: Annotated[float, _seconds("For a connection to the ad stack, else clients get 504.")] = 10.0
+    first_byte_timeout: Annotated[
+        float, _seconds("From a request's end to the head of the ad stack's answer, else clients get 504.")
+    ] = 60.0
+    max_connections: Annotated[
+        int, Option("Clients' connections at a time; further ones wait.", "N", least=0, shown_default="by open files")
+    ] = 0
+    """Of all workers together. 0: as many as the limit of open files allows."""
     tls_cert: Annotated[
         Path | None, Option("Certificate chain and key, to speak TLS and HTTP/2 with clients.", "PEM")
     ] = None

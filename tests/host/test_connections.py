@@ -22,10 +22,14 @@ class Handler:
         self.client = client
         self.looks = []
         self.is_cut = False
-        self.transports = {client: SimpleNamespace(handler=SimpleNamespace(cancel=self._cut))}
+        self.is_closed = False
+        self.transports = {client: SimpleNamespace(handler=SimpleNamespace(cancel=self._cut), writer=self)}
 
     def _cut(self, _why):
         self.is_cut = True
+
+    def close(self):
+        self.is_closed = True
 
     async def server_event(self, event):
         self.looks.append(event)
@@ -46,7 +50,7 @@ def connect(handlers):
         client.state = ConnectionState.OPEN
         client.proxy_mode = ProxyMode.parse(mode)
         handlers[client.id] = Handler(client)
-        connections.opened(client)
+        connections.client_connected(client)
         return client
 
     return make
@@ -55,38 +59,38 @@ def connect(handlers):
 @pytest.mark.parametrize(("mode", "expected"), [(REVERSE, 1), ("regular", 0), ("socks5", 0)])
 def test_it_counts_those_of_a_reverse_proxy(handlers, connect, mode, expected):
     """A forward mode is a debugging proxy."""
-    connections = Connections(lambda: handlers)
+    connections = Connections(handlers=lambda: handlers)
     client = connect(connections, mode)
     count = connections.count
-    connections.closed(client)
+    connections.client_disconnected(client)
 
     assert (expected, 0) == (count, connections.count)
 
 
 async def test_somebody_can_wait_until_the_last_is_gone(handlers, connect):
     """At once where there is none, and not for ever where one stays."""
-    connections = Connections(lambda: handlers)
+    connections = Connections(handlers=lambda: handlers)
     at_first = await connections.gone(0)
     client = connect(connections)
     meanwhile = await connections.gone(0.001)
     waiting = asyncio.create_task(connections.gone(SOON_S))
     await asyncio.sleep(0)
-    connections.closed(client)
+    connections.client_disconnected(client)
 
     assert (True, False, True) == (at_first, meanwhile, await waiting)
 
 
 async def test_what_is_overdue_is_looked_at(handlers, connect):
     """Its layers end it; where there are none yet, it is cut."""
-    connections = Connections(lambda: handlers, Limits(head=0.001))
+    connections = Connections(Limits(head=0.001), handlers=lambda: handlers)
     speaking, silent, busy = (connect(connections) for _ in range(3))
     connections.link_of(speaking).has_layers = True
     connections.link_of(busy).begin_request()
-    connections.start()
+    connections.running()
     async with asyncio.timeout(SOON_S):
         while not handlers[speaking.id].looks:
             await asyncio.sleep(0.001)
-    connections.stop()
+    connections.done()
 
     assert isinstance(handlers[speaking.id].looks[0], Look)
     assert [False, True, False] == [handlers[one.id].is_cut for one in (speaking, silent, busy)]
@@ -94,7 +98,7 @@ async def test_what_is_overdue_is_looked_at(handlers, connect):
 
 async def test_what_is_idle_can_be_ended(handlers, connect):
     """A silent connection is as idle as one that is kept; a busy one is not."""
-    connections = Connections(lambda: handlers)
+    connections = Connections(handlers=lambda: handlers)
     kept, silent, busy = (connect(connections) for _ in range(3))
     for one in (kept, busy):
         connections.link_of(one).has_layers = True
@@ -109,9 +113,20 @@ async def test_what_is_idle_can_be_ended(handlers, connect):
 
 def test_a_connection_that_is_just_ending_is_left_alone(handlers, connect):
     """Mitmproxy knows it no more, and its hook comes next."""
-    connections = Connections(lambda: handlers)
+    connections = Connections(handlers=lambda: handlers)
     connect(connections)
     handlers.clear()
     connections.close_idle()
 
     assert 1 == connections.count
+
+
+def test_no_socket_outlives_its_connection(handlers, connect):
+    """Mitmproxy forgets one whose handler it cancels between two events; its own end takes the others out before."""
+    connections = Connections(handlers=lambda: handlers)
+    forgotten, ended = connect(connections), connect(connections)
+    handlers[ended.id].transports.clear()
+    for one in (forgotten, ended):
+        connections.client_disconnected(one)
+
+    assert [True, False] == [handlers[one.id].is_closed for one in (forgotten, ended)]

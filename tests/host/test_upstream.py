@@ -44,3 +44,19 @@ def test_a_forward_proxy_s_servers_are_nobody_s_upstream(mode, caplog):
     Upstream().failed(data(mode))
 
     assert [] == caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        ("closed by command", ["upstream http://ads.test:8000 does not answer in time: clients get 504"]),
+        ("client disconnected", []),
+    ],
+)
+def test_an_attempt_that_was_ended_is_not_the_upstreams_refusal(error, expected, caplog):
+    """One took too long; of one whose client has left nobody knows."""
+    failed = data()
+    failed.server.error = error
+    Upstream().failed(failed)
+
+    assert expected == caplog.messages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -60,9 +61,16 @@ class Wire:
     holds: bool = False
     """Requests wait until `let_go`."""
     limits: Limits = field(default_factory=Limits)
+    upstream: str = "refuses"
+    """A connection that the ad stack `refuses`, one that `hangs`, or one on which it says nothing: `silent`."""
     now: float = 1000.0
     """Seconds, of a clock that a test moves."""
     held: list[commands.StartHook] = field(default_factory=list)
+    opening: commands.OpenConnection | None = None
+    """An upstream's connection that hangs."""
+    lost: int = 0
+    """Connections to the upstream that were ended."""
+    asked_upstream: bytes = b""
 
     def __post_init__(self):
         self.context = context()
@@ -110,6 +118,8 @@ class Wire:
 
     def _obey(self, command):
         match command:
+            case commands.ConnectionCommand() if command.connection is not self.context.client:
+                return self._reach(command)
             case commands.SendData():
                 self.sent += command.data
             case commands.CloseTcpConnection(half_close=True):
@@ -126,9 +136,34 @@ class Wire:
                 if is_held:
                     self.held.append(command)
                 return [events.HookCompleted(command)] if command.blocking and not is_held else []
-            case commands.OpenConnection():
-                return [events.OpenConnectionCompleted(command, "unreachable")]
         return []
+
+    def _reach(self, command):
+        """What becomes of a command that is about the upstream, as mitmproxy's server does it."""
+        match command:
+            case commands.OpenConnection() if self.upstream == "refuses":
+                return [events.OpenConnectionCompleted(command, "unreachable")]
+            case commands.OpenConnection() if self.upstream == "silent":
+                command.connection.state = ConnectionState.OPEN
+                return [events.OpenConnectionCompleted(command, None)]
+            case commands.OpenConnection():
+                command.connection.timestamp_start = time.time()
+                self.opening = command
+            case commands.CloseConnection() if self.opening:
+                opening, self.opening = self.opening, None
+                return [events.OpenConnectionCompleted(opening, "closed by command")]
+            case commands.CloseConnection() if command.connection.state is not ConnectionState.CLOSED:
+                command.connection.state = ConnectionState.CLOSED
+                self.lost += 1
+                return [events.ConnectionClosed(command.connection)]
+            case commands.SendData():
+                self.asked_upstream += command.data
+        return []
+
+    def answer(self, data):
+        """What the ad stack says on the only connection to it."""
+        server = next(it for it in self.top.connections if it is not self.context.client)
+        self._do(events.DataReceived(server, data))
 
     def _hook(self, hook):
         self.hooks.append(hook.name)

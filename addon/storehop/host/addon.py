@@ -18,7 +18,6 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy import command, ctx, exceptions, flow, http
 from mitmproxy.addonmanager import Loader
-from mitmproxy.connection import Client
 from mitmproxy.proxy import layer, mode_specs
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
@@ -52,7 +51,12 @@ class Storehop:
 
     name = "storehop"
 
-    def __init__(self, click_log: ClickLog | None = None, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        click_log: ClickLog | None = None,
+        settings: Settings | None = None,
+        connections: Connections | None = None,
+    ) -> None:
         """`settings` are the sidecar's; in another tool mitmproxy's options say them."""
         self._settings = settings
         self._rules: LiveRules | None = None
@@ -63,8 +67,11 @@ class Storehop:
         self._clicks: Clicks | None = None
         self._gate = Gate(self._client_ip_header)
         self._upstream = Upstream()
-        self.connections = Connections(lambda: ctx.master.addons.get("proxyserver").connections)
-        self.addons = [TrafficCounter(self._metrics.traffic)]
+        self.connections = connections or Connections()
+        self.addons = [
+            self.connections,
+            TrafficCounter(self._metrics.traffic),
+        ]  # mitmproxy calls their hooks after ours
         self._is_draining = False
         self._in_flight: WeakKeyDictionary[http.HTTPFlow, flows.Headers] = WeakKeyDictionary()
         self._all_answered = asyncio.Event()
@@ -103,7 +110,6 @@ class Storehop:
     def running(self) -> None:
         if self._rules is None:
             return  # configure failed, and said so
-        self.connections.start()
         self._inspector = inspector_if_wanted()
         watchers = [self._click_log, *([self._inspector] if self._inspector else [])]
         settings = self._settings or Settings(ctx.options.storehop_outbox, ctx.options.storehop_admin)
@@ -115,7 +121,6 @@ class Storehop:
         self._clicks = Clicks(self._app.handler, self._app.outbox, self._inspector)
 
     def done(self) -> asyncio.Task[None] | None:
-        self.connections.stop()
         if self._inspector:
             self._inspector.close()
         if self._app is None:
@@ -126,6 +131,7 @@ class Storehop:
     def readiness(self) -> Readiness:
         """For /readyz."""
         unready = ["draining"] if self._is_draining else []
+        unready += self.connections.unready
         if self._rules is None:
             unready.append("rules: none could be loaded")
         if self._app is None:
@@ -233,12 +239,6 @@ class Storehop:
         self._in_flight.pop(flow, None)
         if not self._in_flight:
             self._all_answered.set()
-
-    def client_connected(self, client: Client) -> None:
-        self.connections.opened(client)
-
-    def client_disconnected(self, client: Client) -> None:
-        self.connections.closed(client)
 
     def server_connect(self, data: ServerConnectionHookData) -> None:
         mode = data.client.proxy_mode

@@ -7,29 +7,44 @@ of them finds what is overdue: so a request costs no timer.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from math import inf, isfinite
+from math import inf
 from time import monotonic
 
-from mitmproxy.connection import Client
+from mitmproxy import ctx
+from mitmproxy.connection import Client, Connection
 from mitmproxy.proxy import mode_specs
 from mitmproxy.proxy.server import ConnectionHandler
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from mitmproxy.utils import asyncio_utils
 
+from storehop.host.admission import Admission, keep_alive
 from storehop.host.layers.link import Limits, Link, Look, Phase, Terms
+from storehop.options import RunOptions
 
 LOOK_S = 1.0
 """Between two looks over all connections; a quarter of the shortest limit where that is less."""
+
+_TCP_CLOSE = 7
+"""The state of a connection that is over, first byte of Linux' TCP_INFO."""
 
 type Handlers = Callable[[], Mapping[tuple[str, int] | str, ConnectionHandler]]
 """Returns mitmproxy's handlers of connections by their client's id."""
 
 
-class Connections:
-    """Knows the open connections of clients, and ends those whose time is over."""
+def _of_mitmproxy() -> Mapping[tuple[str, int] | str, ConnectionHandler]:
+    handlers: Mapping[tuple[str, int] | str, ConnectionHandler] = ctx.master.addons.get("proxyserver").connections
+    return handlers
 
-    def __init__(self, handlers: Handlers, limits: Limits | None = None) -> None:
+
+class Connections:
+    """An addon that knows the open connections of clients, and ends those whose time is over."""
+
+    def __init__(self, limits: Limits | None = None, *, most: int = 0, handlers: Handlers = _of_mitmproxy) -> None:
+        """`most` is how many may be open, 0: as many as files allow; for loops that ask `admission`."""
+        self.admission = Admission(lambda: self.count, most)
         self._handlers = handlers
         self._terms = Terms(limits or Limits())
         self._links: dict[str, Link] = {}
@@ -43,20 +58,55 @@ class Connections:
         return len(self._links)
 
     @property
+    def unready(self) -> list[str]:
+        """Why no new one should come."""
+        fault = self.admission.fault()
+        return [f"connections: {fault}"] if fault else []
+
+    @property
     def is_retiring(self) -> bool:
         return self._terms.is_retiring
 
-    def opened(self, client: Client) -> None:
-        """A client is there: the hook client_connected."""
+    # hooks of mitmproxy
+
+    def running(self) -> None:
+        if self._watch is None:
+            self._watch = asyncio.get_running_loop().create_task(self._keep_looking(), name="storehop connections")
+
+    def done(self) -> None:
+        if self._watch:
+            self._watch.cancel()
+            self._watch = None
+
+    def client_connected(self, client: Client) -> None:
         if isinstance(client.proxy_mode, mode_specs.ReverseMode) and client.transport_protocol == "tcp":
             self._links[client.id] = Link(self._terms)
             self._none_left.clear()
 
-    def closed(self, client: Client) -> None:
-        """It is gone: the hook client_disconnected."""
-        self._links.pop(client.id, None)
+    def client_disconnected(self, client: Client) -> None:
+        if self._links.pop(client.id, None):
+            self._close(client, client)
         if not self._links:
             self._none_left.set()
+
+    def server_disconnected(self, data: ServerConnectionHookData) -> None:
+        if data.client.id in self._links:
+            self._close(data.client, data.server)
+
+    def _close(self, client: Client, connection: Connection) -> None:
+        """Closes what mitmproxy forgot: an end that meets its handler between two events leaves the socket open."""
+        handler = self._handlers().get(client.id)
+        transport = handler.transports.get(connection) if handler else None
+        if transport and transport.writer:
+            transport.writer.close()
+
+    def server_connected(self, data: ServerConnectionHookData) -> None:
+        """Lets the kernel find out whether a silent upstream is still there."""
+        handler = self._handlers().get(data.client.id) if data.client.id in self._links else None
+        if handler and (upstream := _socket_of(handler, data.server)):
+            keep_alive(upstream)
+
+    # for the layers, and for whoever drains
 
     def link_of(self, client: Client) -> Link:
         """For the layers of this client's connection."""
@@ -81,16 +131,6 @@ class Connections:
             await asyncio.wait_for(self._none_left.wait(), seconds)
         return not self._links
 
-    def start(self) -> None:
-        """Begins to end what is overdue. Needs a running event loop."""
-        if self._watch is None and isfinite(self._terms.limits.shortest):
-            self._watch = asyncio.get_running_loop().create_task(self._keep_looking(), name="storehop connections")
-
-    def stop(self) -> None:
-        if self._watch:
-            self._watch.cancel()
-            self._watch = None
-
     async def _keep_looking(self) -> None:
         pause = min(LOOK_S, self._terms.limits.shortest / 4)
         while True:
@@ -107,6 +147,10 @@ class Connections:
         ]
         for client_id, link in overdue:
             self._look_at(client_id, link, Look())
+        for client_id in [client_id for client_id, link in self._links.items() if link.has_sent_all]:
+            handler = self._handlers().get(client_id)
+            if handler and _is_gone(handler):
+                _cut(handler)
 
     def _look_at(self, client_id: str, link: Link, look: Look) -> None:
         handler = self._handlers().get(client_id)
@@ -119,8 +163,36 @@ class Connections:
             _cut(handler)
 
 
+def _is_gone(handler: ConnectionHandler) -> bool:
+    """Whether the client's side has reset the connection, or is not there any more: only the kernel knows."""
+    connection = _socket_of(handler, handler.client)
+    if connection is None or not hasattr(socket, "TCP_INFO"):
+        return False
+    state: int = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    return state == _TCP_CLOSE
+
+
+def _socket_of(handler: ConnectionHandler, connection: Connection) -> socket.socket | None:
+    transport = handler.transports.get(connection)
+    if transport is None or not isinstance(transport.writer, asyncio.StreamWriter):
+        return None
+    found: socket.socket | None = transport.writer.get_extra_info("socket")
+    return found
+
+
 def _cut(handler: ConnectionHandler) -> None:
-    """Ends a connection that speaks no HTTP yet: nothing came, or TLS is not there."""
+    """Ends a connection without a word."""
     transport = handler.transports.get(handler.client)
     if transport and transport.handler:
         transport.handler.cancel("its time is over")
+
+
+def connections_of(options: RunOptions) -> Connections:
+    """Of a sidecar, or of one of its workers. Make it once the limit of open files is what it will be."""
+    limits = Limits.of(
+        head=options.head_timeout,
+        idle=options.idle_timeout,
+        connect=options.connect_timeout,
+        first_byte=options.first_byte_timeout,
+    )
+    return Connections(limits, most=-(-options.max_connections // options.workers))

@@ -7,23 +7,35 @@ with one queue, the first to wake would get all the connections.
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from storehop.host.admission import Admission, keep_alive
+
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 16
 """So many connections are accepted before the event loop turns."""
+PAUSE_S = 0.05
+"""Between two looks for room."""
+_OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
 class Door:
     """Accepts from `open` to `close`. To mitmproxy it is the asyncio.Server that it asked for: `sockets`, `close`."""
 
-    def __init__(self, sockets: Sequence[socket.socket], protocol_factory: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        protocol_factory: Callable[[], asyncio.Protocol],
+        admission: Admission,
+    ) -> None:
         self.sockets = tuple(sockets)
         self._protocol_factory = protocol_factory
+        self._admission = admission
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
 
@@ -42,25 +54,50 @@ class Door:
 
     def _accept(self, listener: socket.socket) -> None:
         for _ in range(AT_ONCE):
+            if not self._admission.has_room(len(self._tasks), listener.fileno()):
+                self._pause(listener)
+                return
             try:
                 connection, _ = listener.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
+            except OSError as error:
+                if error.errno not in _OUT_OF:
+                    raise
+                self._admission.failed(error)
+                self._pause(listener)
+                return
             connection.setblocking(False)
+            keep_alive(connection)
             task = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol_factory, connection))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+
+    def _pause(self, listener: socket.socket) -> None:
+        """Accepts nobody until there is room: a socket that can't be accepted from would wake the loop for ever."""
+        self._admission.closed()
+        self._loop.remove_reader(listener)
+        self._loop.call_later(PAUSE_S, self._wait_for_room, listener)
+
+    def _wait_for_room(self, listener: socket.socket) -> None:
+        if listener not in self.sockets:
+            return  # the door was closed meanwhile
+        if self._admission.has_room(len(self._tasks), listener.fileno()):
+            self._loop.add_reader(listener, self._accept, listener)
+        else:
+            self._loop.call_later(PAUSE_S, self._wait_for_room, listener)
 
 
 class HeldPortLoop(asyncio.SelectorEventLoop):
     """An event loop whose one server accepts from sockets that are there already; mitmproxy has no option for it."""
 
-    def __init__(self, held: Sequence[socket.socket]) -> None:
+    def __init__(self, held: Sequence[socket.socket], admission: Admission) -> None:
         super().__init__()
         self._held = held
+        self._admission = admission
         self.door: Door | None = None
 
     async def create_server(self, protocol_factory: Any, *_arguments: Any, **_options: Any) -> Any:
         """For asyncio.start_server, once. Returns a door that is still closed."""
-        self.door = Door(self._held, protocol_factory)
+        self.door = Door(self._held, protocol_factory, self._admission)
         return self.door

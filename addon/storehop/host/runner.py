@@ -16,6 +16,7 @@ from mitmproxy.options import Options
 from storehop.addresses import OFF
 from storehop.app import Settings
 from storehop.host.addon import Storehop
+from storehop.host.connections import Connections, connections_of
 from storehop.host.door import HeldPortLoop
 from storehop.host.lean import LeanMaster
 from storehop.host.leaving import Leaving
@@ -60,6 +61,9 @@ _DRY_RUN = (
     "with real users, mode: observe in the rules is the way. A click that passes gets the link to AppsFlyer, as always"
 )
 
+_NEVER_S = 10 * 365 * 86_400
+"""Mitmproxy ends what is silent for `tcp_timeout`: WebSockets and event streams, too. Our limits take its place."""
+
 
 def serve(options: RunOptions, standin: str | None = None) -> None:
     """Serves until SIGTERM, which drains, or SIGINT. SIGHUP reloads the rules, SIGUSR2 restarts.
@@ -68,18 +72,19 @@ def serve(options: RunOptions, standin: str | None = None) -> None:
     Raises CannotServeError; exits with 1 when the host reports another fault while starting.
     """
     opened = open_listeners(options, is_alone=bool(standin))
-    with asyncio.Runner(loop_factory=lambda: HeldPortLoop(opened.listeners.clients)) as runner:
-        runner.run(_serve(options, opened, standin))
+    connections = connections_of(options)
+    with asyncio.Runner(loop_factory=lambda: HeldPortLoop(opened.listeners.clients, connections.admission)) as runner:
+        runner.run(_serve(options, opened, connections, standin))
 
 
-async def _serve(options: RunOptions, opened: Opened, standin: str | None) -> None:
+async def _serve(options: RunOptions, opened: Opened, connections: Connections, standin: str | None) -> None:
     loop = cast("HeldPortLoop", asyncio.get_running_loop())
     lines = log_to_stderr(options)
     if standin:
         logger.warning("%s", _DRY_RUN)
     # mitmweb shows what is logged, so there the lines take the long way.
     click_log = ClickLog(personal_data=options.log_personal_data, lines=None if options.web else lines)
-    storehop = Storehop(click_log, _settings(options, opened, standin))
+    storehop = Storehop(click_log, _settings(options, opened, standin), connections)
     host_options = Options(confdir=str(options.state))
     master = _with_page(host_options) if options.web else LeanMaster(host_options)
     leaving = Leaving(master, storehop, cast("Proxyserver", master.addons.get("proxyserver")))
@@ -202,6 +207,7 @@ def _for_mitmproxy(options: RunOptions) -> dict[str, object]:
         "mode": [f"reverse:{options.upstream}"],
         "listen_host": options.listen.host,
         "listen_port": options.listen.port,
+        "tcp_timeout": _NEVER_S,
         "storehop_rules": str(options.rules),
         "storehop_outbox": options.outbox_location,
         "storehop_admin": str(options.admin or OFF),

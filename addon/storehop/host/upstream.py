@@ -9,6 +9,10 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 logger = logging.getLogger(__name__)
 
+_TIME_OVER = "closed by command"
+"""Mitmproxy's words where our layers end an attempt: see `storehop.host.layers.waits`."""
+_CLIENT_LEFT = "client disconnected"
+
 
 class Upstream:
     """Says each change once. Of reverse proxies only: elsewhere the next server is anybody's."""
@@ -31,6 +35,10 @@ class Upstream:
     def failed(self, data: ServerConnectionHookData) -> None:
         """A connection to the upstream could not be made."""
         mode = data.client.proxy_mode
+        if data.server.error == _CLIENT_LEFT:
+            return
         if not self._fault and isinstance(mode, mode_specs.ReverseMode):
-            self._fault = f"{mode.data} is unreachable ({data.server.error})"
-            logger.warning("upstream %s: clients get 502", self._fault)
+            is_late = data.server.error == _TIME_OVER
+            why = "does not answer in time" if is_late else f"is unreachable ({data.server.error})"
+            self._fault = f"{mode.data} {why}"
+            logger.warning("upstream %s: clients get %d", self._fault, 504 if is_late else 502)

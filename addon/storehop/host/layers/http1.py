@@ -21,6 +21,7 @@ from mitmproxy.proxy.layers.http._events import RequestHeaders, ResponseHeaders,
 from storehop.host.layers import head
 from storehop.host.layers.head import Gate, Refused
 from storehop.host.layers.link import Link, Look, Phase
+from storehop.host.layers.waits import status_of
 
 MAX_AHEAD_BYTES = 1024 * 1024
 """A client may send so much of its next requests before it has its answer."""
@@ -97,6 +98,7 @@ class Http1Server(_http1.Http1Server):
         if isinstance(event, events.DataReceived) and len(self.buf) > MAX_AHEAD_BYTES:
             event = events.ConnectionClosed(self.conn)  # we can't serve such a client
         elif self._has_sent_all:
+            self._link.has_sent_all = True
             return
         yield from super().wait(event)
 
@@ -123,9 +125,9 @@ class Http1Server(_http1.Http1Server):
                 event.response.headers["Connection"] = "close"
             return super().send(event)
         if isinstance(event, ResponseProtocolError) and not self.response:
-            status = event.code.http_status_code()
+            status = status_of(event)
             if status is not None and self.conn.state & ConnectionState.CAN_WRITE:
-                return self._refuse(HTTPStatus(status), event.code.name)
+                return self._refuse(status, event.code.name)
         return super().send(event)
 
     def _refuse(self, status: HTTPStatus, why: str) -> CommandGenerator[None]:

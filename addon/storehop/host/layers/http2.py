@@ -22,8 +22,10 @@ from mitmproxy.proxy.layers.http._events import (
 )
 
 from storehop.host.layers import head
+from storehop.host.layers.calm import CalmConnection
 from storehop.host.layers.head import Fields, Gate, Refused
 from storehop.host.layers.link import Link, Look, Phase
+from storehop.host.layers.waits import status_of
 
 LEAVING_S = 1.0
 """From the GOAWAY that announces an end to the end, without a stream: requests may be on their way (RFC 9113 §6.8)."""
@@ -41,6 +43,7 @@ class Http2Server(_http2.Http2Server):
         self._gate = gate
         self._link = link
         self._is_leaving = False
+        self.h2_conn = CalmConnection(self.h2_conf)
         # hyper-h2 buffers whole frames; mitmproxy would allow 128 KB each.
         self.h2_conn.local_settings.max_frame_size = head.MAX_HEAD_BYTES
         self.h2_conn.max_inbound_frame_size = head.MAX_HEAD_BYTES
@@ -50,7 +53,7 @@ class Http2Server(_http2.Http2Server):
         if isinstance(event, Look):
             yield from self._look(event)
             return
-        if isinstance(event, ResponseProtocolError) and self._refuse(event.stream_id, event.code.http_status_code()):
+        if isinstance(event, ResponseProtocolError) and self._refuse(event.stream_id, status_of(event)):
             yield commands.SendData(self.conn, self.h2_conn.data_to_send())
         else:
             yield from super()._handle_event(event)
@@ -97,6 +100,14 @@ class Http2Server(_http2.Http2Server):
         if self.h2_conn.state_machine.state is ConnectionState.CLOSED:
             return 0
         return sum(len(frame.data) for frame in self.h2_conn.incoming_buffer._headers_buffer)  # noqa: SLF001
+
+    def protocol_error(self, message: str, error_code: int = ErrorCodes.PROTOCOL_ERROR) -> CommandGenerator[None]:
+        """Ends the connection with one GOAWAY, hyper-h2's where it has made one, and without a word of the inside."""
+        yield commands.Log(message, DEBUG)
+        if self.h2_conn.state_machine.state is not ConnectionState.CLOSED:
+            self.h2_conn.close_connection(error_code)
+        yield commands.SendData(self.conn, self.h2_conn.data_to_send())
+        yield from self.close_connection(message)
 
     def _end(self, why: str) -> CommandGenerator[None]:
         yield from self.protocol_error(why, ErrorCodes.ENHANCE_YOUR_CALM)

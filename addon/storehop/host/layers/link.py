@@ -72,6 +72,8 @@ class Link:
     """Of what the client does; monotonic."""
     upstream_deadline: float = inf
     """Not later than that of what its requests wait for; monotonic."""
+    has_sent_all: bool = False
+    """Its client has sent its FIN and may still read. Nobody reads from it any more, so nobody sees that it is gone."""
     has_layers: bool = False
     """Its HTTP layer has begun, and sees a `Look`."""
     clock: Callable[[], float] = monotonic

@@ -6,8 +6,7 @@ from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator, Layer
-from mitmproxy.proxy.layers import ClientTLSLayer, HttpLayer, ServerTLSLayer
-from mitmproxy.proxy.layers.http import HTTPMode
+from mitmproxy.proxy.layers import ClientTLSLayer, ServerTLSLayer
 from mitmproxy.proxy.mode_specs import ReverseMode
 from mitmproxy.proxy.tunnel import LayerStack
 
@@ -15,6 +14,7 @@ from storehop.host.layers.head import Gate
 from storehop.host.layers.http1 import Http1Server
 from storehop.host.layers.http2 import Http2Server
 from storehop.host.layers.link import Link, Look
+from storehop.host.layers.waits import PatientHttpLayer
 
 
 def layers_for(context: Context, first_bytes: bytes, gate: Gate, link: Link | None = None) -> Layer | None:
@@ -36,22 +36,24 @@ def layers_for(context: Context, first_bytes: bytes, gate: Gate, link: Link | No
     return stack[0]
 
 
-class Http(HttpLayer):
-    """Mitmproxy's HTTP layer, with our own reader on the client's side."""
+class Http(PatientHttpLayer):
+    """Mitmproxy's HTTP layer, with our own reader on the client's side, and limits of time."""
 
     def __init__(self, context: Context, gate: Gate, link: Link) -> None:
-        super().__init__(context, HTTPMode.transparent)
+        super().__init__(context, link)
         self._gate = gate
-        self._link = link
 
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
-        client = self.context.client
         if isinstance(event, Look):
-            look: CommandGenerator[None] = self.event_to_child(self.connections[client], event)
-            return look
+            return self._look(event)
+        client = self.context.client
         if isinstance(event, events.Start):  # TLS has agreed on a protocol by now
             server = Http2Server if client.alpn == b"h2" else Http1Server
             self.connections[client] = server(self.context.fork(), self._gate, self._link)
             self._link.has_layers = True
         handled: CommandGenerator[None] = super()._handle_event(event)
         return handled
+
+    def _look(self, look: Look) -> CommandGenerator[None]:
+        yield from self.end_waits()
+        yield from self.event_to_child(self.connections[self.context.client], look)

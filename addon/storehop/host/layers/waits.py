@@ -1,0 +1,116 @@
+"""How long a client's requests wait for the upstream: for a connection, and for the head of an answer.
+
+A request that waits too long ends with TOO_LATE, which clients get as 504. Bodies have no limit, in neither direction.
+"""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from math import inf
+
+from mitmproxy.connection import Connection
+from mitmproxy.proxy import commands, events
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import CommandGenerator, Layer
+from mitmproxy.proxy.layers.http import (
+    GetHttpConnection,
+    HttpLayer,
+    HTTPMode,
+    HttpStream,
+    RegisterHttpConnection,
+)
+from mitmproxy.proxy.layers.http._base import StreamId
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestEndOfMessage,
+    RequestProtocolError,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+
+from storehop.host.layers.link import Link
+
+TOO_LATE = "the upstream took too long"
+"""The error of such a flow."""
+
+
+def status_of(error: ResponseProtocolError) -> HTTPStatus | None:
+    """What a client is told of this error; None: its connection or stream just ends."""
+    if error.message == TOO_LATE:
+        return HTTPStatus.GATEWAY_TIMEOUT
+    status = error.code.http_status_code()
+    return None if status is None else HTTPStatus(status)
+
+
+class PatientHttpLayer(HttpLayer):
+    """Mitmproxy's HTTP layer, whose patience with the upstream has an end: see `Limits.connect` and `.first_byte`."""
+
+    def __init__(self, context: Context, link: Link) -> None:
+        super().__init__(context, HTTPMode.transparent)
+        self._link = link
+        self._silent: dict[StreamId, float] = {}
+        """Requests that were sent to their end, with the time until which the head of an answer must come."""
+        self._late: set[Connection] = set()
+
+    def event_to_child(self, child: Layer, event: events.Event) -> CommandGenerator[None]:
+        if isinstance(event, ResponseHeaders):
+            self._silent.pop(event.stream_id, None)
+        elif isinstance(event, RequestEndOfMessage) and not isinstance(child, HttpStream):
+            self._silent[event.stream_id] = self._expect_within(self._link.terms.limits.first_byte)
+        handled: CommandGenerator[None] = super().event_to_child(child, event)
+        return handled
+
+    def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> CommandGenerator[None]:
+        self._expect_within(self._link.terms.limits.connect)
+        got: CommandGenerator[None] = super().get_connection(event, reuse=reuse)
+        return got
+
+    def register_connection(self, command: RegisterHttpConnection) -> CommandGenerator[None]:
+        if command.err and command.connection in self._late:
+            command.err = TOO_LATE
+        registered: CommandGenerator[None] = super().register_connection(command)
+        return registered
+
+    def _expect_within(self, seconds: float) -> float:
+        """The time in so many seconds, when somebody is to look at the latest."""
+        until = self._link.clock() + seconds
+        self._link.upstream_deadline = min(self._link.upstream_deadline, until)
+        return until
+
+    def end_waits(self) -> CommandGenerator[None]:
+        """Ends what has waited too long, and finds out when the next will have."""
+        now = self._link.clock()
+        self._link.upstream_deadline = inf
+        for connection in list(self.waiting_for_establishment):
+            if self._seconds_left(connection) <= 0 and connection not in self._late:
+                self._late.add(connection)
+                yield commands.CloseConnection(connection)
+        for stream_id in [stream_id for stream_id, until in self._silent.items() if until <= now]:
+            del self._silent[stream_id]
+            yield from self._give_up(stream_id)
+        if self._silent:
+            self._link.upstream_deadline = min(self._link.upstream_deadline, next(iter(self._silent.values())))
+
+    def _seconds_left(self, connection: Connection) -> float:
+        """For this connection to be there. Its time begins with its attempt: mitmproxy makes five of a client at once.
+
+        The wall clock may jump: then one attempt ends too early, or a moment later.
+        """
+        limit = self._link.terms.limits.connect
+        begun = connection.timestamp_start
+        left = limit - (time.time() - begun if begun else 0.0)
+        self._expect_within(min(max(left, 0.0), limit))
+        return left
+
+    def _give_up(self, stream_id: StreamId) -> CommandGenerator[None]:
+        """Lets the upstream's connection go, or its stream, and tells the client."""
+        stream = self.streams.get(stream_id)
+        if stream is None or stream.flow.response:
+            return  # its client has left, or the answer came before the request's end
+        upstream = self.connections.get(stream.context.server)
+        if upstream:
+            yield from self.event_to_child(upstream, RequestProtocolError(stream_id, TOO_LATE, ErrorCode.CANCEL))
+        yield from self.event_to_child(
+            stream, ResponseProtocolError(stream_id, TOO_LATE, ErrorCode.GENERIC_SERVER_ERROR)
+        )

@@ -1,0 +1,56 @@
+"""How many clients are let in: the rule."""
+
+import os
+
+import pytest
+
+from storehop.host.admission import RESERVED_FILES, Admission
+
+
+@pytest.fixture
+def any_file():
+    """The number of an open file."""
+    with open(os.devnull) as file:  # noqa: PTH123  its number is what counts
+        yield file.fileno()
+
+
+@pytest.mark.parametrize(
+    ("most", "files", "expected"),
+    [
+        (0, 65_536, (65_536 - RESERVED_FILES) // 2),
+        (0, 128, 32),
+        (1000, 65_536, 1000),
+        (1000, 128, 32),
+    ],
+)
+def test_files_bound_the_number_of_clients(most, files, expected):
+    """Each may need a second one, to the upstream, and the rest of us needs some, too."""
+    assert expected == Admission(lambda: 0, most, files).most
+
+
+@pytest.mark.parametrize(
+    ("inside", "coming", "expected"),
+    [(1, 0, (True, None)), (1, 1, (False, None)), (2, 0, (False, "all 2 are in use"))],
+)
+def test_there_is_room_until_all_are_in(any_file, inside, coming, expected):
+    """Those that are just coming are counted in."""
+    admission = Admission(lambda: inside, 2, 1 << 20)
+
+    assert expected == (admission.has_room(coming, any_file), admission.fault())
+
+
+def test_files_that_others_have_open_count(any_file):
+    """However few clients there are."""
+    admission = Admission(lambda: 0, 1, any_file + 2)
+
+    assert (False, "too few files are left") == (admission.has_room(0, any_file), admission.fault())
+
+
+def test_it_is_said_once_a_minute(any_file, caplog):
+    """With how often it happened, when the next line is due."""
+    admission = Admission(lambda: 2, 2, 1 << 20)
+    for _ in range(100):
+        admission.has_room(0, any_file)
+        admission.closed()
+
+    assert ["connections: all 2 are in use: new ones wait"] == caplog.messages

@@ -1,0 +1,95 @@
+"""The door for clients, on loopback: who finds no room waits in the kernel's queue."""
+
+import asyncio
+import errno
+import socket
+from functools import partial
+
+from storehop.host.admission import Admission
+from storehop.host.door import HeldPortLoop
+from tests.support.patience import SOON_S
+
+
+class House:
+    """A server that lets clients in until they leave."""
+
+    def __init__(self):
+        self.inside = 0
+        self.admission = Admission(lambda: self.inside, 2)
+
+    async def serve(self, reader, writer):
+        self.inside += 1
+        writer.write(b"welcome")
+        await reader.read()
+        self.inside -= 1
+        writer.close()
+
+
+def in_house(scene):
+    """Runs `scene(house, door, connect)` at an open door."""
+    house, held = House(), socket.create_server(("127.0.0.1", 0))
+    port = held.getsockname()[1]
+
+    async def run():
+        door = await asyncio.start_server(house.serve)
+        door.open()
+        async with asyncio.timeout(SOON_S):
+            await scene(house, door, partial(asyncio.open_connection, "127.0.0.1", port))
+        door.close()
+
+    asyncio.run(run(), loop_factory=partial(HeldPortLoop, [held], house.admission))
+
+
+def test_who_finds_no_room_waits():
+    """And is let in as soon as somebody leaves; nobody is turned away."""
+
+    async def scene(house, _door, connect):
+        clients = [await connect() for _ in range(5)]
+        reads = [asyncio.ensure_future(reader.read(7)) for reader, _ in clients]
+        most = 0
+        while len(done := [read for read in reads if read.done()]) < len(reads):
+            most = max(most, house.inside)
+            for read, (_, writer) in zip(reads, clients, strict=True):
+                if read in done:
+                    writer.close()
+            await asyncio.sleep(0.001)
+        assert (2, {b"welcome"}) == (most, {read.result() for read in reads})
+        for _, writer in clients:
+            writer.close()
+
+    in_house(scene)
+
+
+def test_a_door_that_closes_meanwhile_stays_closed():
+    """Nobody waits at it any more."""
+
+    async def scene(_house, door, connect):
+        clients = [await connect() for _ in range(3)]
+        await clients[0][0].readexactly(7)
+        door.close()
+        for _, writer in clients:
+            writer.close()
+        await asyncio.sleep(0.1)  # two looks for room
+
+    in_house(scene)
+
+
+def test_a_kernel_without_files_is_asked_again_soon(monkeypatch):
+    """No traceback, no busy loop; who waits is let in when there are files again."""
+    refusals = iter([OSError(errno.ENFILE, "")] * 3)
+    accept = socket.socket.accept
+
+    def poor(self):
+        if refused := next(refusals, None):
+            raise refused
+        return accept(self)
+
+    monkeypatch.setattr(socket.socket, "accept", poor)
+
+    async def scene(house, _door, connect):
+        reader, writer = await connect()
+        assert b"welcome" == await reader.readexactly(7)
+        assert house.admission.fault() is None
+        writer.close()
+
+    in_house(scene)
