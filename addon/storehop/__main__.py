@@ -6,6 +6,7 @@ import sys
 
 
 def main() -> None:
+    _hold_standard_streams()
     if sys.argv[1:2] == ["run"]:
         _without_asserts()
     for stream in (sys.stdout, sys.stderr):
@@ -19,6 +20,18 @@ def main() -> None:
     from storehop.cli.app import app, with_defaults  # noqa: PLC0415  not before it is sure that this process stays
 
     app(with_defaults(sys.argv[1:]), prog_name="storehop")
+
+
+def _hold_standard_streams() -> None:
+    """Opens those that were closed: else the next file, perhaps the outbox, takes the number of one, and its output."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.set_inheritable(number, True)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115  for the whole life of the process
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
 
 
 def _without_asserts() -> None:

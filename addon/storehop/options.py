@@ -22,6 +22,13 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """What users read about an option, and what its text may be."""
@@ -93,6 +100,9 @@ class RunOptions:
         bool, Option("Let --dry-run listen on any address. Its users' installs are not attributed.")
     ] = False
     log_format: Annotated[LogFormat, Option("For people, or a JSON object a line.", "text|json")] = LogFormat.TEXT
+    log_level: Annotated[
+        LogLevel, Option("The least that is logged; warning: no line for each click.", "debug|info|warning|error")
+    ] = LogLevel.INFO
     log_personal_data: Annotated[bool, Option("Log links, addresses and User-Agents too.")] = False
     head_timeout: Annotated[float, _seconds("For a client's request head; for a new connection's from its accept.")] = (
         60.0
@@ -119,6 +129,8 @@ class RunOptions:
     """Where its admin endpoints answer the supervisor; the name is the holder of its leases, too."""
     worker_fds: Annotated[str | None, Option("In a worker: its listening sockets.", is_for_users=False)] = None
     """File descriptors that it inherits from the supervisor: `5,6`."""
+    worker_place: Annotated[int | None, Option("In a worker: which one it is.", is_for_users=False)] = None
+    """From 1. Its log lines name it."""
 
     @property
     def outbox_location(self) -> str:

@@ -16,11 +16,13 @@ from storehop.addresses import Address
 from storehop.listening.line import HandoverError
 from storehop.listening.sockets import Listeners, bind, inherited, of_service_manager
 from storehop.listening.takeover import TakenOver, take_over
-from storehop.observe.log import BatchHandler, log_to
-from storehop.options import LogFormat, RunOptions
+from storehop.observe.batches import BatchHandler, log_to
+from storehop.options import LogFormat, LogLevel, RunOptions
 
-_QUIET = ("mitmproxy.proxy.server", "asyncio", "hpack", "tornado")
-"""Loggers that have a line for every connection."""
+_QUIET = ("asyncio", "hpack", "tornado")
+"""Loggers that have lines for every connection, of use to nobody."""
+_CONNECTIONS = "mitmproxy.proxy.server"
+"""Logs when each connection comes and goes."""
 
 
 RETIRE = signal.SIGUSR1
@@ -102,9 +104,14 @@ def own_command(words: Sequence[str]) -> list[str]:
 
 
 def log_to_stderr(options: RunOptions) -> BatchHandler:
+    """Raises nothing: a log that can't be written stops no click."""
+    level = logging.getLevelNamesMapping()[options.log_level.upper()]
     for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
-    return log_to(sys.stderr, as_json=options.log_format is LogFormat.JSON)
+        logging.getLogger(name).setLevel(max(level, logging.WARNING))
+    if options.log_level is not LogLevel.DEBUG:
+        logging.getLogger(_CONNECTIONS).setLevel(max(level, logging.WARNING))
+    as_json = options.log_format is LogFormat.JSON
+    return log_to(sys.stderr, as_json=as_json, level=level, worker=options.worker_place)
 
 
 def cannot_listen(address: Address, error: OSError, flag: str) -> CannotServeError:

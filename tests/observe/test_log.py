@@ -22,7 +22,8 @@ from storehop.model import (
     S2SCall,
     Settled,
 )
-from storehop.observe.log import ClickLog, JsonFormatter
+from storehop.observe.lines import JsonLines
+from storehop.observe.log import ClickLog
 from storehop.settings import Store
 
 PERSONAL = ("81.2.69.142", "Pixel 5", "advertising_id")
@@ -41,7 +42,7 @@ def lines(caplog):
     caplog.set_level(logging.INFO, "storehop.click")
 
     def read():
-        return [(record.getMessage(), json.loads(JsonFormatter().format(record))) for record in caplog.records]
+        return [(record.getMessage(), json.loads(JsonLines().format(record))) for record in caplog.records]
 
     return read
 
@@ -103,7 +104,7 @@ def test_other_lines_are_json_too():
     """A line of the host has its message, and an exception its trace."""
     record = logging.LogRecord("storehop", logging.ERROR, "", 0, "gone %s", ("wrong",), None)
 
-    assert "gone wrong" == json.loads(JsonFormatter().format(record))["message"]
+    assert "gone wrong" == json.loads(JsonLines().format(record))["message"]
 
 
 def test_personal_data_is_left_out(lines):

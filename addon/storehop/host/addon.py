@@ -61,7 +61,7 @@ class Storehop:
         self._settings = settings
         self._rules: LiveRules | None = None
         self._app: App | None = None
-        self._metrics = Metrics()
+        self.metrics = self._metrics = Metrics()
         self._click_log = click_log or ClickLog()
         self._inspector: Inspector | None = None
         self._clicks: Clicks | None = None

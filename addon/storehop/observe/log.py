@@ -6,23 +6,14 @@ ids and User-Agents are left out unless somebody asked for them.
 
 from __future__ import annotations
 
-import asyncio
-import json
 import logging
-import threading
-import time
-from contextlib import nullcontext
-from datetime import UTC, datetime
-from functools import lru_cache
-from typing import TextIO
 
 from storehop.model import Click, Dead, DeadReason, Decision, Delivered, Direct, Failure, Reply, RetryIn, Settled
+from storehop.observe.batches import BatchHandler
+from storehop.observe.lines import CLICK_LOGGER, Fields, in_words, without_none
 from storehop.observe.watchers import Watcher
 
-logger = logging.getLogger("storehop.click")
-
-
-type Fields = dict[str, object]
+logger = logging.getLogger(CLICK_LOGGER)
 
 
 class ClickLog(Watcher):
@@ -72,6 +63,8 @@ class ClickLog(Watcher):
 
     def expired(self, call_ids: tuple[str, ...]) -> None:
         """Logs each call that got too old, by the click's id."""
+        if not logger.isEnabledFor(logging.WARNING):
+            return
         for call_id in call_ids:
             self._write(logging.WARNING, "s2s_dead", {"click": call_id, "reason": DeadReason.TOO_OLD})
 
@@ -100,130 +93,5 @@ def _words(settled: Settled) -> str | None:
 
 
 def _log(level: int, event: str, fields: Fields) -> None:
-    present = _without_none(fields)
-    logger.log(level, "%s", _text(event, present), extra={"event": event, "fields": present})
-
-
-def _without_none(fields: Fields) -> Fields:
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _text(event: str, fields: Fields) -> str:
-    return f"{event} {' '.join([f'{name}={_plain(str(value))}' for name, value in fields.items()])}"
-
-
-def _plain(value: str) -> str:
-    """The value, in quotes if it could be read as another field or line: strangers write their User-Agents."""
-    return value if value.isprintable() and " " not in value else json.dumps(value)
-
-
-FLUSH_S = 0.1
-"""How long a line waits for more lines."""
-
-
-class BatchHandler(logging.StreamHandler[TextIO]):
-    """Writes the lines of FLUSH_S together, so that a busy process makes ten system calls a second for its log.
-
-    Writes warnings and lines of other threads at once, with all lines before them. Lines of clicks always wait: the
-    dead letters of an hour would cost a system call each. Needs a running event loop when it is created.
-    """
-
-    def __init__(self, stream: TextIO, *, as_json: bool) -> None:
-        super().__init__(stream)
-        self._as_json = as_json
-        self.setFormatter(JsonFormatter() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
-        self._lines: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        try:
-            self._add(self.format(record), is_urgent=record.levelno >= logging.WARNING)
-        except Exception:  # noqa: BLE001  as every handler of logging: it reports to stderr
-            self.handleError(record)
-
-    def write(self, level: int, event: str, fields: Fields) -> None:
-        """Adds a line about a click, equal to the formatter's. On the event loop's thread only."""
-        now = time.time()
-        present = _without_none(fields)
-        if self._as_json:
-            head = f'{{"time": "{_stamp(now)}", "level": "{_JSON_LEVELS[level]}", "logger": "{logger.name}"'
-            line = f'{head}, "event": "{event}", {_ENCODE(present)[1:]}'
-        else:
-            second, fraction = divmod(now, 1)
-            line = f"{_clock(int(second))},{int(fraction * 1000):03} {_LEVELS[level]} {_text(event, present)}"
-        try:
-            with self.lock or nullcontext():
-                self._add(line, is_urgent=False)
-        except Exception:  # noqa: BLE001  as in emit: the caller goes on
-            self.handleError(logging.makeLogRecord({"msg": line}))
-
-    def _add(self, line: str, *, is_urgent: bool) -> None:
-        self._lines.append(line)
-        if is_urgent or threading.get_ident() != self._thread or self._loop.is_closed():
-            self.flush()
-        elif len(self._lines) == 1:
-            self._loop.call_later(FLUSH_S, self.flush)
-
-    def flush(self) -> None:
-        with self.lock or nullcontext():
-            if self._lines:
-                lines, self._lines = self._lines, []
-                self.stream.write("\n".join(lines) + "\n")
-            super().flush()
-
-
-@lru_cache(maxsize=4)
-def _clock(second: int) -> str:
-    return time.strftime(logging.Formatter.default_time_format, time.localtime(second))
-
-
-@lru_cache(maxsize=4)
-def _utc(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
-_ENCODE = json.JSONEncoder(default=str).encode
-_LEVELS = {level: logging.getLevelName(level) for level in (logging.INFO, logging.WARNING)}
-_JSON_LEVELS = {level: name.lower() for level, name in _LEVELS.items()}
-
-
-def log_to(stream: TextIO, *, as_json: bool) -> BatchHandler:
-    """Sends all logging to a stream in batches. Needs a running event loop.
-
-    Turns off what logging looks up for each record and our lines do not show; see "Optimization" in the logging HOWTO
-    of Python's documentation.
-    """
-    handler = BatchHandler(stream, as_json=as_json)
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging._srcfile = None  # noqa: SLF001  the documented way
-    for attribute in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):
-        setattr(logging, attribute, False)
-    return handler
-
-
-def _stamp(created: float) -> str:
-    return f"{_utc(int(created))}.{int(created % 1 * 1000):03}+00:00"
-
-
-def _entry(created: float, level: int, name: str) -> Fields:
-    return {
-        "time": _stamp(created),
-        "level": logging.getLevelName(level).lower(),
-        "logger": name,
-    }
-
-
-class JsonFormatter(logging.Formatter):
-    """A JSON object for each line: time, level, logger, and the fields of a click's line or the message of another."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        entry = _entry(record.created, record.levelno, record.name)
-        fields = getattr(record, "fields", None)
-        if fields is None:
-            entry["message"] = record.getMessage()
-        else:
-            entry |= {"event": getattr(record, "event", ""), **fields}
-        if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
-        return _ENCODE(entry)
+    present = without_none(fields)
+    logger.log(level, "%s", in_words(event, present), extra={"event": event, "fields": present})

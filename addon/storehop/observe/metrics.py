@@ -46,6 +46,7 @@ MAX_RULES_AT_0 = 250
 """With so many rules each has its series from the start: 1,000 lines."""
 FAULTS = (Reason.ERROR, Reason.OUTBOX_DOWN, Reason.S2S_DOWN)
 """Why a click passes that would have gone direct."""
+DROPPED_LINES = ("storehop_log_lines_dropped", "Log lines that were never written: the log was not read.")
 MAX_SUMMARY_DELIVERIES = 10_000
 """`summary` is about so many deliveries, the last ones."""
 
@@ -107,6 +108,10 @@ class Metrics(Watcher):
                 self._clicks("pass", reason, rule)
             if rule:
                 self._clicks("direct", "", rule)
+
+    def count(self, name: str, documentation: str, count: Callable[[], int]) -> None:
+        """Adds a counter, without `_total` in its name, that somebody else counts: it is there from the start."""
+        self.registry.register(CountedElsewhere(name, documentation, count))
 
     def answered(self, _click: Click, decision: Decision, seconds: float = 0.0) -> None:
         """Counts the decision. A direct click also counts its signals and parameters, a duplicate does not."""
@@ -219,3 +224,15 @@ class _CountCollector(Collector):
         for signal, count in self._coverage.signal_counts.items():
             family.add_metric((signal,), count)
         yield family
+
+
+class CountedElsewhere(Collector):
+    """Collects one counter that somebody else counts."""
+
+    def __init__(self, name: str, documentation: str, count: Callable[[], int]) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._count = count
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        yield CounterMetricFamily(self._name, self._documentation, self._count())

@@ -46,11 +46,12 @@ class Workers(Collector):
     worker that ended.
     """
 
-    def __init__(self, sockets: Callable[[], Iterable[Path]]) -> None:
+    def __init__(self, sockets: Callable[[], Iterable[Path]], *own: Collector) -> None:
+        """`own` are the supervisor's, added to the workers' of the same name."""
         self._sockets = sockets
+        self._own = (ProcessCollector(registry=None), *own)
         self._families: dict[Path, list[Metric]] = {}
         self._ended: list[Metric] = []
-        self._own = ProcessCollector(registry=None)
         self._refreshing = asyncio.Lock()
         self.registry = CollectorRegistry()
         self.registry.register(self)
@@ -68,7 +69,7 @@ class Workers(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """With what the supervisor itself uses. It answers no users, and so adds 0 to those that are ready."""
-        return merge([self._ended, *self._families.values(), self._own.collect(), [ready(0)]])
+        return merge([self._ended, *self._families.values(), *(one.collect() for one in self._own), [ready(0)]])
 
 
 def _parse(text: str) -> Iterable[Metric]:

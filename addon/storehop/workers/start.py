@@ -20,11 +20,18 @@ def supervise(options: RunOptions) -> int:
 
 
 async def _supervise(options: RunOptions, opened: Opened) -> int:
-    log_to_stderr(options)
+    lines = log_to_stderr(options)
     # Not in the state folder: a path of a Unix socket has 107 bytes at the most.
     with TemporaryDirectory(prefix="storehop-") as sockets:
         command = own_command(sys.argv[1:])
-        supervisor = Supervisor(command, options.workers, Path(sockets), options.outbox_location, opened.listeners)
+        supervisor = Supervisor(
+            command,
+            options.workers,
+            Path(sockets),
+            options.outbox_location,
+            opened.listeners,
+            lines_dropped=lambda: lines.dropped,
+        )
         presence = Presence(
             options.listen,
             opened.listeners,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from pathlib import Path
 from storehop.listening.line import HandoverError
 from storehop.listening.sockets import Listeners
 from storehop.observe.admin import AdminServer
+from storehop.observe.metrics import DROPPED_LINES, CountedElsewhere
 from storehop.observe.readiness import Readiness
 from storehop.serving import RETIRE
 from storehop.workers.merge import Workers, ask
@@ -48,9 +49,17 @@ class Supervisor:
     """
 
     def __init__(
-        self, command: Sequence[str], number: int, folder: Path, outbox: str, listeners: Listeners | None = None
+        self,
+        command: Sequence[str],
+        number: int,
+        folder: Path,
+        outbox: str,
+        listeners: Listeners | None = None,
+        *,
+        lines_dropped: Callable[[], int] = int,
     ) -> None:
-        """`outbox` is a path or URL."""
+        """`outbox` is a path or URL; `lines_dropped` counts lines of our own log."""
+        self._lines_dropped = lines_dropped
         self._command = command
         self._folder = folder
         self._listeners = listeners or Listeners()
@@ -76,7 +85,7 @@ class Supervisor:
     async def run(self) -> int:
         """Serves until it is told to end. Returns the exit code: 0, or a worker's that could not start at all."""
         if self._listeners.admin:
-            workers = Workers(self._sockets)
+            workers = Workers(self._sockets, CountedElsewhere(*DROPPED_LINES, self._lines_dropped))
             self._admin = AdminServer(self._listeners.admin, self._readiness, workers.registry, workers.refresh)
         async with asyncio.TaskGroup() as group:
             for place in self._places:

@@ -20,7 +20,9 @@ STARTING_LOOK_S, READY_LOOK_S = 0.1, 2.0
 """Between two questions to a worker that is not ready yet, and to one that is."""
 START_S, SILENCE_S = 60.0, 15.0
 """Without an answer for so long, a new worker, or one that was ready, counts as hung and is killed."""
-_SOCKET_FLAG, _FDS_FLAG = (row_of(RunOptions, name).flag for name in ("worker_socket", "worker_fds"))
+_SOCKET_FLAG, _FDS_FLAG, _PLACE_FLAG = (
+    row_of(RunOptions, name).flag for name in ("worker_socket", "worker_fds", "worker_place")
+)
 
 
 class Worker:
@@ -45,7 +47,8 @@ class Worker:
         self.is_told_to_end = False
         self.ready = asyncio.Event()
         self.ended = asyncio.Event()
-        self._command = (*command, _SOCKET_FLAG, str(self.socket), _FDS_FLAG, ",".join(map(str, fds)))
+        options = {_SOCKET_FLAG: self.socket, _FDS_FLAG: ",".join(map(str, fds)), _PLACE_FLAG: place}
+        self._command = (*command, *(str(word) for option in options.items() for word in option))
         self._fds = fds
         self._became_ready = became_ready
 
