@@ -20,6 +20,7 @@ from mitmproxy import command, ctx, exceptions, flow, http
 from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy import layer, mode_specs
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+from prometheus_client.registry import Collector
 
 from storehop.app import App, Settings
 from storehop.decide.address import Proxies
@@ -29,6 +30,7 @@ from storehop.host.connections import Connections
 from storehop.host.inspector import Inspector
 from storehop.host.layers.head import Gate
 from storehop.host.layers.stack import layers_for
+from storehop.host.strangers import Strangers
 from storehop.host.traffic import TrafficCounter
 from storehop.host.tuning import inspector_if_wanted, tune
 from storehop.host.upstream import Upstream
@@ -61,17 +63,16 @@ class Storehop:
         self._settings = settings
         self._rules: LiveRules | None = None
         self._app: App | None = None
-        self.metrics = self._metrics = Metrics()
+        self._metrics = Metrics()
         self._click_log = click_log or ClickLog()
         self._inspector: Inspector | None = None
         self._clicks: Clicks | None = None
         self._gate = Gate(self._client_ip_header)
         self._upstream = Upstream()
+        self._strangers = Strangers()
+        self.show(self._strangers.metric)
         self.connections = connections or Connections()
-        self.addons = [
-            self.connections,
-            TrafficCounter(self._metrics.traffic),
-        ]  # mitmproxy calls their hooks after ours
+        self.addons = [self.connections, TrafficCounter(self._metrics.traffic)]  # mitmproxy calls them after us
         self._is_draining = False
         self._in_flight: WeakKeyDictionary[http.HTTPFlow, flows.Headers] = WeakKeyDictionary()
         self._all_answered = asyncio.Event()
@@ -127,6 +128,10 @@ class Storehop:
             return None
         app, self._app, self._clicks = self._app, None, None
         return asyncio.create_task(app.close())
+
+    def show(self, collector: Collector) -> None:
+        """Adds metrics to /metrics."""
+        self._metrics.registry.register(collector)
 
     def readiness(self) -> Readiness:
         """For /readyz."""
@@ -202,7 +207,7 @@ class Storehop:
         else:
             if retries.COOKIE in headers.get("cookie", ""):
                 retries.hide_cookie(flow, headers)
-            flows.add_forwarded_headers(flow, headers, rules.proxies)
+            flows.add_forwarded_headers(flow, headers, rules.proxies, self._strangers)
 
     async def request(self, flow: http.HTTPFlow) -> None:
         if flow.request.trailers:

@@ -8,6 +8,7 @@ from mitmproxy import http
 from mitmproxy.proxy import mode_specs
 
 from storehop.decide.address import Proxies
+from storehop.host.strangers import Strangers
 from storehop.model import Click, Direct
 
 HTTP_WITH_TRAILERS = frozenset({b"h2", b"h3"})
@@ -209,7 +210,7 @@ def has_small_body(response: http.Response) -> bool:
     )  # int() reads 4,300 digits at the most
 
 
-def add_forwarded_headers(flow: http.HTTPFlow, headers: Headers, proxies: Proxies) -> None:
+def add_forwarded_headers(flow: http.HTTPFlow, headers: Headers, proxies: Proxies, strangers: Strangers) -> None:
     """Tells the ad stack behind a reverse proxy who its user is and what they asked for (design §2).
 
     The peer joins X-Forwarded-For. Scheme and host are ours to say unless a trusted proxy said them.
@@ -219,6 +220,8 @@ def add_forwarded_headers(flow: http.HTTPFlow, headers: Headers, proxies: Proxie
         return
     peer = peer_address(flow)
     is_trusted = proxies.trust_peer(peer)
+    if not is_trusted:
+        strangers.look(peer, headers, proxies.header)
     earlier = headers.get("x-forwarded-for")
     ours = {"x-forwarded-for": f"{earlier}, {peer}" if earlier else peer}
     if not (is_trusted and "x-forwarded-proto" in headers):

@@ -24,7 +24,7 @@ from storehop.host.tuning import CLICK_COLUMNS
 from storehop.listening.presence import Presence
 from storehop.listening.successor import start_successor
 from storehop.observe.log import ClickLog
-from storehop.observe.metrics import DROPPED_LINES
+from storehop.observe.metrics import DROPPED_LINES, CountedElsewhere
 from storehop.options import RunOptions
 from storehop.serving import RETIRE, CannotServeError, Opened, listen, log_to_stderr, open_listeners, own_command
 
@@ -86,7 +86,7 @@ async def _serve(options: RunOptions, opened: Opened, connections: Connections, 
     # mitmweb shows what is logged, so there the lines take the long way.
     click_log = ClickLog(personal_data=options.log_personal_data, lines=None if options.web else lines)
     storehop = Storehop(click_log, _settings(options, opened, standin), connections)
-    storehop.metrics.count(*DROPPED_LINES, lambda: lines.dropped)
+    storehop.show(CountedElsewhere(*DROPPED_LINES, lambda: lines.dropped))
     host_options = Options(confdir=str(options.state))
     master = _with_page(host_options) if options.web else LeanMaster(host_options)
     leaving = Leaving(master, storehop, cast("Proxyserver", master.addons.get("proxyserver")))

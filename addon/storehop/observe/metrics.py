@@ -109,10 +109,6 @@ class Metrics(Watcher):
             if rule:
                 self._clicks("direct", "", rule)
 
-    def count(self, name: str, documentation: str, count: Callable[[], int]) -> None:
-        """Adds a counter, without `_total` in its name, that somebody else counts: it is there from the start."""
-        self.registry.register(CountedElsewhere(name, documentation, count))
-
     def answered(self, _click: Click, decision: Decision, seconds: float = 0.0) -> None:
         """Counts the decision. A direct click also counts its signals and parameters, a duplicate does not."""
         if seconds:
@@ -227,7 +223,7 @@ class _CountCollector(Collector):
 
 
 class CountedElsewhere(Collector):
-    """Collects one counter that somebody else counts."""
+    """Collects one counter that somebody else counts: it is there from the start. `name` is without its `_total`."""
 
     def __init__(self, name: str, documentation: str, count: Callable[[], int]) -> None:
         self._name = name

@@ -1,0 +1,53 @@
+"""Says when a proxy speaks for its clients and is not believed: nothing else would show a forgotten trusted_proxies."""
+
+from __future__ import annotations
+
+import logging
+import time
+from ipaddress import IPv4Address, ip_network
+
+from storehop.decide import address
+from storehop.observe.metrics import CountedElsewhere
+from storehop.observe.seldom import Seldom, since_last
+
+logger = logging.getLogger(__name__)
+
+_WORDS = {"x-forwarded-for": "X-Forwarded-For", "forwarded": "Forwarded", "x-real-ip": "X-Real-IP"}
+
+
+class Strangers:
+    """Counts requests with a forwarding header from peers that are not in client_ip.trusted_proxies.
+
+    A log line a minute names the last peer. A public one may be a person who made the header up: of it the network.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.metric = CountedElsewhere(
+            "storehop_untrusted_forwarding",
+            "Requests with a forwarding header from a peer that is not in client_ip.trusted_proxies.",
+            lambda: self.count,
+        )
+        self._seldom = Seldom(time.monotonic)
+
+    def look(self, peer: str, headers: dict[str, str], configured: str) -> None:
+        """At a request's headers, by lower-case name, from a peer that is not trusted; `configured` is one more."""
+        if "x-forwarded-for" in headers or "forwarded" in headers or "x-real-ip" in headers or configured in headers:
+            self.count += 1
+            if count := self._seldom.count():
+                name = next(name for name in (configured, *_WORDS) if name in headers)
+                logger.warning(
+                    "%s from %s%s, which is not in client_ip.trusted_proxies: if it is a proxy of yours, the addresses "
+                    "of its clients are not known, and X-Forwarded-Proto is replaced",
+                    _WORDS.get(name, name.title()),
+                    _named(peer),
+                    since_last(count),
+                )
+
+
+def _named(peer: str) -> str:
+    """A private address, or the network of a public one."""
+    parsed = address.parse(peer)
+    if parsed is None or not address.is_public(parsed):
+        return peer
+    return str(ip_network((parsed, 24 if isinstance(parsed, IPv4Address) else 48), strict=False))
