@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storehop.addresses import LAST_PORT, Address, is_loopback, parse_address, parse_address_or_off, parse_origin
+from storehop.addresses import (
+    LAST_PORT,
+    Address,
+    is_loopback,
+    parse_address,
+    parse_address_or_off,
+    parse_origin,
+    without_password,
+)
 
 
 @pytest.mark.parametrize(
@@ -92,3 +100,18 @@ def test_what_is_no_origin_is_refused(text):
 def test_a_loopback_address_is_for_this_machine_alone(host, is_so):
     """All addresses of a name must be one; what is none at all is not."""
     assert is_so is is_loopback(Address(host, 8080))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://user:secret@host:6379/0", "redis://user:***@host:6379/0"),
+        ("rediss://:se@cret/x@host", "rediss://:***@host"),
+        ("redis://host:6379/0", "redis://host:6379/0"),
+        ("sqlite:///var/lib/a:b@c.db", "sqlite:///var/lib/a:b@c.db"),
+        ("/var/lib/storehop/outbox.db", "/var/lib/storehop/outbox.db"),
+    ],
+)
+def test_a_password_is_not_shown(url, shown):
+    """Whatever characters it has; everything else is."""
+    assert shown == without_password(url)

@@ -34,6 +34,9 @@ logger = logging.getLogger(__name__)
 GRACE_S = 10.0
 """How long calls under way get to finish when the process ends."""
 
+MAX_NAMED_NETWORKS = 8
+"""Of trusted proxies, in the log: a CDN has dozens."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -54,6 +57,14 @@ class Settings:
     def remarks(self) -> tuple[str, ...]:
         """What /readyz says of this process beside whether it is ready."""
         return ("dry run",) if self.standin else ()
+
+
+def _trusted(rules: RuleSet) -> str:
+    """Our own proxies' networks, for people."""
+    networks = rules.proxies.trusted
+    if len(networks) > MAX_NAMED_NETWORKS:
+        return f"{len(networks)} networks"
+    return ", ".join(map(str, networks)) or "none"
 
 
 class App:
@@ -85,7 +96,7 @@ class App:
         metrics.expect(_names(rules.current))
         rules.watch(self._use)
         self._admin = self._admin_server(settings)
-        logger.info("storehop: %s from %s", rules.summary(), rules.path)
+        logger.info("storehop: %s from %s; trusted proxies: %s", rules.summary(), rules.path, _trusted(rules.current))
 
     @property
     def degraded(self) -> tuple[str, ...]:

@@ -8,11 +8,12 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 
-from storehop.addresses import Address
+from storehop.addresses import OFF, Address, without_password
 from storehop.listening.line import HandoverError
 from storehop.listening.sockets import Listeners, bind, inherited, of_service_manager
 from storehop.listening.takeover import TakenOver, take_over
@@ -23,6 +24,8 @@ _QUIET = ("asyncio", "hpack", "tornado")
 """Loggers that have lines for every connection, of use to nobody."""
 _CONNECTIONS = "mitmproxy.proxy.server"
 """Logs when each connection comes and goes."""
+_LISTENERS = "mitmproxy.proxy.mode_servers"
+"""Logs `*` for every address, be it of IPv4 or IPv6; `introduction` says it better."""
 
 
 RETIRE = signal.SIGUSR1
@@ -109,9 +112,30 @@ def log_to_stderr(options: RunOptions) -> BatchHandler:
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
     if options.log_level is not LogLevel.DEBUG:
-        logging.getLogger(_CONNECTIONS).setLevel(max(level, logging.WARNING))
+        for name in (_CONNECTIONS, _LISTENERS):
+            logging.getLogger(name).setLevel(max(level, logging.WARNING))
     as_json = options.log_format is LogFormat.JSON
     return log_to(sys.stderr, as_json=as_json, level=level, worker=options.worker_place)
+
+
+def introduction(options: RunOptions, listeners: Listeners) -> str:
+    """What starts here, for the log. What it keeps of the rules, it says apart."""
+    try:
+        release = version("storehop")
+    except PackageNotFoundError:  # a bare checkout
+        release = "(not installed)"
+    parts = (
+        f"storehop {release} listens on {_where(listeners.clients)} for {options.upstream}",
+        f"admin {_where(listeners.admin) or OFF}",
+        f"outbox {without_password(options.outbox_location)}",
+        f"{options.workers} worker{'' if options.workers == 1 else 's'}",
+    )
+    return "; ".join(parts)
+
+
+def _where(sockets: Iterable[socket.socket]) -> str:
+    names = (one.getsockname() for one in sockets)
+    return " and ".join(str(Address(*name[:2]) if isinstance(name, tuple) else name) for name in names)
 
 
 def cannot_listen(address: Address, error: OSError, flag: str) -> CannotServeError:

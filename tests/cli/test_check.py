@@ -54,7 +54,7 @@ def test_a_good_file_is_summed_up(write):
     result = check(file)
 
     assert (0, "") == (result.exit_code, result.stderr)
-    assert result.stdout.startswith(f"{file}: 2 rules, 1 exact app id, 1 OneLink ")
+    assert result.stdout.startswith(f"{file}: 2 rules (1 observe), 1 exact app id, 1 OneLink ")
 
 
 def test_the_summary_tells_every_rule(write):

@@ -56,6 +56,8 @@ class Scene:
     after: str = ""
     code: int | None = None
     end_s: float = 0.0
+    port: int = 0
+    workers: int = 0
     output: str = ""
 
 
@@ -91,7 +93,7 @@ async def scene(request, tmp_path_factory, ads, module_rules):
     pipe = Pipe(folder / "log", os.open(folder / "log", os.O_RDWR | os.O_NONBLOCK))
     options = ("--admin", f"127.0.0.1:{admin}", "--workers", request.param, "--log-personal-data")
     process = await start_with(f"2>{pipe.path}", *command_of(ads, module_rules, folder, port, *options))
-    seen = Scene()
+    seen = Scene(port=port, workers=request.param)
     try:
         await listening(port, process)
         await pipe.read_until("[worker 2] storehop: " if request.param > 1 else "storehop: ")
@@ -130,6 +132,13 @@ async def test_what_was_dropped_is_counted(scene):
     )
 
     assert (True, True) == (scene.dropped > 0, line is not None)
+
+
+async def test_the_start_is_told(scene):
+    """Once, whether there is a supervisor or not."""
+    expected = f"storehop \\S+ listens on 127.0.0.1:{scene.port} for .*; {scene.workers} worker"
+
+    assert 1 == len(re.findall(expected, scene.text))
 
 
 async def test_the_end_does_not_wait_for_the_reader(scene):

@@ -960,6 +960,15 @@ def test_whatever_a_file_says_it_gives_rules_or_faults(write, document):
             "1 rule, 2 exact app ids, 0 OneLinks",
             id="beside a glob",
         ),
+        pytest.param(
+            f"{HEAD}rules:\n"
+            "  - {name: a, match: {app: com.a.b}, mode: observe}\n"
+            "  - {name: b, match: {app: com.a.c}, mode: 'off'}\n"
+            "  - {name: c, match: {app: com.a.d}}\n"
+            "  - {name: d, match: {app: com.a.e}, mode: 'off'}\n",
+            "4 rules (1 observe, 2 off), 4 exact app ids, 0 OneLinks",
+            id="not all direct",
+        ),
     ],
 )
 def test_a_summary_counts(write, text, counts):

@@ -26,7 +26,16 @@ from storehop.listening.successor import start_successor
 from storehop.observe.log import ClickLog
 from storehop.observe.metrics import DROPPED_LINES, CountedElsewhere
 from storehop.options import RunOptions
-from storehop.serving import RETIRE, CannotServeError, Opened, listen, log_to_stderr, open_listeners, own_command
+from storehop.serving import (
+    RETIRE,
+    CannotServeError,
+    Opened,
+    introduction,
+    listen,
+    log_to_stderr,
+    open_listeners,
+    own_command,
+)
 
 if TYPE_CHECKING:
     from mitmproxy.addons.proxyserver import Proxyserver
@@ -102,6 +111,8 @@ async def _serve(options: RunOptions, opened: Opened, connections: Connections, 
         _handle_signals_of_worker(options, leaving)
     loop.add_signal_handler(signal.SIGHUP, storehop.reload)
     listen(options, opened)
+    if options.worker_socket is None:
+        logger.info("%s", introduction(options, opened.listeners))
     await master.run()
 
 

@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Protocol, TextIO
 
+from storehop.observe.floods import Floods
 from storehop.observe.lines import Fields, JsonLines, TextLines, without_none
 from storehop.observe.writer import LogWriter, write_all
 
@@ -107,6 +108,7 @@ def log_to(stream: TextIO, *, as_json: bool, level: int = logging.INFO, worker: 
         return _encoded([formatter.format(logging.makeLogRecord(record))])
 
     handler = BatchHandler(LogWriter(partial(write_all, stream.fileno()), notice), formatter)
+    handler.addFilter(Floods(time.monotonic))
     logging.basicConfig(level=level, handlers=[handler])
     logging._srcfile = None  # noqa: SLF001  the documented way
     for attribute in ("logThreads", "logProcesses", "logMultiprocessing", "logAsyncioTasks"):

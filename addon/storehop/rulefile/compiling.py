@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from fnmatch import translate
 from itertools import chain
@@ -12,7 +13,7 @@ from typing import Any
 from storehop.decide.address import Proxies
 from storehop.decide.rules import DEFAULT_HOSTS, Match, Patterns, RuleSet, is_glob
 from storehop.rulefile.schema import ConsentSection, MatchSection, RuleFile, RuleSection
-from storehop.settings import Campaign, Consent, Delivery, Gdpr, HintSettings, OneLink, Rule
+from storehop.settings import Campaign, Consent, Delivery, Gdpr, HintSettings, Mode, OneLink, Rule
 
 _DEFAULTS = RuleFile.model_fields
 
@@ -125,12 +126,22 @@ def _delivery(files: Sequence[tuple[Path, RuleFile]]) -> Delivery:
 
 
 def summary(rules: RuleSet) -> str:
-    """The rules in one line for people: `2 rules, 1 exact app id, 0 OneLinks (3f2a…)`."""
+    """The rules in one line for people: `2 rules (1 observe), 1 exact app id, 0 OneLinks (3f2a…)`."""
     app_ids = {app for match, _ in rules.rules if match.app for app in match.app.exact}
-    counts = (
-        (len(rules.rules), "rule"),
-        (len(app_ids), "exact app id"),
-        (len(rules.onelinks), "OneLink"),
+    parts = (
+        f"{_counted(len(rules.rules), 'rule')}{_not_direct(rules)}",
+        _counted(len(app_ids), "exact app id"),
+        _counted(len(rules.onelinks), "OneLink"),
     )
-    text = ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts)
-    return f"{text} ({rules.digest})"
+    return f"{', '.join(parts)} ({rules.digest})"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _not_direct(rules: RuleSet) -> str:
+    """How many rules only observe or are off: ` (1 observe, 2 off)`, or nothing."""
+    modes = Counter(rule.mode for _, rule in rules.rules)
+    parts = [f"{modes[mode]} {mode}" for mode in (Mode.OBSERVE, Mode.OFF) if modes[mode]]
+    return f" ({', '.join(parts)})" if parts else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import sys
 from pathlib import Path
@@ -10,8 +11,10 @@ from tempfile import TemporaryDirectory
 
 from storehop.listening.presence import Presence
 from storehop.options import RunOptions
-from storehop.serving import Opened, listen, log_to_stderr, open_listeners, own_command
+from storehop.serving import Opened, introduction, listen, log_to_stderr, open_listeners, own_command
 from storehop.workers.supervisor import Supervisor
+
+logger = logging.getLogger(__name__)
 
 
 def supervise(options: RunOptions) -> int:
@@ -41,6 +44,7 @@ async def _supervise(options: RunOptions, opened: Opened) -> int:
         )
         _handle_signals(options, supervisor, presence)
         listen(options, opened)
+        logger.info("%s", introduction(options, opened.listeners))
         announcing = asyncio.create_task(_announce(supervisor, presence))
         try:
             return await supervisor.run()
