@@ -188,6 +188,8 @@ class Failure:
     fault: Fault
     maybe_sent: bool
     """True when the click may have been counted: the request could have arrived."""
+    cause: str = field(default="", compare=False)
+    """For people, of what failed before anything was sent: `Name or service not known`. No personal data."""
 
 
 type Outcome = Reply | Failure

@@ -21,6 +21,7 @@ def now(monkeypatch):
     ("outcome", "cause"),
     [
         (Failure(Fault.CONNECT, maybe_sent=False), "it can't be connected to"),
+        (Failure(Fault.TLS, maybe_sent=False, cause="expired"), "its certificate or TLS is refused: expired"),
         (Failure(Fault.CONNECT_TIMEOUT, maybe_sent=False), "it can't be connected to in time"),
         (Failure(Fault.TLS, maybe_sent=False), "its certificate or TLS is refused"),
         (Failure(Fault.READ_TIMEOUT, maybe_sent=True), "it does not answer in time"),

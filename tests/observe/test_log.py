@@ -73,6 +73,11 @@ def test_a_pass_says_why(lines):
         (Reply(200), Delivered(), "s2s_delivered click=c1 rule=games outcome=200 attempt=1 ms=34"),
         (Reply(503), RetryIn(1.0), "s2s_put_off click=c1 rule=games outcome=503 attempt=1 ms=34"),
         (
+            Failure(Fault.TLS, maybe_sent=False, cause="self-signed certificate"),
+            RetryIn(1.0),
+            's2s_put_off click=c1 rule=games outcome=tls cause="self-signed certificate" attempt=1 ms=34',
+        ),
+        (
             Failure(Fault.CONNECT, maybe_sent=False),
             RetryIn(1.0),
             "s2s_put_off click=c1 rule=games outcome=connect attempt=1 ms=34",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from storehop.deliver.clock import uptime
 from storehop.deliver.engine import Engine, EngineError
 from storehop.deliver.operations import Accept, Amend, ClaimDue, Leased, Operation, Settle, Sweep, Withdraw
 from storehop.model import Reason
@@ -48,6 +49,7 @@ class Batcher:
 
     def __init__(self, engine: Engine) -> None:
         self.fault: str | None = None
+        self._fault_since = 0.0
         self.ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._engine = engine
@@ -79,11 +81,14 @@ class Batcher:
         """Called by the thread and on the loop, often in the same moment: what fails was slow, too."""
         with self._lock:
             before, self.fault = self.fault, fault
+            if fault and not before:
+                self._fault_since = uptime()
         if fault and not before:
             # A warning: mitmproxy ends by an error that is logged while it starts, and passing clicks is better.
             logger.warning("the outbox %s can't be used, clicks pass: %s", self._engine.where, fault)
         elif before and not fault:
-            logger.warning("the outbox %s works again", self._engine.where)
+            lasted_s = uptime() - self._fault_since
+            logger.warning("the outbox %s works again after %.1f s", self._engine.where, lasted_s)
 
     # in the thread
 

@@ -38,7 +38,12 @@ class Breakers(defaultdict[str, Breaker]):
         was_open, since = breaker.is_open, breaker.open_since
         breaker.record(now, healthy=is_healthy(outcome))
         if breaker.is_open and not was_open:
-            cause = f"it answers {outcome.status}" if isinstance(outcome, Reply) else _IN_WORDS[outcome.fault]
-            logger.warning("breaker open: %s fails (%s): new clicks pass, stored ones wait", origin, cause)
+            logger.warning("breaker open: %s fails (%s): new clicks pass, stored ones wait", origin, _in_words(outcome))
         elif was_open and not breaker.is_open:
             logger.warning("breaker closed: %s is back after %.1f s", origin, now - since)
+
+
+def _in_words(outcome: Outcome) -> str:
+    if isinstance(outcome, Reply):
+        return f"it answers {outcome.status}"
+    return f"{_IN_WORDS[outcome.fault]}: {outcome.cause}" if outcome.cause else _IN_WORDS[outcome.fault]

@@ -52,6 +52,7 @@ class ClickLog(Watcher):
             "click": settled.call.id,
             "rule": settled.call.rule,
             "outcome": _words(settled),
+            "cause": settled.outcome.cause or None if isinstance(settled.outcome, Failure) else None,
             "attempt": settled.attempt,
             "ms": round(settled.age * 1000),
         }

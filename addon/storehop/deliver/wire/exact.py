@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 
+from storehop.deliver.wire.causes import cause_of
 from storehop.deliver.wire.connection import Connection, Head
 from storehop.deliver.wire.dial import Dial
 
@@ -86,10 +87,13 @@ class ExactTransport(httpx.AsyncBaseTransport):
         url = request.url
         is_tls = url.scheme == "https"
         idle = self._idle.setdefault(request.extensions["origin"], deque())
+        late = "its name was not looked up in time"
         try:
             async with asyncio.timeout(request.extensions["timeout"]["connect"]):
                 addresses = await self._dial.addresses(url.host, url.port or (443 if is_tls else 80))
+                late = "no address of it answered in time"
                 raw = await self._dial.connect(addresses)
+                late = "its TLS was not ready in time"
                 _, connection = await asyncio.get_running_loop().create_connection(
                     lambda: Connection(idle, self._living),
                     sock=raw,
@@ -97,11 +101,11 @@ class ExactTransport(httpx.AsyncBaseTransport):
                     server_hostname=url.host if is_tls else None,
                 )
         except TimeoutError as error:
-            raise httpx.ConnectTimeout("no connection in time") from error
+            raise httpx.ConnectTimeout(late) from error
         except ssl.SSLError as error:
-            raise TLSError(str(error)) from error
+            raise TLSError(cause_of(error)) from error
         except OSError as error:
-            raise httpx.ConnectError(str(error)) from error
+            raise httpx.ConnectError(cause_of(error)) from error
         return connection
 
     async def aclose(self) -> None:

@@ -14,6 +14,7 @@ import httpcore
 import httpx
 
 from storehop.deliver.wire.attempt import ATTEMPT, Attempt, Backend
+from storehop.deliver.wire.causes import cause_of
 from storehop.deliver.wire.connection import DRAIN_S, MAX_IDLE_S
 from storehop.deliver.wire.dial import Dial
 from storehop.deliver.wire.exact import TLSError
@@ -153,7 +154,9 @@ async def _exchange(line: _Line, request: httpx.Request) -> httpx.Response:
         async with patience:
             response = await line.handle_async_request(_traced(request, attempt))
     except TimeoutError as error:
-        raise (httpx.ReadTimeout if attempt.is_sending else httpx.ConnectTimeout)("not in time") from error
+        if attempt.is_sending:
+            raise httpx.ReadTimeout("not in time") from error
+        raise httpx.ConnectTimeout("no way through the proxy in time") from error
     except httpx.TransportError as error:
         raise _as_exact(error, attempt) from error
     _check(request, response, is_ours=attempt.has_heard)
@@ -183,7 +186,7 @@ def _as_exact(error: httpx.TransportError, attempt: Attempt) -> httpx.TransportE
     if isinstance(error, httpx.LocalProtocolError):
         return error
     if not attempt.is_sending:
-        return (TLSError if attempt.is_tls_refused else httpx.ConnectError)(str(error))
+        return (TLSError if attempt.is_tls_refused else httpx.ConnectError)(cause_of(error))
     is_end = attempt.is_hung_up or isinstance(error, httpx.NetworkError)
     if not is_end:
         return error

@@ -13,6 +13,7 @@ from itertools import chain
 
 import httpx
 
+from storehop.deliver.wire.causes import plain
 from storehop.deliver.wire.exact import TLSError
 from storehop.deliver.wire.way import way_through
 from storehop.model import Failure, Fault, Outcome, Reply, S2SCall
@@ -149,4 +150,5 @@ def _check_lines(text: str) -> None:
 
 def _failure(error: httpx.TransportError) -> Failure:
     fault, maybe_sent = next((fault, sent) for kind, fault, sent in FAULTS if isinstance(error, kind))
-    return Failure(fault, maybe_sent)
+    # What a server said after a request may repeat the request.
+    return Failure(fault, maybe_sent, "" if maybe_sent else plain(str(error)))
