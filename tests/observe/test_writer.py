@@ -2,10 +2,11 @@
 
 import os
 import threading
+from collections import Counter
 
 import pytest
 
-from storehop.observe.writer import LogWriter, write_all
+from storehop.observe.writer import LogWriter, write_all, write_lines
 
 WAIT_S = 60
 
@@ -149,3 +150,43 @@ def test_a_long_piece_is_written_whole(pipe, is_blocking):
     thread.join(WAIT_S)
 
     assert (size, False) == (read, thread.is_alive())
+
+
+def test_lines_of_two_processes_stay_whole(pipe):
+    """On one pipe, whose reader is slower than they are."""
+    ours, theirs = pipe
+    sorts = [bytes([letter]) * 99 + b"\n" for letter in b"ab"]
+    pieces = [sort * 2_000 for sort in sorts]
+    threads = [threading.Thread(target=write_lines, args=(theirs, piece)) for piece in pieces]
+    for thread in threads:
+        thread.start()
+    data = b""
+    while len(data) < sum(map(len, pieces)):
+        data += os.read(ours, 777)
+    for thread in threads:
+        thread.join(WAIT_S)
+
+    assert dict.fromkeys(sorts, 2000) == Counter(data.splitlines(keepends=True))
+
+
+def test_a_line_longer_than_a_pipe_is_written(pipe):
+    """In parts, as it can't be otherwise."""
+    ours, theirs = pipe
+    line = b"x" * (1 << 17) + b"\n"
+    thread = threading.Thread(target=write_lines, args=(theirs, b"first\n" + line + b"last\n"))
+    thread.start()
+    data = b""
+    while not data.endswith(b"last\n"):
+        data += os.read(ours, 1 << 16)
+    thread.join(WAIT_S)
+
+    assert b"first\n" + line + b"last\n" == data
+
+
+def test_a_file_has_room(tmp_path):
+    """However long the piece is."""
+    file = tmp_path / "log"
+    with file.open("wb") as stream:
+        write_lines(stream.fileno(), b"x\n" * 10_000)
+
+    assert b"x\n" * 10_000 == file.read_bytes()

@@ -13,7 +13,7 @@ from typing import Protocol, TextIO
 
 from storehop.observe.floods import Floods
 from storehop.observe.lines import Fields, JsonLines, TextLines, without_none
-from storehop.observe.writer import LogWriter, write_all
+from storehop.observe.writer import LogWriter, write_all, write_lines
 
 FLUSH_S = 0.1
 """How long a line waits for more lines."""
@@ -107,7 +107,8 @@ def log_to(stream: TextIO, *, as_json: bool, level: int = logging.INFO, worker: 
         record = {"name": __name__, "levelno": logging.WARNING, "levelname": "WARNING", "msg": words}
         return _encoded([formatter.format(logging.makeLogRecord(record))])
 
-    handler = BatchHandler(LogWriter(partial(write_all, stream.fileno()), notice), formatter)
+    write = partial(write_lines if worker else write_all, stream.fileno())
+    handler = BatchHandler(LogWriter(write, notice), formatter)
     handler.addFilter(Floods(time.monotonic))
     logging.basicConfig(level=level, handlers=[handler])
     logging._srcfile = None  # noqa: SLF001  the documented way

@@ -10,8 +10,13 @@ and its end waits for a reader that is stuck.
 
 from __future__ import annotations
 
+import fcntl
+import math
 import os
 import select
+import stat
+import sys
+import termios
 from collections import deque
 from collections.abc import Callable
 from threading import Condition, Thread
@@ -113,3 +118,28 @@ def write_all(descriptor: int, data: bytes) -> None:
             left = left[os.write(descriptor, left) :]
         except BlockingIOError:  # whoever shares the other end has made it so
             select.select((), (descriptor,), ())
+
+
+def write_lines(descriptor: int, data: bytes) -> None:
+    """Writes every byte, and no line into another process's on a pipe that they share, up to PIPE_BUF a line.
+
+    What a pipe has no room for is written in parts, and others write between them, unless it is short (POSIX, write).
+    Raises OSError.
+    """
+    if len(data) <= select.PIPE_BUF or _room(descriptor) >= len(data):
+        write_all(descriptor, data)
+        return
+    begin = 0
+    while begin < len(data):
+        end = data.rfind(b"\n", begin, begin + select.PIPE_BUF) + 1 or data.find(b"\n", begin) + 1 or len(data)
+        write_all(descriptor, data[begin:end])
+        begin = end
+
+
+def _room(descriptor: int) -> float:
+    """Bytes that fit into a pipe; endless where it is none."""
+    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        return math.inf
+    unread = int.from_bytes(fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)), sys.byteorder)
+    size = fcntl.fcntl(descriptor, fcntl.F_GETPIPE_SZ) if hasattr(fcntl, "F_GETPIPE_SZ") else 0  # Linux only
+    return size - unread
