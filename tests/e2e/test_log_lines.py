@@ -19,7 +19,6 @@ from tests.support.scenes import RULES, new_id, path_of, write_rules
 
 ADS = "ads.network.example"
 TIMES = 12
-"""Of so many connections both workers get some."""
 NO_TLS = b"\x16\x03\x01\x00\x05hello" + bytes(50)
 
 
@@ -91,10 +90,10 @@ async def test_each_worker_tells_its_rules(scene):
 
 
 async def test_a_peer_that_is_not_trusted_is_told_once_a_minute(scene):
-    """By each worker."""
+    """By each worker that has met one."""
     told = scene.saying("X-Forwarded-For from ::1, which is not in client_ip.trusted_proxies")
 
-    assert {1: 1, 2: 1} == Counter(line["worker"] for line in told)
+    assert {1} == set(Counter(line["worker"] for line in told).values())
     assert {"warning"} == {line["level"] for line in told}
 
 
@@ -102,7 +101,7 @@ async def test_failed_handshakes_are_told_once_a_minute(scene):
     """Anybody can make them."""
     told = Counter(line["worker"] for line in scene.saying("handshake failed"))
 
-    assert {1: 1, 2: 1} == told
+    assert {1} == set(told.values())
 
 
 async def test_no_click_is_told_where_only_warnings_are_wanted(start, ads, tmp_path, appsflyer):
