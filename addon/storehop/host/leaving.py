@@ -72,3 +72,4 @@ class Leaving:
     async def _shut(self) -> None:
         """Accepts no more. Whoever else holds the sockets has the queue."""
         await self._servers.servers.update([])
+        logger.info("stopped listening")
