@@ -52,6 +52,14 @@ def _read_outbox(text: str) -> str:
     return text
 
 
+def _read_list(text: str) -> tuple[str, ...]:
+    """The parts between commas."""
+    parts = tuple(part.strip() for part in text.split(","))
+    if not all(parts):
+        raise ValueError("expected FILE or FILE,FILE,…")
+    return parts
+
+
 _RULES = Option("Rule file, or a folder of them. Changes are picked up while it runs.", "PATH", needs_restart=False)
 _ADMIN = Option("Where /healthz, /readyz and /metrics answer.", "HOST:PORT|off", read=parse_address_or_off)
 _OUTBOX = Option(
@@ -117,13 +125,22 @@ class RunOptions:
     ] = 0
     """Of all workers together. 0: as many as the limit of open files allows."""
     tls_cert: Annotated[
-        Path | None, Option("Certificate chain and key, to speak TLS and HTTP/2 with clients.", "PEM")
+        tuple[str, ...] | None,
+        Option(
+            "Speak TLS and HTTP/2 with clients: files with certificate chain and key, CHAIN:KEY or folders.",
+            "PEM,…",
+            read=_read_list,
+        ),
     ] = None
+    """None: no client speaks TLS."""
+    h2c: Annotated[bool, Option("Speak HTTP/2 without TLS, too, with clients that begin so.")] = False
+    proxy_protocol: Annotated[
+        bool, Option("Every connection begins with a PROXY header, from a peer in client_ip.trusted_proxies.")
+    ] = False
     upstream_ca: Annotated[Path | None, Option("Authorities that may sign the upstream's certificate.", "PEM")] = None
     state: Annotated[Path, Option("What outlives the process.", "FOLDER", shown_default="~/.local/state/storehop")] = (
         field(default_factory=state_folder)
     )
-    """Mitmproxy keeps its certificate authority there, too."""
     workers: Annotated[int, Option("Processes that share the port, for more than one core.", "N", least=1, most=64)] = 1
     worker_socket: Annotated[Path | None, Option("In a worker: its admin socket.", is_for_users=False)] = None
     """Where its admin endpoints answer the supervisor; the name is the holder of its leases, too."""

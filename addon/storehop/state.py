@@ -13,11 +13,18 @@ _SQLITE = "sqlite:///"
 
 
 def state_folder() -> Path:
-    """`$STOREHOP_STATE`, `$XDG_STATE_HOME/storehop` or `~/.local/state/storehop`. Does not make it."""
+    """`$STOREHOP_STATE`, `$XDG_STATE_HOME/storehop` or `~/.local/state/storehop`. Does not make it.
+
+    A user without a home has `/var/lib/storehop` (Filesystem Hierarchy Standard §5.8).
+    """
     if own := os.environ.get(f"{VARIABLES}STATE"):
         return Path(own)
-    home = os.environ.get("XDG_STATE_HOME")
-    return (Path(home) if home else Path.home() / ".local" / "state") / "storehop"
+    if home := os.environ.get("XDG_STATE_HOME"):
+        return Path(home) / "storehop"
+    try:
+        return Path.home() / ".local" / "state" / "storehop"
+    except RuntimeError:
+        return Path("/var/lib/storehop")
 
 
 def outbox_path(folder: Path | None = None) -> Path:

@@ -91,3 +91,26 @@ def test_trailers_reach_who_can_read_them(alpn, expected):
     drop_trailers(flow)
 
     assert expected == (flow.request.trailers or {}).get("x-sum")
+
+
+@pytest.mark.parametrize(
+    ("sent", "forwarded"),
+    [
+        ({"Upgrade": "h2c", "Connection": "Upgrade, HTTP2-Settings", "HTTP2-Settings": "AAMAAABk"}, {}),
+        ({"Upgrade": "H2C", "Connection": "upgrade"}, {}),
+        ({"Upgrade": "websocket, h2c-17", "Connection": "close, Upgrade"}, {"Connection": "close"}),
+        ({"Upgrade": "h2c"}, {}),
+        ({"Upgrade": "websocket", "Connection": "Upgrade"}, {"Upgrade": "websocket", "Connection": "Upgrade"}),
+    ],
+)
+def test_nobody_goes_on_in_http_2(sent, forwarded):
+    """What an ad stack agreed on would pass undecided."""
+    flow = tflow.tflow()
+    flow.request.headers = Headers(**{name.replace("-", "_"): value for name, value in sent.items()})
+    headers = headers_of(flow.request)
+    flows.drop_h2c(flow, headers)
+
+    assert (forwarded, "upgrade" in forwarded or "Upgrade" in forwarded) == (
+        dict(flow.request.headers),
+        "upgrade" in headers,
+    )

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+DAY = timedelta(days=1)
 _SIGNS = x509.KeyUsage(
     digital_signature=False,
     content_commitment=False,
@@ -52,16 +53,17 @@ class Authority:
     def ca(self) -> Path:
         return self.folder / "ca.pem"
 
-    def sign(self, name: str) -> Path:
-        """A PEM file with chain and key of a server of this name."""
+    def sign(self, name: str, *more: str, file: Path | None = None, lifetime: timedelta = DAY) -> Path:
+        """A PEM file, NAME.pem if not said, with chain and key of a server of these names."""
         key = ec.generate_private_key(ec.SECP256R1())
+        names = [x509.DNSName(one) for one in (name, *more)]
         certificate = (
-            _builder(name, "test authority", key)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+            _builder(name, "test authority", key, lifetime)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
             .sign(self.key, hashes.SHA256())
         )
-        file = self.folder / f"{name}.pem"
+        file = file or self.folder / f"{name}.pem"
         file.write_bytes(
             certificate.public_bytes(Encoding.PEM)
             + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
@@ -69,7 +71,9 @@ class Authority:
         return file
 
 
-def _builder(name: str, issuer: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+def _builder(
+    name: str, issuer: str, key: ec.EllipticCurvePrivateKey, lifetime: timedelta = DAY
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -77,8 +81,8 @@ def _builder(name: str, issuer: str, key: ec.EllipticCurvePrivateKey) -> x509.Ce
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now + min(lifetime, timedelta()) - timedelta(hours=1))
+        .not_valid_after(now + lifetime)
     )
 
 

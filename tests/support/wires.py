@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from h2.config import H2Configuration
@@ -13,6 +14,7 @@ from h2.events import ConnectionTerminated
 from mitmproxy import http
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Client, ConnectionState
+from mitmproxy.exceptions import AddonHalt
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.mode_specs import ProxyMode
@@ -20,7 +22,8 @@ from mitmproxy.test import taddons
 
 from storehop.host.layers.head import Gate
 from storehop.host.layers.link import Limits, Link, Look, Terms
-from storehop.host.layers.stack import layers_for
+from storehop.host.layers.proxy_protocol import Balancers
+from storehop.host.layers.stack import ANY, Port, layers_for
 
 GATE = Gate(lambda: "cf-connecting-ip")
 OK = http.Response.make(200, b"hello")
@@ -29,6 +32,7 @@ OK = http.Response.make(200, b"hello")
 def context(mode="reverse:http://ads.example:8000", transport="tcp"):
     """Of a fresh connection from a client, as its first layer sees it."""
     with taddons.context(Proxyserver()) as host:
+        host.master._legacy_log_events.uninstall()  # it would outlive the event loop
         client = Client(
             peername=("192.0.2.1", 4711),
             sockname=("192.0.2.2", 80),
@@ -71,13 +75,19 @@ class Wire:
     lost: int = 0
     """Connections to the upstream that were ended."""
     asked_upstream: bytes = b""
+    port: Port = ANY
+    balancers: Balancers | None = None
 
     def __post_init__(self):
         self.context = context()
         self.context.client.alpn = self.alpn
         self.link = Link(Terms(self.limits), clock=lambda: self.now)
-        self.top = layers_for(self.context, b"", GATE, self.link)
+        # Where nothing has to be known before, there is nothing to wait for.
+        self.top = self.layers_for(self.context, b"") if self.port is ANY else layer.NextLayer(self.context)
         self._do(events.Start())
+
+    def layers_for(self, made, received):
+        return layers_for(made, received, GATE, self.link, self.port, self.balancers)
 
     def wait(self, seconds):
         """So much time passes, and somebody looks after the connection as it does once a second."""
@@ -167,6 +177,9 @@ class Wire:
 
     def _hook(self, hook):
         self.hooks.append(hook.name)
+        if hook.name == "next_layer":
+            with suppress(AddonHalt):
+                hook.data.layer = self.layers_for(hook.data.context, hook.data.data_client())
         if hook.name == "requestheaders":
             self.asked.append(hook.flow)
         if hook.name == "request" and self.answers:
@@ -187,8 +200,12 @@ class Wire:
 class Browser2:
     """The client's side of HTTP/2, as odd as a test needs it."""
 
-    def __init__(self, **wire):
-        self.wire = Wire(b"h2", **wire)
+    def __init__(self, before=b"", **wire):
+        """`before` goes before all else that is sent."""
+        is_h2c = wire.get("port", ANY).h2c
+        self.wire = Wire(None if is_h2c else b"h2", **wire)
+        if before:
+            self.wire.receive(before)
         self.http = H2Connection(
             H2Configuration(header_encoding=False, validate_outbound_headers=False, normalize_outbound_headers=False)
         )

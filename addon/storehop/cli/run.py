@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from storehop.addresses import is_loopback
 from storehop.cli import dry_run
 from storehop.cli.check import load_or_fail
 from storehop.cli.fail import fail
+from storehop.decide.rules import RuleSet
 from storehop.options import Row, RunOptions, rows
 from storehop.serving import CannotServeError
 
@@ -22,15 +24,15 @@ def run(context: typer.Context, values: Mapping[str, object]) -> None:
     options = _read(context, values)
     _check_together(options)
     if options.tls_cert:
-        _check_certificate(options.tls_cert)
+        _check_certificates(options.tls_cert)
     if options.upstream_ca:
         _check_authorities(options.upstream_ca)
-    load_or_fail(options.rules)
+    _check_proxies(options, load_or_fail(options.rules))
     try:
         if options.dry_run:
             dry_run.serve(options)
         else:
-            _make_state(options.state)
+            _check_state(options.state)
             _serve(options)
     except CannotServeError as error:
         fail(str(error))
@@ -69,6 +71,8 @@ def _check_together(options: RunOptions) -> None:
         fail("--web shows the clicks of one process: expected --workers 1 with it", 2)
     if options.workers > 1 and options.listen.port == 0:
         fail("--workers share a port: expected --listen HOST:PORT with a port above 0", 2)
+    if options.h2c and options.tls_cert:
+        fail("--h2c is HTTP/2 without TLS, which --tls-cert asks for: expected one of them", 2)
     _check_dry_run(options)
 
 
@@ -85,12 +89,21 @@ def _check_dry_run(options: RunOptions) -> None:
         )
 
 
-def _check_certificate(file: Path) -> None:
+def _check_certificates(names: Sequence[str]) -> None:
+    from storehop.host.tls.places import CertificatesError, certificates_of, look  # noqa: PLC0415  as in _serve
+
     try:
-        # A key with a passphrase has none that anybody could type in here.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(file, password="")
-    except (OSError, ValueError) as error:
-        fail(f"--tls-cert {file}: expected PEM with certificate chain and key: {_why(error)}")
+        certificates_of(look(names))
+    except CertificatesError as error:
+        fail("\n".join(f"--tls-cert {line}" for line in str(error).splitlines()))
+
+
+def _check_proxies(options: RunOptions, rules: RuleSet) -> None:
+    if options.proxy_protocol and not rules.proxies.trusted:
+        fail(
+            "--proxy-protocol believes the load balancers in client_ip.trusted_proxies, but the rules name none: "
+            "every connection would be closed"
+        )
 
 
 def _check_authorities(file: Path) -> None:
@@ -105,8 +118,11 @@ def _why(error: Exception) -> str:
     return f"{reason or error}"
 
 
-def _make_state(folder: Path) -> None:
-    try:
+def _check_state(folder: Path) -> None:
+    """Whether this can be a folder at all. Where it can't be made at the moment, the outbox says so and tries again."""
+    with suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        fail(f"--state {folder}: cannot be made: {error.strerror}")
+        return
+    for one in (folder, *folder.parents):
+        if one.exists() and not one.is_dir():
+            fail(f"--state {folder}: {one} is no folder")

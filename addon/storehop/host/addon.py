@@ -28,8 +28,8 @@ from storehop.host import flows, retries
 from storehop.host.clicks import Clicks, is_rehearsal
 from storehop.host.connections import Connections
 from storehop.host.inspector import Inspector
-from storehop.host.layers.head import Gate
-from storehop.host.layers.stack import layers_for
+from storehop.host.layers.listener import Listener
+from storehop.host.layers.stack import ANY, Port
 from storehop.host.strangers import Strangers
 from storehop.host.traffic import TrafficCounter
 from storehop.host.tuning import inspector_if_wanted, tune
@@ -57,6 +57,7 @@ class Storehop:
         self,
         click_log: ClickLog | None = None,
         settings: Settings | None = None,
+        port: Port = ANY,
         connections: Connections | None = None,
     ) -> None:
         """`settings` are the sidecar's; in another tool mitmproxy's options say them."""
@@ -67,7 +68,7 @@ class Storehop:
         self._click_log = click_log or ClickLog()
         self._inspector: Inspector | None = None
         self._clicks: Clicks | None = None
-        self._gate = Gate(self._client_ip_header)
+        self._listener = Listener(port, self._proxies)
         self._upstream = Upstream()
         self._strangers = Strangers()
         self.show(self._strangers.metric)
@@ -186,14 +187,10 @@ class Storehop:
     # hooks
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
-        looks_further = ctx.options.ignore_hosts or ctx.options.allow_hosts  # mitmproxy reads the hosts first
-        if nextlayer.layer is None and not looks_further:
-            context = nextlayer.context
-            link = self.connections.link_of(context.client)
-            nextlayer.layer = layers_for(context, nextlayer.data_client(), self._gate, link)
+        self._listener.choose(nextlayer, self.connections.link_of(nextlayer.context.client))
 
-    def _client_ip_header(self) -> str:
-        return (self._rules.current.proxies if self._rules else Proxies()).header
+    def _proxies(self) -> Proxies:
+        return self._rules.current.proxies if self._rules else Proxies()
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         if self._rules is None or not flow.live:
@@ -208,6 +205,8 @@ class Storehop:
             if retries.COOKIE in headers.get("cookie", ""):
                 retries.hide_cookie(flow, headers)
             flows.add_forwarded_headers(flow, headers, rules.proxies, self._strangers)
+        if "upgrade" in headers:
+            flows.drop_h2c(flow, headers)
 
     async def request(self, flow: http.HTTPFlow) -> None:
         if flow.request.trailers:

@@ -155,6 +155,20 @@ def drop_trailers(flow: http.HTTPFlow) -> None:
         flow.request.trailers = None
 
 
+def drop_h2c(flow: http.HTTPFlow, headers: Headers) -> None:
+    """Takes away a wish to go on in HTTP/2 (RFC 7540 §3.2): what came behind it, nobody would decide on."""
+    if not any(protocol.strip().lower().startswith("h2c") for protocol in headers["upgrade"].split(",")):
+        return
+    for name in ("upgrade", "http2-settings"):
+        headers.pop(name, None)
+        flow.request.headers.pop(name, None)
+    kept = [one.strip() for one in headers.get("connection", "").split(",")]
+    kept = [one for one in kept if one.lower() not in {"", "upgrade", "http2-settings"}]
+    flow.request.headers.pop("connection", None)
+    if kept:
+        flow.request.headers["Connection"] = ", ".join(kept)
+
+
 def is_shown_call(flow: http.HTTPFlow) -> bool:
     """Whether this flow shows an S2S call of ours."""
     return flow.metadata.get("storehop") == "s2s"

@@ -13,10 +13,12 @@ from inspect import isawaitable
 from typing import Any
 
 from mitmproxy import addonmanager, flow, hooks
-from mitmproxy.addons import core, disable_h2c, errorcheck, next_layer, proxyserver, tlsconfig
+from mitmproxy.addons import core, errorcheck, next_layer, proxyserver
 from mitmproxy.exceptions import AddonHalt, AddonManagerError, OptionsError
 from mitmproxy.master import Master
 from mitmproxy.options import Options
+
+from storehop.host.tls.addon import Tls
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +105,7 @@ def _fail(message: str, *_arguments: Any) -> None:
 class LeanMaster(Master):
     """A reverse proxy without storehop: its caller adds that to `addons`."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Options, tls: Tls) -> None:
         super().__init__(options)
         # For addons of mitmproxy's before version 9: an event for every line that is logged.
         self._legacy_log_events.uninstall()
@@ -113,7 +115,6 @@ class LeanMaster(Master):
             core.Core(),
             self.proxyserver,
             next_layer.NextLayer(),
-            tlsconfig.TlsConfig(),
-            disable_h2c.DisableH2C(),
+            tls,
             errorcheck.ErrorCheck(),
         )

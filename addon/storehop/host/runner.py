@@ -18,8 +18,10 @@ from storehop.app import Settings
 from storehop.host.addon import Storehop
 from storehop.host.connections import Connections, connections_of
 from storehop.host.door import HeldPortLoop
+from storehop.host.layers.stack import Port
 from storehop.host.lean import LeanMaster
 from storehop.host.leaving import Leaving
+from storehop.host.tls.addon import Tls
 from storehop.host.tuning import CLICK_COLUMNS
 from storehop.listening.presence import Presence
 from storehop.listening.successor import start_successor
@@ -63,8 +65,13 @@ _UNUSED = (
     "stickycookie",
     "upstreamauth",
     "updatealtsvc",
+    "tlsconfig",
+    "disableh2c",
 )
-"""Of mitmweb's addons those that have no part in a reverse proxy, nor in showing and replaying its flows."""
+"""Of mitmweb's addons those that have no part in a reverse proxy, nor in showing and replaying its flows.
+
+In place of the last two stands code of ours.
+"""
 
 _DRY_RUN = (
     "dry run: AppsFlyer hears nothing of direct clicks, so an install after one of them is attributed to nobody; "
@@ -76,7 +83,7 @@ _NEVER_S = 10 * 365 * 86_400
 
 
 def serve(options: RunOptions, standin: str | None = None) -> None:
-    """Serves until SIGTERM, which drains, or SIGINT. SIGHUP reloads the rules, SIGUSR2 restarts.
+    """Serves until SIGTERM, which drains, or SIGINT. SIGHUP reloads rules and certificates, SIGUSR2 restarts.
 
     With `standin`, an origin, it is a dry run: that gets every S2S call, whatever the rules say.
     Raises CannotServeError; exits with 1 when the host reports another fault while starting.
@@ -94,10 +101,13 @@ async def _serve(options: RunOptions, opened: Opened, connections: Connections, 
         logger.warning("%s", _DRY_RUN)
     # mitmweb shows what is logged, so there the lines take the long way.
     click_log = ClickLog(personal_data=options.log_personal_data, lines=None if options.web else lines)
-    storehop = Storehop(click_log, _settings(options, opened, standin), connections)
-    storehop.show(CountedElsewhere(*DROPPED_LINES, lambda: lines.dropped))
+    tls = Tls.of(options.tls_cert)
+    port = Port(tls=tls.is_spoken, h2c=options.h2c, proxy_protocol=options.proxy_protocol)
+    storehop = Storehop(click_log, _settings(options, opened, standin), port, connections)
+    for metrics in (*tls.metrics, CountedElsewhere(*DROPPED_LINES, lambda: lines.dropped)):
+        storehop.show(metrics)
     host_options = Options(confdir=str(options.state))
-    master = _with_page(host_options) if options.web else LeanMaster(host_options)
+    master = _with_page(host_options, tls) if options.web else LeanMaster(host_options, tls)
     leaving = Leaving(master, storehop, cast("Proxyserver", master.addons.get("proxyserver")))
     presence = None if options.worker_socket else _presence(options, opened, leaving, is_alone=bool(standin))
     _add(master, storehop, _Opening(loop, storehop, presence))
@@ -109,11 +119,16 @@ async def _serve(options: RunOptions, opened: Opened, connections: Connections, 
         _handle_signals(options, leaving, presence)
     else:
         _handle_signals_of_worker(options, leaving)
-    loop.add_signal_handler(signal.SIGHUP, storehop.reload)
+    loop.add_signal_handler(signal.SIGHUP, _reload, storehop, tls)
     listen(options, opened)
     if options.worker_socket is None:
         logger.info("%s", introduction(options, opened.listeners))
     await master.run()
+
+
+def _reload(storehop: Storehop, tls: Tls) -> None:
+    storehop.reload()
+    tls.reload()
 
 
 def _presence(options: RunOptions, opened: Opened, leaving: Leaving, *, is_alone: bool) -> Presence:
@@ -193,7 +208,7 @@ def _when_abandoned(do: Callable[[float], None], seconds: float) -> None:
     loop.add_reader(stdin, abandoned)
 
 
-def _with_page(options: Options) -> WebMaster:
+def _with_page(options: Options, tls: Tls) -> WebMaster:
     """Mitmweb's Master without the addons that neither the lean host nor the page has a use for.
 
     What they would do to traffic in production's place (block, cache, rewrite, script) does not happen here either.
@@ -204,6 +219,7 @@ def _with_page(options: Options) -> WebMaster:
     master = WebMaster(options, with_termlog=False)
     for addon in filter(None, map(master.addons.get, _UNUSED)):
         master.addons.remove(addon)
+    master.addons.add(tls)
     return master
 
 
@@ -228,8 +244,6 @@ def _for_mitmproxy(options: RunOptions) -> dict[str, object]:
     if options.web:
         values |= {"web_host": options.web.host, "web_port": options.web.port, "web_open_browser": False}
         values["web_columns"] = CLICK_COLUMNS
-    if options.tls_cert:
-        values["certs"] = [f"*={options.tls_cert}"]
     if options.upstream_ca:
         values["ssl_verify_upstream_trusted_ca"] = str(options.upstream_ca)
     return values

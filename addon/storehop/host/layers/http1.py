@@ -160,9 +160,9 @@ class _Chunked(ChunkedReader):
         return message
 
 
-def answer(status: HTTPStatus) -> bytes:
-    """The bytes of a refusal. They do not say which software we are."""
-    body = f"{status.value} {status.phrase}\n".encode()
+def answer(status: HTTPStatus, why: str = "") -> bytes:
+    """The bytes of a refusal; `why` is for people. They do not say which software we are."""
+    body = (f"{status.value} {status.phrase}" + (f": {why}\n" if why else "\n")).encode()
     line = f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode()
     fields = b"Content-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(body)
     return line + fields + body

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from mitmproxy.exceptions import AddonHalt
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import events
 from mitmproxy.proxy.context import Context
@@ -10,30 +14,81 @@ from mitmproxy.proxy.layers import ClientTLSLayer, ServerTLSLayer
 from mitmproxy.proxy.mode_specs import ReverseMode
 from mitmproxy.proxy.tunnel import LayerStack
 
+from storehop.host.layers import http1
 from storehop.host.layers.head import Gate
 from storehop.host.layers.http1 import Http1Server
 from storehop.host.layers.http2 import Http2Server
 from storehop.host.layers.link import Link, Look
+from storehop.host.layers.proxy_protocol import Balancers, ProxyProtocol
+from storehop.host.layers.refusal import TLS_ALERT, Refusal
 from storehop.host.layers.waits import PatientHttpLayer
 
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""A client that speaks HTTP/2 begins so (RFC 9113 §3.4)."""
+_HANDSHAKE = b"\x16"
+"""First byte of TLS (RFC 8446 §5.1), and of no request."""
+_PLAIN_ON_TLS = http1.answer(HTTPStatus.BAD_REQUEST, "The plain HTTP request was sent to an HTTPS port.")
 
-def layers_for(context: Context, first_bytes: bytes, gate: Gate, link: Link | None = None) -> Layer | None:
-    """The layers of a connection that begins with `first_bytes`; None: mitmproxy chooses. `link` is told what it does.
 
-    It chooses outside reverse mode, where it is a debugging proxy, and for all but HTTP over TCP.
+@dataclass(frozen=True, slots=True)
+class Port:
+    """What clients speak at a port."""
+
+    tls: bool | None = None
+    """None: as each client likes, in mitmproxy's own tools."""
+    h2c: bool = False
+    """HTTP/2 without TLS, with prior knowledge."""
+    proxy_protocol: bool = False
+    """Each connection begins with a header of it."""
+
+
+ANY = Port()
+"""A port of mitmproxy's own tools."""
+
+
+def layers_for(
+    context: Context,
+    first_bytes: bytes,
+    gate: Gate,
+    link: Link | None = None,
+    port: Port = ANY,
+    balancers: Balancers | None = None,
+) -> Layer | None:
+    """The layers of a connection that begins with `first_bytes`; None: mitmproxy chooses.
+
+    It chooses outside reverse mode, where it is a debugging proxy, and for all but HTTP over TCP. Raises AddonHalt
+    where more bytes are needed to tell. `link` is told what the connection does; `balancers` are there where the port
+    speaks the PROXY protocol.
     """
     mode = context.client.proxy_mode
     if not isinstance(mode, ReverseMode) or mode.scheme not in {"http", "https"}:
         return None
-    if context.client.transport_protocol != "tcp" or len(context.layers) != 1:
+    if context.client.transport_protocol != "tcp":
         return None
+    depth = len(context.layers)
+    if balancers and depth == 1:
+        return ProxyProtocol(context, balancers)
+    if depth != (2 if balancers else 1):
+        return None
+    if port.tls is not None and port.tls != first_bytes.startswith(_HANDSHAKE):
+        return Refusal(context, _PLAIN_ON_TLS if port.tls else TLS_ALERT)
+    is_tls = starts_like_tls_record(first_bytes) if port.tls is None else port.tls
+    if port.h2c and not is_tls and _is_http2(first_bytes):
+        context.client.alpn = b"h2"  # both know it before: nobody has to agree on it
     stack = LayerStack()
     if mode.scheme == "https":
         stack /= ServerTLSLayer(context)
-    if starts_like_tls_record(first_bytes):
+    if is_tls:
         stack /= ClientTLSLayer(context)
     stack /= Http(context, gate, link or Link())
     return stack[0]
+
+
+def _is_http2(first_bytes: bytes) -> bool:
+    """Whether these bytes begin with the preface of HTTP/2. Raises AddonHalt where they are too few to tell."""
+    if len(first_bytes) < len(PREFACE) and PREFACE.startswith(first_bytes):
+        raise AddonHalt
+    return first_bytes.startswith(PREFACE)
 
 
 class Http(PatientHttpLayer):
