@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +119,9 @@ def _why(error: Exception) -> str:
 
 def _check_state(folder: Path) -> None:
     """Whether this can be a folder at all. Where it can't be made at the moment, the outbox says so and tries again."""
-    with suppress(OSError):
+    try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return
-    for one in (folder, *folder.parents):
-        if one.exists() and not one.is_dir():
-            fail(f"--state {folder}: {one} is no folder")
+    except (FileExistsError, NotADirectoryError) as error:
+        fail(f"--state {folder}: cannot be made: {error.strerror}")
+    except OSError:
+        pass  # a full or read-only disk, another user's folder: clicks pass meanwhile

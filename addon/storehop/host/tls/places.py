@@ -33,10 +33,11 @@ def look(names: Sequence[str]) -> tuple[Look, ...]:
 
 def _look_at(name: str) -> Iterator[Look]:
     path = Path(name).expanduser()
-    if path.is_dir():
+    entry = files.read(path)
+    chain, colon, key = name.partition(":")
+    if entry.names is not None:
         yield from _look_into(path)
-    elif ":" in name and not path.exists():
-        chain, _, key = name.partition(":")
+    elif colon and not entry.look.status:  # nothing has this name
         yield _read(Place(Path(chain).expanduser(), Path(key).expanduser()))
     else:
         yield _read(Place(path, path))
