@@ -48,6 +48,13 @@ def test_a_line_of_tcp6_names_the_source(source, destination, port, other):
     assert (source, port) == (IPv6Address(header.source[0]), header.source[1])
 
 
+def test_the_destination_may_be_of_another_family():
+    """As nginx writes it where its own proxy told it the source: nobody reads the destination."""
+    line = b"PROXY TCP6 2001:db8::1 127.0.0.1 4711 80\r\n"
+
+    assert ProxyHeader(len(line), ("2001:db8::1", 4711)) == read(line)
+
+
 @given(st.ip_addresses(), PORTS, TLVS, st.sampled_from([1, 2]))
 def test_a_binary_header_names_the_source(source, port, tlvs, transport):
     """Version 2, whatever TLVs follow the addresses (§2.2)."""
@@ -117,6 +124,7 @@ def test_a_damaged_header_never_makes_another_error(data):
         b"PROXY TCP4 203.0.113.7 10.0.0.256 56324 443",
         b"PROXY TCP4 2001:db8::1 2001:db8::2 56324 443",
         b"PROXY TCP6 203.0.113.7 10.0.0.1 56324 443",
+        b"PROXY TCP4 203.0.113.7 somewhere 56324 443",
         b"PROXY TCP6 fe80::1%eth0 fe80::2 56324 443",
         b"PROXY TCP4 203.0.113.7 10.0.0.1 65536 443",
         b"PROXY TCP4 203.0.113.7 10.0.0.1 056 443",

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 MAX_V1_BYTES = 107
 """The longest line of version 1, with its CRLF (§2.1)."""
@@ -71,7 +71,7 @@ def _read_v1(data: bytes) -> ProxyHeader | None:
             make = IPv6Address
         case _:
             raise NoHeaderError("a malformed PROXY line")
-    _address(destination, make)
+    _address(destination, ip_address)  # nginx may write one of the other family
     _port(destination_port)
     return ProxyHeader(size, (_address(source, make), _port(source_port)))
 
@@ -79,7 +79,7 @@ def _read_v1(data: bytes) -> ProxyHeader | None:
 def _address(text: bytes, make: Callable[[str], object]) -> str:
     try:
         address = str(make(text.decode("ascii")))
-    except (AddressValueError, UnicodeDecodeError):
+    except ValueError:
         raise NoHeaderError("a malformed address in a PROXY line") from None
     if "%" in address:
         raise NoHeaderError("an address with a zone in a PROXY line")
