@@ -1,5 +1,6 @@
 """The table of options: what the manual and mitmproxy make of it."""
 
+import pwd
 import re
 from pathlib import Path
 
@@ -81,6 +82,15 @@ def test_an_outbox_of_an_unknown_kind_is_refused(location):
     """Nothing is made of it by guessing."""
     with pytest.raises(ValueError, match="expected a path or sqlite:///path"):
         outbox_file(location)
+
+
+def test_without_a_home_the_state_folder_is_that_of_a_service(monkeypatch):
+    """A user that nobody knows has none: a container's, for example."""
+    for name in ("STOREHOP_STATE", "XDG_STATE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+
+    assert Path("/var/lib/storehop") == state_folder()
 
 
 def test_the_state_folder_of_all_commands_is_the_run_option_s(monkeypatch):

@@ -238,3 +238,37 @@ def test_a_dry_run_has_an_outbox_of_its_own(rules, monkeypatch, options):
     assert 0 == result.exit_code, result.stderr
     assert (False, True) == ("/real" in f"{own.outbox} {own.state}", standin.startswith("http://127.0.0.1:"))
     assert not own.state.exists()
+
+
+def test_the_proxy_protocol_needs_somebody_to_trust(tmp_path, rules, served):
+    """Else every connection would be closed: exit 1, and the key of the rules is named."""
+    result = storehop("run", *UPSTREAM, "--rules", rules, "--proxy-protocol", "--state", tmp_path)
+
+    assert (1, "", []) == (result.exit_code, result.stdout, served)
+    assert re.fullmatch(r"storehop: --proxy-protocol [^\n]*client_ip\.trusted_proxies[^\n]+\n", result.stderr)
+
+
+def test_h2c_and_tls_exclude_each_other(rules):
+    """One is HTTP/2 without the other."""
+    result = storehop("run", *UPSTREAM, "--rules", rules, "--h2c", "--tls-cert", "a.pem")
+
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert re.fullmatch(r"storehop: --h2c [^\n]+\n", result.stderr)
+
+
+@pytest.mark.parametrize("text", ["", "a.pem,", ",a.pem"])
+def test_a_list_of_certificates_has_no_gaps(rules, text):
+    """A forgotten name is no file."""
+    result = storehop("run", *UPSTREAM, "--rules", rules, "--tls-cert", text)
+
+    assert (2, f"storehop: --tls-cert '{text}': expected FILE or FILE,FILE,…\n") == (result.exit_code, result.stderr)
+
+
+def test_every_wrong_certificate_is_named(tmp_path, rules):
+    """A line each."""
+    files = [tmp_path / "a.pem", tmp_path / "b.pem"]
+    result = storehop("run", *UPSTREAM, "--rules", rules, "--tls-cert", ",".join(map(str, files)))
+    lines = result.stderr.splitlines()
+
+    assert (1, 2) == (result.exit_code, len(lines))
+    assert all(f"--tls-cert {file}: " in line for file, line in zip(files, lines, strict=True))

@@ -124,6 +124,15 @@ def test_a_preface_may_come_byte_by_byte():
     assert (1, 1, 200) == (len(browser.wire.asked), len(wire.asked), wire.status)
 
 
+def test_a_preface_that_nobody_asked_for_is_a_bad_request():
+    """Its client is told so, the log is not."""
+    wire = Wire(port=PLAIN)
+    wire.receive(HTTP2)
+
+    assert (400, []) == (wire.status, wire.asked)
+    assert all("refused with 400" in line for line in wire.log)
+
+
 def test_plain_http_on_a_tls_port_is_told_so():
     """By 400, and the connection is closed a moment later, so that the answer arrives."""
     wire = Wire(port=BY_TLS)

@@ -75,7 +75,7 @@ class LiveCertificates:
                 is_requested = await self._wait_for_look()
                 now = await in_background(partial(look, self._names))
                 if is_requested or now != self._seen:
-                    self._use(await self._settled(now))
+                    await self._use(await self._settled(now))
             except Exception:  # of any kind: the next change must not need a restart
                 logger.exception("looking at the certificates failed in our own code, the last good ones stay")
 
@@ -97,10 +97,11 @@ class LiveCertificates:
                 return now
             before = now
 
-    def _use(self, seen: tuple[Look, ...]) -> None:
+    async def _use(self, seen: tuple[Look, ...]) -> None:
+        """Checks in a thread, replaces on the loop. On a fault, logs it and keeps the last good ones."""
         self._seen = seen
         try:
-            self.current = Choice(certificates_of(seen))
+            self.current = Choice(await in_background(partial(certificates_of, seen)))
         except CertificatesError as error:
             logger.error("the changed certificates can't be used, the last good ones stay:\n%s", error)  # noqa: TRY400  it says all
             return
