@@ -20,10 +20,8 @@ from mitmproxy import command, ctx, exceptions, flow, http
 from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy import layer, mode_specs
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
-from prometheus_client.registry import Collector
 
 from storehop.app import App, Settings
-from storehop.decide.address import Proxies
 from storehop.host import flows, retries
 from storehop.host.clicks import Clicks, is_rehearsal
 from storehop.host.connections import Connections
@@ -59,19 +57,20 @@ class Storehop:
         settings: Settings | None = None,
         port: Port = ANY,
         connections: Connections | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """`settings` are the sidecar's; in another tool mitmproxy's options say them."""
         self._settings = settings
         self._rules: LiveRules | None = None
         self._app: App | None = None
-        self._metrics = Metrics()
+        self._metrics = metrics or Metrics()
         self._click_log = click_log or ClickLog()
         self._inspector: Inspector | None = None
         self._clicks: Clicks | None = None
-        self._listener = Listener(port, self._proxies)
+        self._listener = Listener(port, lambda: self._rules)
         self._upstream = Upstream()
         self._strangers = Strangers()
-        self.show(self._strangers.metric)
+        self._metrics.registry.register(self._strangers.metric)
         self.connections = connections or Connections()
         self.addons = [self.connections, TrafficCounter(self._metrics.traffic)]  # mitmproxy calls them after us
         self._is_draining = False
@@ -130,10 +129,6 @@ class Storehop:
         app, self._app, self._clicks = self._app, None, None
         return asyncio.create_task(app.close())
 
-    def show(self, collector: Collector) -> None:
-        """Adds metrics to /metrics."""
-        self._metrics.registry.register(collector)
-
     def readiness(self) -> Readiness:
         """For /readyz."""
         unready = ["draining"] if self._is_draining else []
@@ -188,9 +183,6 @@ class Storehop:
 
     def next_layer(self, nextlayer: layer.NextLayer) -> None:
         self._listener.choose(nextlayer, self.connections.link_of(nextlayer.context.client))
-
-    def _proxies(self) -> Proxies:
-        return self._rules.current.proxies if self._rules else Proxies()
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         if self._rules is None or not flow.live:

@@ -12,12 +12,19 @@ from storehop.host.layers.head import Gate
 from storehop.host.layers.link import Link
 from storehop.host.layers.proxy_protocol import Balancers
 from storehop.host.layers.stack import Port, layers_for
+from storehop.rulefile.live import LiveRules
 
 
 class Listener:
     """What stands behind the hook `next_layer`."""
 
-    def __init__(self, port: Port, proxies: Callable[[], Proxies]) -> None:
+    def __init__(self, port: Port, rules: Callable[[], LiveRules | None]) -> None:
+        """`rules` returns None before there are any."""
+
+        def proxies() -> Proxies:
+            live = rules()
+            return live.current.proxies if live else Proxies()
+
         self._port = port
         self._gate = Gate(lambda: proxies().header)
         self._balancers = Balancers(lambda peer: proxies().trust_peer(peer)) if port.proxy_protocol else None
