@@ -18,6 +18,7 @@ from tests.support.processes import Host, free_port, start_sidecar, worker_pids
 from tests.support.scenes import android_call, link_of, new_id, play
 from tests.support.standins import AdStack, AppsFlyer, response
 
+WORKERS = 2
 ADS, WILD, RENEWED = "ads.network.example", "*.shops.example", "renewed.example"
 
 
@@ -58,7 +59,7 @@ async def site(tmp_path_factory, ads, appsflyer, authority, module_rules):
     folder, admin = tmp_path_factory.mktemp("certificates"), free_port()
     authority.sign(ADS, file=folder / "a.pem")
     authority.sign(WILD, file=folder / "b.pem")
-    more = ("--tls-cert", folder, "--admin", f"127.0.0.1:{admin}", "--workers", "2")
+    more = ("--tls-cert", folder, "--admin", f"127.0.0.1:{admin}", "--workers", str(WORKERS))
     state = tmp_path_factory.mktemp("state")
     host = await start_sidecar(f"http://127.0.0.1:{ads.port}", module_rules, state, *more)
     while "worker 1 is ready" not in host.log.text or "worker 2 is ready" not in host.log.text:
@@ -112,6 +113,17 @@ async def test_tls_on_the_plain_port_fails(plain):
         await talk(plain.port, request("/"), ssl._create_unverified_context(), ADS)
 
 
+async def test_handshakes_that_fail_are_said_seldom(site):
+    """Clients that do not trust the certificate: a line for each worker, however many they are."""
+    for _ in range(4):
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await talk(site.host.port, request("/"), ssl.create_default_context(), ADS)
+    await site.host.log.saw(" INFO a client ended the TLS handshake: ")
+
+    assert "Client TLS handshake failed" not in site.host.log.text
+    assert site.host.log.text.count("a client ended the TLS handshake") <= WORKERS
+
+
 async def test_no_authority_is_in_the_state_folder(site, plain):
     """Neither with TLS nor without."""
     assert [] == [file.name for host in (site.host, plain) for file in host.folder.glob("mitmproxy*")]
@@ -141,7 +153,7 @@ async def test_a_renewed_certificate_is_served(site):
         writer.write(request(page))
         kept = (await read_answer(reader)).body, names_of(writer)
 
-    assert ((b"hello", [ADS]), 2) == (kept, len(worker_pids(site.host)))
+    assert ((b"hello", [ADS]), WORKERS) == (kept, len(worker_pids(site.host)))
 
 
 async def test_a_broken_certificate_is_said_and_the_last_good_one_stays(site):

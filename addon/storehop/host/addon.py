@@ -224,12 +224,10 @@ class Storehop:
     def response(self, flow: http.HTTPFlow) -> None:
         if flow.metadata.get("storehop") == "direct":
             flows.end_without_body(flow)
-        self._answered(flow)
+        self.error(flow)
 
     def error(self, flow: http.HTTPFlow) -> None:
-        self._answered(flow)
-
-    def _answered(self, flow: http.HTTPFlow) -> None:
+        """Nothing follows any more, well answered or not."""
         if self._inspector and "storehop" not in flow.metadata:
             self._inspector.other(flow)
         self._in_flight.pop(flow, None)

@@ -251,6 +251,7 @@ def _for_mitmproxy(options: RunOptions) -> dict[str, object]:
     if options.web:
         values |= {"web_host": options.web.host, "web_port": options.web.port, "web_open_browser": False}
         values["web_columns"] = CLICK_COLUMNS
+        values["command_history"] = False  # a file in the state folder
     if options.upstream_ca:
         values["ssl_verify_upstream_trusted_ca"] = str(options.upstream_ca)
     return values

@@ -5,6 +5,7 @@ from mitmproxy.exceptions import AddonHalt
 from mitmproxy.proxy.layers import ClientTLSLayer, ServerTLSLayer
 from OpenSSL import SSL
 
+from storehop.host.layers.client_tls import ClientTls
 from storehop.host.layers.refusal import Refusal
 from storehop.host.layers.stack import ANY, Http, Port, layers_for
 from tests.support.wires import GATE, Browser2, Wire, context
@@ -75,8 +76,8 @@ def chosen(received, port):
 @pytest.mark.parametrize(
     ("port", "received", "expected"),
     [
-        (BY_TLS, HELLO, [ClientTLSLayer, Http]),
-        (BY_TLS, HELLO[:1], [ClientTLSLayer, Http]),
+        (BY_TLS, HELLO, [ClientTls, Http]),
+        (BY_TLS, HELLO[:1], [ClientTls, Http]),
         (BY_TLS, b"G", [Refusal]),
         (BY_TLS, HTTP2, [Refusal]),
         (PLAIN, b"G", [Http]),
