@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.support.certificates import server_context
-from tests.support.clients import get, get_http2
+from tests.support.certificates import client_context, server_context
+from tests.support.clients import get, get_http2, request, talk
 from tests.support.processes import STARTERS, Host, free_port
 from tests.support.scenes import RULES, link_of, new_id, play
 from tests.support.standins import AdStack, AdStackOfBoth, response
@@ -52,6 +52,10 @@ class TlsWorld:
     @property
     def port(self):
         return self.host.port
+
+    async def ask(self, target):
+        """The answer to one request by HTTP/1.1 and TLS."""
+        return await talk(self.port, request(target, connection="close"), client_context(self.ca), ADS)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", params=STARTERS)
@@ -138,7 +142,7 @@ async def test_a_tls_upstream_is_asked_by_its_own_name(tls):
     """TLS asks for the upstream's name, while the Host header stays the user's."""
     world = tls["good"]
 
-    answer = await get(world.port, world.ads.serve(response("200 OK", body=b"hello")))
+    answer = await world.ask(world.ads.serve(response("200 OK", body=b"hello")))
 
     host = (await world.ads.next_request()).header("Host")
     assert (b"hello", "localhost", ADS) == (answer.body, world.ads.names[-1], host)
@@ -148,7 +152,7 @@ async def test_a_tls_upstreams_redirect_is_rewritten(tls, appsflyer):
     """A redirect that comes by TLS becomes one to the store."""
     world, click_id = tls["good"], new_id()
 
-    answer = await get(world.port, world.ads.redirect(link_of(click_id)))
+    answer = await world.ask(world.ads.redirect(link_of(click_id)))
 
     assert (302, play(click_id)) == (answer.status, answer.location)
     await appsflyer.next_click()
