@@ -57,10 +57,10 @@ def of_another_user(folder):
 STRANGER = 54321
 AS_STRANGER = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 CASES = {
-    "full": (full, (), "outbox: database or disk is full"),
-    "read-only": (read_only, (), "outbox: Read-only file system"),
+    "full": (full, (), "degraded: outbox: database or disk is full"),
+    "read-only": (read_only, (), "degraded: outbox: Read-only file system"),
     "an authority's broken files": (with_files_of_an_authority, (), "ok"),
-    "another user's": (of_another_user, AS_STRANGER, "outbox: Permission denied"),
+    "another user's": (of_another_user, AS_STRANGER, "degraded: outbox: Permission denied"),
 }
 """How the state folder is made, what the command begins with, and what /readyz says."""
 

@@ -79,4 +79,5 @@ class Tls:
     def tls_failed_client(self, tls_start: TlsData) -> None:
         """Anybody may cause that at any rate, so it is said seldom: a certificate that no client likes must be seen."""
         if count := self._failed.count():
-            logger.info("a client ended the TLS handshake: %s%s", tls_start.conn.error, since_last(count))
+            why, _, _advice = (tls_start.conn.error or "").partition(". ")  # the advice is for debugging proxies
+            logger.info("a TLS handshake failed: %s%s", why, since_last(count))
