@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, cast
 from mitmproxy.exceptions import OptionsError
 from mitmproxy.master import Master
 from mitmproxy.options import Options
-from prometheus_client.registry import Collector
 
 from storehop.addresses import OFF
 from storehop.app import Settings
@@ -104,7 +103,7 @@ async def _serve(options: RunOptions, opened: Opened, connections: Connections, 
     click_log = ClickLog(personal_data=options.log_personal_data, lines=None if options.web else lines)
     tls = Tls.of(options.tls_cert)
     port = Port(tls=tls.is_spoken, h2c=options.h2c, proxy_protocol=options.proxy_protocol)
-    metrics = _metrics(*tls.metrics, CountedElsewhere(*DROPPED_LINES, lambda: lines.dropped))
+    metrics = Metrics(*tls.metrics, CountedElsewhere(*DROPPED_LINES, lambda: lines.dropped))
     storehop = Storehop(click_log, _settings(options, opened, standin), port, connections, metrics)
     host_options = Options(confdir=str(options.state))
     master = _with_page(host_options, tls) if options.web else LeanMaster(host_options, tls)
@@ -124,13 +123,6 @@ async def _serve(options: RunOptions, opened: Opened, connections: Connections, 
     if options.worker_socket is None:
         logger.info("%s", introduction(options, opened.listeners))
     await master.run()
-
-
-def _metrics(*more: Collector) -> Metrics:
-    metrics = Metrics()
-    for one in more:
-        metrics.registry.register(one)
-    return metrics
 
 
 def _reload(storehop: Storehop, tls: Tls) -> None:

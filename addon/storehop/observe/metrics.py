@@ -54,12 +54,13 @@ MAX_SUMMARY_DELIVERIES = 10_000
 class Metrics(Watcher):
     """All counters of one process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *more: Collector) -> None:
+        """`more` are metrics of others, to show beside these."""
         # The times of `_created` series are read by nobody, and they make a scrape half as long again.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.traffic = Traffic()
-        for collector in (self.traffic, BuildInfo(), ProcessCollector(registry=None)):
+        for collector in (self.traffic, BuildInfo(), ProcessCollector(registry=None), *more):
             self.registry.register(collector)
         clicks = Counter(
             "storehop_clicks", "Clicks by decision.", ("decision", "reason", "rule"), registry=self.registry
