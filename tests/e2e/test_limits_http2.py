@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 import pytest_asyncio
 from h2.errors import ErrorCodes
-from hyperframe.frame import Frame, GoAwayFrame, PingFrame, SettingsFrame
+from hyperframe.frame import Frame, GoAwayFrame, PingFrame, PriorityFrame, SettingsFrame
 
 from storehop.host.layers.http2 import NO_LAST_STREAM
 from tests.support.certificates import client_context
@@ -103,9 +103,13 @@ async def test_a_silent_ad_stack_is_504(hurried, authority):
     assert [(":status", "504"), ("content-type", "text/plain")] == answer.headers
 
 
-@pytest.mark.parametrize("frame", [PingFrame(0, b"12345678"), SettingsFrame(0, {4: 65_535})], ids=["PING", "SETTINGS"])
+@pytest.mark.parametrize(
+    "frame",
+    [PingFrame(0, b"12345678"), SettingsFrame(0, {4: 65_535}), PriorityFrame(1, 0, 1)],
+    ids=["PING", "SETTINGS", "PRIORITY"],
+)
 async def test_a_flood_takes_nobody_elses_time(hurried, authority, tls2, frame):
-    """50,000 frames that ask for an answer: the connection ends, and a click meanwhile is quick."""
+    """50,000 frames that cost time: the connection ends, and a click meanwhile is quick."""
     flood = asyncio.create_task(said_to_the_end(hurried.port, tls2, PREFACE + frame.serialize() * 50_000))
     click_id = new_id()
     ask = request(hurried.ads.redirect(link_of(click_id)), connection="close")
