@@ -418,6 +418,37 @@ async def test_the_end_does_not_wait_for_a_disk_that_hangs(start, engine, appsfl
     assert seconds < 5
 
 
+async def test_the_end_waits_for_a_click_that_is_being_stored(start, engine, appsflyer, path):
+    """It is sent and settled like any other: else it would be sent again by the next start."""
+    one = start(engine=engine)
+    await until(lambda: engine.batches)
+    engine.close_gate()
+    accepted = asyncio.ensure_future(one.courier.accept(call(appsflyer)))
+    await asyncio.to_thread(engine.waits.wait, SOON_S)
+    closing = asyncio.ensure_future(one.courier.close(SOON_S))
+    await asyncio.sleep(0)
+    engine.open_gate()
+    await asyncio.gather(accepted, closing)
+
+    assert (["/c1"], {}) == (appsflyer.targets, stored(path))
+
+
+async def test_what_is_stored_after_the_grace_is_not_sent(start, engine, appsflyer, path):
+    """Nobody could write down what became of it; another process sends it at once."""
+    one = start(engine=engine)
+    await until(lambda: engine.batches)
+    engine.close_gate()
+    accepted = asyncio.ensure_future(one.courier.accept(call(appsflyer)))
+    await asyncio.to_thread(engine.waits.wait, SOON_S)
+    closing = asyncio.ensure_future(one.courier.close(0.0))
+    await asyncio.sleep(0.05)
+    engine.open_gate()
+    await asyncio.gather(accepted, closing)
+    await asyncio.sleep(0.05)
+
+    assert ([], {"c1": "due"}) == (appsflyer.targets, stored(path))
+
+
 async def test_nothing_is_accepted_after_the_end(one, appsflyer):
     """The click passes."""
     await one.courier.close(SOON_S)

@@ -56,6 +56,7 @@ class Courier:
         self._tasks: set[asyncio.Task[None]] = set()
         self._pausing = 0
         self._closing = asyncio.Event()
+        self._is_over = False
         self.configure(delivery)
         self.start(self._recover(), "storehop recovery")
 
@@ -150,6 +151,8 @@ class Courier:
     async def _deliver(self, claim: Claim, *, is_probe: bool = False, hold_s: float = 0.0) -> None:
         """One call's way: attempt, verdict, pause, attempt, …"""
         self._attempts.unsent[claim.call.id] = claim
+        if self._is_over:
+            return  # it was stored when nobody could wait for its delivery any more
         await (self._pause(hold_s) if hold_s else asyncio.sleep(0))  # tasks are eager: the answer goes first
         verdict = await self._attempts.make(claim, is_probe=is_probe, is_held=hold_s > 0)
         while isinstance(verdict, RetryIn) and verdict.is_spent:
@@ -191,12 +194,15 @@ class Courier:
         self._closing.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                while self._tasks:
-                    await asyncio.wait(self._tasks)
+                while under_way := self._tasks | self._outbox.accepting:
+                    await asyncio.wait(under_way)
+        self._is_over = True
         late = list(self._tasks)
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+        if self._outbox.accepting:
+            await asyncio.wait(self._outbox.accepting, timeout=END_PATIENCE_S)
         with suppress(TimeoutError, OutboxError):
             unsent = [self._outbox.settle(claim, PUT_OFF, None) for claim in self._attempts.unsent.values()]
             await asyncio.wait_for(asyncio.gather(*unsent), END_PATIENCE_S)

@@ -66,6 +66,8 @@ class Outbox:
         self._verdicts: list[Ticket] = []
         self._calm_until = 0.0
         self._is_closed = False
+        self.accepting: set[asyncio.Future[Any]] = set()
+        """Clicks that are being stored: each goes when whoever stores it has heard what became of it."""
 
     @property
     def fault(self) -> str | None:
@@ -86,6 +88,8 @@ class Outbox:
         """Stores what waits and lets the engine go; one that hangs is left behind."""
         self._flush()
         self._is_closed = True
+        if self.accepting:  # what a click leaves behind that is cancelled now must still be withdrawn
+            await asyncio.wait(self.accepting, timeout=END_PATIENCE_S)
         self._batcher.end()
         try:
             await asyncio.wait_for(self._batcher.ended.wait(), END_PATIENCE_S)
@@ -113,11 +117,14 @@ class Outbox:
         ticket = self._ticket(
             op.Accept(call, f"{self._holder}:{next(self._leases)}", lease_s, answer, retry, hold_s), is_urgent=True
         )
+        self.accepting.add(ticket.future)
         try:
             result: op.Leased | str = await ticket.future
         except asyncio.CancelledError:
             self._batcher.withdraw(ticket)
             raise
+        finally:
+            self.accepting.discard(ticket.future)
         return result if isinstance(result, str) else Claim.of(result, now, hold_s + lease_s)
 
     async def amend(self, call: S2SCall, lease_s: float) -> Claim | None:
