@@ -24,6 +24,7 @@ class GatedEngine:
         self._gate.set()
         self.waits = threading.Event()
         self.error = None
+        self.is_closed = False
         self.batches = []
         self.where, self.most, self.patience_s = engine.where, engine.most, SOON_S
 
@@ -50,6 +51,7 @@ class GatedEngine:
 
     def close(self):
         self._engine.close()
+        self.is_closed = True
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from storehop.deliver.batcher import OutboxError
+from storehop.deliver.engine import EngineError
 from storehop.deliver.operations import Accept, Answer, Settle, Sweep
 from storehop.deliver.outbox import CALM_S, TooSlowError
 from storehop.model import Dead, DeadReason, Delivered, Reason, RetryIn, S2SCall
@@ -209,14 +210,57 @@ async def test_a_call_whose_verdict_is_not_written_is_never_claimed(engine, outb
 
     engine.run = only_claims
     await outbox.settle(claim, Delivered(), "200")
-    outbox._batcher._pay = lambda: None  # the engine takes claims and no verdicts: the worst of both
+    outbox._batcher._debts.pay = lambda: None  # the engine takes claims and no verdicts: the worst of both
     outbox._batcher.set_fault(None)
     claimed = await outbox.claim(9, LEASE_S)
-    del outbox._batcher._pay
+    del outbox._batcher._debts.pay
     engine.run = run
     await outbox.sweep(120)
 
     assert ([], []) == (claimed, await outbox.stored())
+
+
+@pytest.mark.parametrize("error", [EngineError("locked"), OSError("input/output error"), MemoryError()], ids=type)
+async def test_no_error_drops_a_verdict(engine, outbox, error):
+    """Whatever went wrong in writing it, it is written later: else its call would be sent again."""
+    claim = await outbox.accept(call(), LEASE_S)
+    engine.error = error
+    await outbox.settle(claim, Delivered(), "200")
+    engine.error = None
+    await outbox.check()
+
+    assert [] == await outbox.stored()
+
+
+async def test_a_verdict_that_can_never_be_written_stops_no_other(engine, outbox, disk_full, caplog):
+    """By a mistake of ours: each is written alone then."""
+    claims = [await outbox.accept(call(f"c{n}"), LEASE_S) for n in range(3)]
+    engine.error = disk_full
+    await asyncio.gather(*(outbox.settle(claim, Delivered(), "200") for claim in claims))
+    run = engine.run
+
+    def fail_on_one(batch):
+        if any(isinstance(one, Settle) and one.call_id == "c1" for one in batch):
+            raise ValueError
+        return run(batch)
+
+    engine.run, engine.error = fail_on_one, None
+    await outbox.check()
+
+    assert ["c1"] == [one.id for one in await outbox.stored()]
+    assert "a verdict can't be written by our own fault: its call may be sent again" in caplog.messages
+
+
+async def test_what_deletes_a_call_is_written_before_what_needs_room(engine, outbox, disk_full):
+    """In a full outbox the one makes room for the other."""
+    claims = [await outbox.accept(call(f"c{n}"), LEASE_S) for n in range(2)]
+    engine.error = disk_full
+    await asyncio.gather(*map(outbox.settle, claims, (RetryIn(9.0), Delivered()), ("503", "200")))
+    engine.error = None
+    await outbox.check()
+    settled = [one.call_id for batch in engine.batches[-3:] for one in batch if isinstance(one, Settle)]
+
+    assert ["c1", "c0"] == settled
 
 
 async def test_a_fault_fails_what_it_met(engine, outbox, disk_full):
@@ -316,6 +360,59 @@ async def test_what_waits_is_stored_before_the_end(engine, outbox, other):
     await closing
 
     assert ("c1", 1) == ((await accepted).call.id, len(await other.stored()))
+
+
+async def owing(engine, outbox, disk_full, count):
+    """An outbox with so many verdicts that it can't write."""
+    claims = await asyncio.gather(*(outbox.accept(call(f"c{n}"), LEASE_S) for n in range(count)))
+    engine.error = disk_full
+    await asyncio.gather(*(outbox.settle(claim, Delivered(), "200") for claim in claims))
+
+
+async def test_the_end_writes_all_that_is_owed(engine, outbox, other, disk_full):
+    """However many batches that takes."""
+    engine.most = 2
+    await owing(engine, outbox, disk_full, 7)
+    engine.error = None
+    await outbox.close()
+
+    assert [] == await other.stored()
+
+
+async def test_the_end_waits_a_moment_for_a_fault_to_pass(engine, outbox, other, disk_full):
+    """What is owed is written then."""
+    await owing(engine, outbox, disk_full, 1)
+    closing = asyncio.ensure_future(outbox.close())
+    await asyncio.sleep(0.01)
+    engine.error = None
+    await closing
+
+    assert [] == await other.stored()
+
+
+async def test_the_end_says_what_it_could_not_write(engine, outbox, disk_full, monkeypatch, caplog):
+    """And lets the engine go."""
+    monkeypatch.setattr("storehop.deliver.batcher.LAST_PAY_S", 0.0)
+    await owing(engine, outbox, disk_full, 3)
+    await outbox.close()
+
+    assert f"the outbox {engine.where} keeps 3 verdicts unwritten: database or disk is full" == caplog.messages[-1]
+    assert engine.is_closed
+
+
+async def test_a_click_that_is_cancelled_while_the_outbox_closes_is_withdrawn(engine, outbox, other):
+    """Its user gets no redirect to the store."""
+    engine.close_gate()
+    accepting = asyncio.ensure_future(outbox.accept(call(), LEASE_S))
+    await waiting(engine)
+    closing = asyncio.ensure_future(outbox.close())
+    await asyncio.sleep(0)
+    engine.open_gate()
+    outbox._batcher._thread.join(0.5)  # the loop is busy, while the thread stores the call
+    accepting.cancel()
+    await asyncio.gather(accepting, closing, return_exceptions=True)
+
+    assert (True, []) == (accepting.cancelled(), await other.stored())
 
 
 async def test_nothing_is_taken_after_the_end(outbox):

@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from storehop.deliver.clock import uptime
+from storehop.deliver.debts import Debts
 from storehop.deliver.engine import Engine, EngineError
-from storehop.deliver.operations import Accept, Amend, ClaimDue, Leased, Operation, Settle, Sweep, Withdraw
+from storehop.deliver.operations import Accept, Amend, ClaimDue, Operation, Settle, Sweep, Withdraw
 from storehop.model import Reason
 
 logger = logging.getLogger(__name__)
@@ -24,8 +26,8 @@ logger = logging.getLogger(__name__)
 AGAIN_S = 0.25
 """Between two attempts to write what a fault held up."""
 
-type Debt = Settle | Withdraw
-"""What must be written, whenever that can be: else a call would be sent that has been, or whose click passed."""
+LAST_PAY_S = 2.0
+"""How long the end waits until what is owed can be written."""
 
 
 class OutboxError(Exception):
@@ -56,7 +58,7 @@ class Batcher:
         self._queue: SimpleQueue[Sequence[Ticket] | None] = SimpleQueue()
         self.put = self._queue.put
         self._lock = threading.Lock()
-        self._debts: dict[str, Debt] = {}
+        self._debts = Debts(engine)
         self._thread = threading.Thread(target=self._work, name="storehop outbox", daemon=True)
         self._thread.start()
 
@@ -99,13 +101,27 @@ class Batcher:
             for batch in _batches(tickets, self._engine.most) if len(tickets) > 1 else [tickets]:
                 self._guarded(batch)
         try:
-            if self._debts:
-                self._pay()
+            self._pay_all()
             self._engine.close()
         except EngineError as error:
-            logger.warning("the outbox %s keeps %d verdicts unwritten: %s", self._engine.where, len(self._debts), error)
+            logger.warning("the outbox %s can't be closed: %s", self._engine.where, error)
         finally:
             self._tell(self.ended.set)
+
+    def _pay_all(self) -> None:
+        """Writes all that is owed, or says how much is left after LAST_PAY_S."""
+        end = time.monotonic() + LAST_PAY_S
+        while self._debts:
+            try:
+                self._debts.pay()
+            except EngineError as error:
+                if time.monotonic() >= end:
+                    unwritten = len(self._debts)
+                    logger.warning(
+                        "the outbox %s keeps %d verdicts unwritten: %s", self._engine.where, unwritten, error
+                    )
+                    return
+                time.sleep(AGAIN_S)
 
     def _tell(self, callback: Callable[..., None], *arguments: object) -> None:
         with suppress(RuntimeError):  # the loop has ended: this thread was left behind
@@ -126,18 +142,18 @@ class Batcher:
         """The thread's last guard: whatever goes wrong, it goes on, and somebody says so."""
         try:
             self._run(batch)
-        except EngineError as error:
-            self._fail([ticket for ticket in batch if not ticket.is_kept], error)
         except Exception as error:
-            logger.exception("the outbox failed in our own code")
-            self.set_fault(f"a fault of our own: {error!r}")
-            for ticket in batch:
-                ticket.error = None if ticket.is_kept else error
+            if isinstance(error, EngineError):
+                self.set_fault(str(error))
+            else:
+                logger.exception("the outbox failed in our own code")
+                self.set_fault(f"a fault of our own: {error!r}")
+            self._fail([ticket for ticket in batch if not ticket.is_kept], error)
         self._tell(_hand_over, batch)
 
     def _run(self, batch: list[Ticket]) -> None:
         if self._debts:
-            self._pay()
+            self._debts.pay()
         live = [ticket for ticket in batch if not ticket.is_abandoned]
         if live:
             is_revocable = any(isinstance(ticket.operation, Accept) for ticket in live)
@@ -154,64 +170,38 @@ class Batcher:
         try:
             results = self._engine.run([ticket.operation for ticket in live])
         except EngineError as error:
+            self.set_fault(str(error))
             self._fail(live, error)
         except Exception as error:  # noqa: BLE001  handed to whoever waits
             if len(live) == 1:
-                live[0].error = error
+                self._fail(live, error)
                 return
             for ticket in live:
                 self._store([ticket])
         else:
             for ticket, result in zip(live, results, strict=True):
                 is_leasing = isinstance(ticket.operation, ClaimDue | Amend)
-                ticket.result = self._without_debts(result) if is_leasing else result
+                ticket.result = self._debts.without(result) if is_leasing else result
 
     def _withdraw_abandoned(self, live: list[Ticket]) -> None:
         """Takes back what was stored when nobody waited for it any more."""
         debts = [debt for ticket in live if not ticket.is_kept and (debt := _debt_of(ticket))]
         if debts:
-            self._debts.update((debt.call_id, debt) for debt in debts)
+            for debt in debts:
+                self._debts.add(debt)
             try:
-                self._pay()
+                self._debts.pay()
             except EngineError as error:  # what is kept is stored: nothing may look as if it were not
                 self.set_fault(str(error))
 
-    def _fail(self, batch: list[Ticket], error: EngineError) -> None:
-        """Nothing of the batch is stored: verdicts stay in mind, the others fail."""
-        self.set_fault(str(error))
-        for ticket in batch:
+    def _fail(self, tickets: Sequence[Ticket], error: Exception) -> None:
+        """Nothing of them is stored: verdicts stay in mind, the others fail."""
+        for ticket in tickets:
             if isinstance(ticket.operation, Settle | Withdraw):
-                self._debts[ticket.operation.call_id] = ticket.operation
+                self._debts.add(ticket.operation)
                 ticket.result = True
             else:
-                ticket.error = OutboxError(str(error))
-
-    def _pay(self) -> None:
-        """Writes what a fault held up. Raises EngineError."""
-        debts = list(self._debts.items())[: self._engine.most]
-        try:
-            results = self._engine.run([debt for _, debt in debts])
-        except EngineError:
-            raise
-        except Exception:  # it must not stop the outbox for good
-            logger.exception("verdicts can't be written by our own fault: their calls may be sent again")
-            results = [True] * len(debts)
-        for (call_id, debt), is_ours in zip(debts, results, strict=True):
-            del self._debts[call_id]
-            if not is_ours and isinstance(debt, Settle):
-                logger.warning("the lease of click=%s was lost during a fault: whoever has it now decides", call_id)
-
-    def _without_debts(self, result: Any) -> Any:
-        """What was leased, without calls whose verdict is not written yet: it is written by the new lease."""
-        if isinstance(result, list):
-            return [leased for leased in result if not self._owes(leased)]
-        return None if result is None or self._owes(result) else result
-
-    def _owes(self, leased: Leased) -> bool:
-        debt = self._debts.get(leased.call.id)
-        if debt:
-            self._debts[leased.call.id] = replace(debt, lease=leased.lease)
-        return debt is not None
+                ticket.error = OutboxError(str(error)) if isinstance(error, EngineError) else error
 
 
 def _debt_of(ticket: Ticket) -> Withdraw | None:

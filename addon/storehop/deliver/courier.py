@@ -206,5 +206,7 @@ class Courier:
         with suppress(TimeoutError, OutboxError):
             unsent = [self._outbox.settle(claim, PUT_OFF, None) for claim in self._attempts.unsent.values()]
             await asyncio.wait_for(asyncio.gather(*unsent), END_PATIENCE_S)
-        await self._outbox.close()
-        await self._wire.close()
+        try:
+            await self._outbox.close()
+        finally:
+            await self._wire.close()

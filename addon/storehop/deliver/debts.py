@@ -1,0 +1,78 @@
+"""What a fault held up: verdicts and withdrawals, owed until they are written.
+
+Without them a call would be sent that has been, or whose click passed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from storehop.deliver.engine import Engine, EngineError
+from storehop.deliver.operations import Leased, Settle, Withdraw
+from storehop.model import Delivered
+
+logger = logging.getLogger(__name__)
+
+type Debt = Settle | Withdraw
+
+
+class Debts:
+    """Belongs to the outbox's thread. Counts what is owed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._owed: dict[str, Debt] = {}
+
+    def __len__(self) -> int:
+        return len(self._owed)
+
+    def add(self, debt: Debt) -> None:
+        """Keeps it in mind."""
+        self._owed[debt.call_id] = debt
+
+    def pay(self) -> None:
+        """Writes a batch of what deletes a call, then one of the rest, which may need the room. Raises EngineError."""
+        deleting = [debt for debt in self._owed.values() if _deletes(debt)]
+        rest = [debt for debt in self._owed.values() if not _deletes(debt)]
+        for part in (deleting[: self._engine.most], rest[: self._engine.most]):
+            if part:
+                self._write(part)
+
+    def _write(self, debts: Sequence[Debt]) -> None:
+        """All in one; where one is at fault by our own mistake, each alone, so that it harms no other."""
+        try:
+            results = self._engine.run(debts)
+        except EngineError:
+            raise
+        except Exception:
+            if len(debts) > 1:
+                for debt in debts:
+                    self._write([debt])
+                return
+            logger.exception("a verdict can't be written by our own fault: its call may be sent again")
+            results = [True]  # it must not stop the outbox for good
+        for debt, is_ours in zip(debts, results, strict=True):
+            del self._owed[debt.call_id]
+            if not is_ours and isinstance(debt, Settle):
+                logger.warning(
+                    "the lease of click=%s was lost during a fault: whoever has it now decides", debt.call_id
+                )
+
+    def without(self, result: Any) -> Any:
+        """What was leased, without calls whose verdict is not written yet: it is written by the new lease."""
+        if isinstance(result, list):
+            return [leased for leased in result if not self._owes(leased)]
+        return None if result is None or self._owes(result) else result
+
+    def _owes(self, leased: Leased) -> bool:
+        debt = self._owed.get(leased.call.id)
+        if debt:
+            self._owed[leased.call.id] = replace(debt, lease=leased.lease)
+        return debt is not None
+
+
+def _deletes(debt: Debt) -> bool:
+    return isinstance(debt, Withdraw) or isinstance(debt.verdict, Delivered)
