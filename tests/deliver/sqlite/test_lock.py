@@ -1,5 +1,6 @@
 """Whose turn it is: in order, and never without a limit."""
 
+import errno
 import fcntl
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -136,3 +138,80 @@ def test_no_thread_is_started_where_the_lock_is_free(lock):
         during = threading.active_count()
 
     assert before == during
+
+
+def replace_flock(monkeypatch, flock):
+    """The module's own flock is this one; the tests keep the real one."""
+    monkeypatch.setattr(module, "fcntl", SimpleNamespace(**{**vars(fcntl), "flock": flock}))
+
+
+def is_waiter():
+    return threading.current_thread().name == "storehop lock"
+
+
+def test_a_lock_that_can_not_be_had_is_a_fault_of_the_engine(lock, monkeypatch):
+    """As on a network file system: verdicts stay in mind until it is over."""
+
+    def fail(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as broken:
+        replace_flock(broken, fail)
+        with pytest.raises(EngineError, match="its lock can't be had: No locks available"), lock:
+            pass
+    with lock:
+        pass
+
+
+def test_a_lack_of_threads_is_a_fault_of_the_engine(path, lock, monkeypatch):
+    """Nobody can wait then."""
+
+    def fail(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    other = WriteLock(path)
+    with lock, pytest.raises(EngineError, match="can't start new thread"), other:
+        pass
+    other.close()
+
+
+def test_a_wait_that_fails_takes_no_lock(path, lock, monkeypatch):
+    """Whoever waited hears so, and may ask again."""
+
+    def fail_in_waiter(file, how):
+        if is_waiter():
+            raise OSError(errno.EIO, "Input/output error")
+        fcntl.flock(file, how)
+
+    replace_flock(monkeypatch, fail_in_waiter)
+    other = WriteLock(path)
+    with lock, pytest.raises(EngineError, match="Input/output error"), other:
+        pass
+    with other:
+        pass
+    other.close()
+
+
+def test_a_turn_that_nobody_wanted_takes_no_lock_away(path, lock, monkeypatch):
+    """Its end is seen when it has let go: one file has one lock, whoever of the process takes it."""
+    letting_go, go_on = threading.Event(), threading.Event()
+
+    def slowly_let_go(file, how):
+        if is_waiter() and how == fcntl.LOCK_UN:
+            letting_go.set()
+            go_on.wait(SOON_S)
+        fcntl.flock(file, how)
+
+    replace_flock(monkeypatch, slowly_let_go)
+    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    other = WriteLock(path)
+    with lock, pytest.raises(EngineError), other:
+        pass
+    letting_go.wait(SOON_S)
+    seen_too_early = other._waiter.has_ended
+    go_on.set()
+    monkeypatch.setattr(module, "PATIENCE_S", SOON_S)
+    with other:
+        assert (False, False) == (seen_too_early, is_free(path))
+    other.close()

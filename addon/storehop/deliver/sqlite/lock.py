@@ -39,13 +39,19 @@ class WriteLock:
 
     def __enter__(self) -> None:
         """No other process writes until it ends. Raises EngineError when it is not to be had within PATIENCE_S."""
-        if not self._is_free():
-            self._queue()
+        try:
+            if not self._is_free():
+                self._queue()
+        except (OSError, RuntimeError) as error:  # of a network file system; no thread is to be had
+            raise _no_lock(error) from error
         self.is_held = True
 
     def __exit__(self, *_: object) -> None:
         self.is_held = False
-        fcntl.flock(self._file, fcntl.LOCK_UN)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        except OSError as error:
+            raise _no_lock(error) from error
 
     def close(self) -> None:
         """A waiter that is still in the queue ends by itself when it is its turn."""
@@ -65,9 +71,11 @@ class WriteLock:
     def _queue(self) -> None:
         while True:
             self._waiter = waiter = self._waiter or _Waiter(self._file)
-            is_ours = waiter.wait(PATIENCE_S)
-            if is_ours or waiter.has_ended:
-                self._waiter = None
+            try:
+                is_ours = waiter.wait(PATIENCE_S)
+            finally:
+                if waiter.has_ended:
+                    self._waiter = None
             if is_ours or (self._waiter is None and self._is_free()):
                 return
             if self._waiter:  # it still stands in the queue; else its turn came when nobody wanted it
@@ -82,24 +90,34 @@ class _Waiter:
         self._change = threading.Condition()
         self._is_wanted = True
         self._is_acquired = False
+        self._error: OSError | None = None
         self.has_ended = False
+        """It does nothing to the lock any more."""
         threading.Thread(target=self._queue, name="storehop lock", daemon=True).start()
 
     def wait(self, seconds: float) -> bool:
-        """Whether the lock is the caller's now. Where not, this may be called again."""
+        """Whether the lock is the caller's now. Where not, this may be called again. Raises OSError."""
         with self._change:
-            if self.has_ended and not self._is_acquired:
-                return False
-            self._is_wanted = True
-            self._is_wanted = self._change.wait_for(lambda: self._is_acquired, seconds)
+            if not self.has_ended:
+                self._is_wanted = True
+                self._is_wanted = self._change.wait_for(lambda: self.has_ended, seconds)
+            if self._error:
+                raise self._error
             return self._is_acquired
 
     def _queue(self) -> None:
-        with suppress(OSError):  # closed meanwhile
+        try:
             fcntl.flock(self._file, fcntl.LOCK_EX)
+        except OSError as error:
+            self._error = error
         with self._change:
-            self._is_acquired = self._is_wanted
+            self._is_acquired = self._is_wanted and self._error is None
+            if not self._is_acquired:
+                with suppress(OSError):  # first: whoever sees the end may take the lock by this very file
+                    fcntl.flock(self._file, fcntl.LOCK_UN)
             self.has_ended = True
-            if not self._is_wanted:
-                fcntl.flock(self._file, fcntl.LOCK_UN)
             self._change.notify()
+
+
+def _no_lock(error: Exception) -> EngineError:
+    return EngineError(f"its lock can't be had: {getattr(error, 'strerror', None) or error}")
