@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from storehop.deliver.batcher import OutboxError
-from storehop.deliver.engine import EngineError
+from storehop.deliver.batcher import CALM_S, OutboxError
+from storehop.deliver.engine import EngineError, FullError
 from storehop.deliver.operations import Accept, Answer, Settle, Sweep
-from storehop.deliver.outbox import CALM_S, TooSlowError
+from storehop.deliver.outbox import TooSlowError
 from storehop.model import Dead, DeadReason, Delivered, Reason, RetryIn, S2SCall
 
 LEASE_S = 6.0
@@ -140,7 +140,7 @@ async def test_a_late_call_that_can_not_be_withdrawn_yet_is_never_claimed(engine
         await outbox.sweep(120)
     engine.error = None
     await outbox.check()
-    outbox._calm_until = 0.0
+    outbox._batcher._calm_until = 0.0
 
     assert ([], []) == (await outbox.claim(9, LEASE_S), await outbox.stored())
 
@@ -294,10 +294,49 @@ async def test_nothing_is_claimed_right_after_a_fault(engine, outbox, other, dis
     engine.error = None
     await outbox.check()
     at_once = await outbox.claim(1, LEASE_S)
-    outbox._calm_until -= CALM_S
+    outbox._batcher._calm_until -= CALM_S
     later = await outbox.claim(1, LEASE_S)
 
     assert ([], ["c1"]) == (at_once, [claim.call.id for claim in later])
+
+
+async def test_what_is_stored_is_claimed_while_only_clicks_are_refused(engine, outbox, other, impatient):
+    """An engine that is slow, or full, loses none of what it has."""
+    await other.accept(call("c0"), 0.0)
+    await accept_too_late(engine, outbox)
+
+    assert outbox.fault
+    assert ["c0"] == [claim.call.id for claim in await outbox.claim(9, LEASE_S)]
+
+
+async def test_a_full_engine_hands_out_and_settles(engine, outbox, other):
+    """Else it would be full until all it has is too old."""
+    await other.accept(call(), 0.0)
+    engine.error = FullError("it is full")
+    with pytest.raises(OutboxError):
+        await outbox.accept(call("c1"), LEASE_S)
+    engine.error = None
+    (claim,) = await outbox.claim(9, LEASE_S)
+
+    assert (True, "it is full") == (await outbox.settle(claim, Delivered(), "200"), outbox.fault)
+
+
+async def test_a_sweep_does_not_wait_for_what_is_owed(engine, outbox, other, disk_full):
+    """It may make the very room that a verdict needs."""
+    claim = await outbox.accept(call(), LEASE_S)
+    run = engine.run
+
+    def take_no_verdict(batch):
+        if any(isinstance(one, Settle) for one in batch):
+            raise disk_full
+        return run(batch)
+
+    engine.run = take_no_verdict
+    await outbox.settle(claim, RetryIn(9.0), "503")
+    swept = await outbox.sweep(120)
+    engine.run = run
+
+    assert (1, []) == (swept.pending, await outbox.claim(9, LEASE_S))
 
 
 async def test_a_mistake_of_ours_harms_no_other(engine, outbox):

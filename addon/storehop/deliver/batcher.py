@@ -16,16 +16,17 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from storehop.deliver.clock import uptime
-from storehop.deliver.debts import Debts
-from storehop.deliver.engine import Engine, EngineError
-from storehop.deliver.operations import Accept, Amend, ClaimDue, Operation, Settle, Sweep, Withdraw
-from storehop.model import Reason
+from storehop.deliver.debts import Debts, withdrawal
+from storehop.deliver.engine import Engine, EngineError, FullError
+from storehop.deliver.operations import Accept, Amend, ClaimDue, Operation, Probe, Settle, Sweep, Withdraw
 
 logger = logging.getLogger(__name__)
 
 AGAIN_S = 0.25
 """Between two attempts to write what a fault held up."""
 
+CALM_S = 1.0
+"""After a fault: time in which nothing is claimed, so that holders write the verdicts that the fault held up."""
 LAST_PAY_S = 2.0
 """How long the end waits until what is owed can be written."""
 
@@ -59,6 +60,8 @@ class Batcher:
         self.put = self._queue.put
         self._lock = threading.Lock()
         self._debts = Debts(engine)
+        self._is_stuck = False
+        self._calm_until = 0.0
         self._thread = threading.Thread(target=self._work, name="storehop outbox", daemon=True)
         self._thread.start()
 
@@ -76,8 +79,13 @@ class Batcher:
 
     def withdraw(self, ticket: Ticket) -> None:
         """As `abandon`, also where it is stored already."""
-        if not self.abandon(ticket) and (debt := _debt_of(ticket)):
+        if not self.abandon(ticket) and (debt := withdrawal(ticket.operation, ticket.result)):
             self.put([Ticket(debt, self._loop.create_future())])
+
+    @property
+    def hands_out(self) -> bool:
+        """Whether calls may be claimed: where only clicks are refused, what is stored goes on."""
+        return not self._is_stuck and time.monotonic() >= self._calm_until
 
     def set_fault(self, fault: str | None) -> None:
         """Called by the thread and on the loop, often in the same moment: what fails was slow, too."""
@@ -143,17 +151,17 @@ class Batcher:
         try:
             self._run(batch)
         except Exception as error:
-            if isinstance(error, EngineError):
-                self.set_fault(str(error))
-            else:
+            if not isinstance(error, EngineError):
                 logger.exception("the outbox failed in our own code")
-                self.set_fault(f"a fault of our own: {error!r}")
+            self._meet(error)
             self._fail([ticket for ticket in batch if not ticket.is_kept], error)
         self._tell(_hand_over, batch)
 
     def _run(self, batch: list[Ticket]) -> None:
         if self._debts:
-            self._debts.pay()
+            is_sweep = any(isinstance(ticket.operation, Sweep) for ticket in batch)
+            with suppress(EngineError) if is_sweep else nullcontext():  # a Sweep makes the room that may be lacking
+                self._debts.pay()
         live = [ticket for ticket in batch if not ticket.is_abandoned]
         if live:
             is_revocable = any(isinstance(ticket.operation, Accept) for ticket in live)
@@ -170,7 +178,7 @@ class Batcher:
         try:
             results = self._engine.run([ticket.operation for ticket in live])
         except EngineError as error:
-            self.set_fault(str(error))
+            self._meet(error)
             self._fail(live, error)
         except Exception as error:  # noqa: BLE001  handed to whoever waits
             if len(live) == 1:
@@ -179,20 +187,33 @@ class Batcher:
             for ticket in live:
                 self._store([ticket])
         else:
+            self._recover_from_fault(live)
             for ticket, result in zip(live, results, strict=True):
                 is_leasing = isinstance(ticket.operation, ClaimDue | Amend)
                 ticket.result = self._debts.without(result) if is_leasing else result
 
     def _withdraw_abandoned(self, live: list[Ticket]) -> None:
         """Takes back what was stored when nobody waited for it any more."""
-        debts = [debt for ticket in live if not ticket.is_kept and (debt := _debt_of(ticket))]
+        debts = [
+            debt for ticket in live if not ticket.is_kept and (debt := withdrawal(ticket.operation, ticket.result))
+        ]
         if debts:
             for debt in debts:
                 self._debts.add(debt)
             try:
                 self._debts.pay()
             except EngineError as error:  # what is kept is stored: nothing may look as if it were not
-                self.set_fault(str(error))
+                self._meet(error)
+
+    def _meet(self, error: Exception) -> None:
+        """Clicks pass from now on; and nothing is claimed, if more than clicks is refused."""
+        self._is_stuck = self._is_stuck or not isinstance(error, FullError)
+        self.set_fault(str(error) if isinstance(error, EngineError) else f"a fault of our own: {error!r}")
+
+    def _recover_from_fault(self, stored: list[Ticket]) -> None:
+        """What finds out whether the engine writes was written, and nothing is owed: claims may begin in a while."""
+        if self._is_stuck and not self._debts and any(isinstance(one.operation, Probe | Sweep) for one in stored):
+            self._calm_until, self._is_stuck = time.monotonic() + CALM_S, False
 
     def _fail(self, tickets: Sequence[Ticket], error: Exception) -> None:
         """Nothing of them is stored: verdicts stay in mind, the others fail."""
@@ -202,14 +223,6 @@ class Batcher:
                 ticket.result = True
             else:
                 ticket.error = OutboxError(str(error)) if isinstance(error, EngineError) else error
-
-
-def _debt_of(ticket: Ticket) -> Withdraw | None:
-    """What takes back a stored call whose click passes."""
-    operation = ticket.operation
-    if not isinstance(operation, Accept) or not isinstance(ticket.result, tuple):
-        return None
-    return Withdraw(operation.call.id, operation.lease, operation.answer, Reason.OUTBOX_DOWN)
 
 
 def _batches(tickets: list[Ticket], most: int) -> Iterator[list[Ticket]]:

@@ -11,8 +11,8 @@ from dataclasses import replace
 from typing import Any
 
 from storehop.deliver.engine import Engine, EngineError
-from storehop.deliver.operations import Leased, Settle, Withdraw
-from storehop.model import Delivered
+from storehop.deliver.operations import Accept, Leased, Operation, Settle, Withdraw
+from storehop.model import Delivered, Reason
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +72,13 @@ class Debts:
         if debt:
             self._owed[leased.call.id] = replace(debt, lease=leased.lease)
         return debt is not None
+
+
+def withdrawal(operation: Operation[Any], result: Any) -> Withdraw | None:
+    """What takes back a stored call whose click passes."""
+    if not isinstance(operation, Accept) or not isinstance(result, tuple):
+        return None
+    return Withdraw(operation.call.id, operation.lease, operation.answer, Reason.OUTBOX_DOWN)
 
 
 def _deletes(debt: Debt) -> bool:

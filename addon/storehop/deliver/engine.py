@@ -28,7 +28,7 @@ The laws, which the conformance suite runs on every engine:
      7  Extend and Amend say so (False, None) where the lease or the held call is gone.
      8  ClaimDue hands out the newest first.
      9  Sweep makes room before it needs room; what it has freed stays free when the rest fails.
-    10  A fault heals without a restart: the next `run` may succeed.
+    10  A fault heals without a restart: the next `run` may succeed. What is full goes on to hand out and to settle.
 """
 
 from __future__ import annotations
@@ -42,6 +42,10 @@ from storehop.deliver.operations import Operation
 
 class EngineError(Exception):
     """The engine could not do it: disk full, locked, gone. The message is for people and holds no personal data."""
+
+
+class FullError(EngineError):
+    """It takes no more clicks for now. What it has it hands out and settles: that makes room."""
 
 
 class Engine(Protocol):

@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 
 SETTLE_PAUSE_S = 0.01
 """How long a verdict waits for others to share a commit: of a delivered call, which a crash would send again."""
-CALM_S = 1.0
-"""After a fault: time in which nothing is claimed, so that holders write the verdicts that the fault held up."""
 END_PATIENCE_S = 5.0
 """How long the end waits for an engine that hangs."""
 EXPIRED_AT_ONCE = 500
@@ -64,7 +62,6 @@ class Outbox:
         self._impatient: deque[tuple[float, Ticket]] = deque()
         self._patience: asyncio.TimerHandle | None = None
         self._verdicts: list[Ticket] = []
-        self._calm_until = 0.0
         self._is_closed = False
         self.accepting: set[asyncio.Future[Any]] = set()
         """Clicks that are being stored: each goes when whoever stores it has heard what became of it."""
@@ -81,7 +78,6 @@ class Outbox:
         except OutboxError as error:
             logger.debug("the outbox is still unusable: %s", error)
         else:
-            self._calm_until = self._loop.time() + CALM_S
             self._batcher.set_fault(None)
 
     async def close(self) -> None:
@@ -135,7 +131,7 @@ class Outbox:
 
     async def claim(self, most: int, lease_s: float, **which: Unpack[Which]) -> list[Claim]:
         """Leases up to `most` due calls, newest first."""
-        if self.fault or self._loop.time() < self._calm_until:
+        if not self._batcher.hands_out:
             return []
         now = uptime()
         leased = await self._ask(op.ClaimDue(most, f"{self._holder}:{next(self._leases)}", lease_s, **which))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storehop.deliver.engine import EngineError
-from storehop.deliver.operations import Answer, Extend, ListCalls, Probe, Remember, Settle, Sweep
+from storehop.deliver.engine import EngineError, FullError
+from storehop.deliver.operations import Accept, Answer, ClaimDue, Extend, ListCalls, Probe, Remember, Settle, Sweep
 from storehop.deliver.sqlite import upkeep
 from storehop.deliver.sqlite.engine import SqliteEngine
 from storehop.model import Dead, DeadReason, Delivered, RetryIn
@@ -43,7 +43,7 @@ def fill(engine, clock, *, dead, **call):
 
 @pytest.fixture
 def bounded(open_engine):
-    return open_engine(max_bytes=MAX_BYTES)
+    return open_engine(max_bytes=MAX_BYTES, power_safe=False)
 
 
 def test_the_size_limit_holds(bounded, path, clock):
@@ -96,6 +96,60 @@ def test_what_makes_room_goes_first(bounded, clock):
             break
 
     assert (True, 0) == (expired >= stored, swept.pending)
+
+
+FEW_BYTES = 512 * 1024
+
+
+@pytest.fixture
+def small(open_engine):
+    return open_engine(max_bytes=FEW_BYTES, power_safe=False)
+
+
+@pytest.fixture
+def full(small, clock):
+    """Ids of the calls in a file that is full to the last page, and has been swept."""
+    stored = fill(small, clock, dead=False, length=600)
+    small.run([Sweep(1e6, 500)])
+    return [f"c{number}" for number in range(stored)]
+
+
+@pytest.mark.parametrize("kind", [Accept, Remember, Probe])
+def test_a_full_outbox_takes_nothing_new(small, full, kind):
+    """Its last eighth is for verdicts."""
+    new = {Accept: accept("new", "me:new"), Remember: Remember(Answer(b"new", "x", 9.0)), Probe: Probe()}[kind]
+
+    with pytest.raises(FullError, match="max_outbox is reached"):
+        small.run([new])
+
+
+@pytest.mark.parametrize("verdict", [Delivered(), RetryIn(0.25), Dead(DeadReason.REJECTED)], ids=type)
+def test_a_full_outbox_goes_on_to_hand_out_and_to_settle(small, full, clock, verdict):
+    """However full it is: so it gets empty again."""
+    (leased,) = small.run([ClaimDue(9999, "me:a-long-name-of-a-process" * 2, 6.0)])
+    settled = small.run([Settle(one.call.id, one.lease, verdict, "x" * 20) for one in leased])
+
+    assert (set(full), {True}) == ({one.call.id for one in leased}, set(settled))
+
+
+def test_a_full_outbox_that_has_room_again_takes_clicks(small, full):
+    """And its file is bounded as before."""
+    (leased,) = small.run([ClaimDue(9999, "me:1", 6.0)])
+    small.run([Settle(one.call.id, one.lease, Delivered(), "200") for one in leased])
+    small.run([Probe()])
+
+    assert "new" == small.run([accept("new", "me:new")])[0].call.id
+    assert (FEW_BYTES // 4096,) == small._db.execute("PRAGMA max_page_count").fetchone()
+
+
+def test_an_outbox_that_is_found_full_takes_nothing_new(small, full, open_engine):
+    """From the first click on, and hands out all the same."""
+    other = open_engine(max_bytes=FEW_BYTES)
+    (leased,) = other.run([ClaimDue(9999, "other:a-long-name-of-a-process" * 2, 6.0)])
+
+    assert len(full) == len(leased)
+    with pytest.raises(FullError):
+        other.run([accept("new", "other:new")])
 
 
 def test_what_a_sweep_has_freed_stays_free(engine, clock, monkeypatch):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from storehop.deliver import operations as op
-from storehop.deliver.engine import EngineError
+from storehop.deliver.engine import EngineError, FullError
 from storehop.deliver.sqlite import upkeep
 from storehop.deliver.sqlite.batches import READS, run_all
 from storehop.deliver.sqlite.clock import Clock, SystemClock
@@ -26,8 +26,8 @@ class SqliteEngine:
     """Keeps an outbox in the file at `path`; see `storehop.deliver.engine.Engine`.
 
     With `power_safe` a stored call survives a power cut, else only a crash of the process. `max_bytes` bounds the
-    file. While a reader from outside keeps the write-ahead log above `max_wal_bytes`, nothing is accepted. A corrupt
-    file is set aside for a new one where `sets_aside`; else it stays as it is, and `run` raises.
+    file (see `upkeep.bound`). While a reader from outside keeps the write-ahead log above `max_wal_bytes`, nothing is
+    accepted. A corrupt file is set aside for a new one where `sets_aside`; else it stays as it is, and `run` raises.
     """
 
     most = 500
@@ -54,7 +54,7 @@ class SqliteEngine:
         self._lock: WriteLock | None = None
         self._db: sqlite3.Connection | None = None
         self._inode: int | None = None
-        self._wal_fault: str | None = None
+        self._refusal: str | None = None
 
     def exclusive(self) -> AbstractContextManager[None]:
         """No other process writes or claims meanwhile."""
@@ -98,8 +98,9 @@ class SqliteEngine:
             self._drop()
         if self._db is None:
             self._inode = inode_of(self._path)  # of a file that turns out to be corrupt
-            self._db = connect(self._path, self._clock, power_safe=self._power_safe, max_bytes=self._max_bytes)
+            self._db = connect(self._path, self._clock, power_safe=self._power_safe)
             self._inode = inode_of(self._path)
+            self._check_bounds(self._db)
         return self._db
 
     def _drop(self) -> None:
@@ -117,17 +118,23 @@ class SqliteEngine:
         where = f"lies in {aside} now" if aside else "was set aside by another process"
         return f"it was corrupt ({error}) and {where}"
 
-    def _check_wal(self, db: sqlite3.Connection) -> None:
+    def _check_bounds(self, db: sqlite3.Connection) -> None:
+        """Finds out whether more clicks can be taken."""
+        is_full = self._max_bytes is not None and upkeep.bound(db, self._max_bytes)
+        self._refusal = self._wal_fault(db) or ("it is full: max_outbox is reached" if is_full else None)
+
+    def _wal_fault(self, db: sqlite3.Connection) -> str | None:
         """A reader that holds a transaction open keeps SQLite from writing the log back, so that it grows."""
-        self._wal_fault = None
-        if (size := self._wal_bytes()) <= self._max_wal_bytes:
-            return
+        if self._wal_bytes() <= self._max_wal_bytes:
+            return None
         db.execute("PRAGMA busy_timeout = 0")  # clicks wait: for a reader that may never end nobody does
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        db.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000:.0f}")
-        if (size := self._wal_bytes()) > self._max_wal_bytes:
-            megabytes = size / 1024 / 1024
-            self._wal_fault = f"its write-ahead log has {megabytes:.0f} MB: a reader from outside holds it open"
+        try:
+            db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            db.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000:.0f}")
+        if (size := self._wal_bytes()) <= self._max_wal_bytes:
+            return None
+        return f"its write-ahead log has {size / 1024 / 1024:.0f} MB: a reader from outside holds it open"
 
     def _wal_bytes(self) -> int:
         try:
@@ -139,13 +146,13 @@ class SqliteEngine:
 
     def _run(self, db: sqlite3.Connection, batch: Sequence[op.Operation[Any]]) -> list[Any]:
         kinds = {type(one) for one in batch}
-        if op.Sweep in kinds or op.Probe in kinds:
-            self._check_wal(db)
-        if self._wal_fault and (op.Accept in kinds or op.Probe in kinds):
-            raise EngineError(self._wal_fault)
         if op.Sweep in kinds:
             (sweep,) = batch
             return [self._sweep(db, sweep)]
+        if op.Probe in kinds:
+            self._check_bounds(db)
+        if self._refusal and kinds & {op.Accept, op.Remember, op.Probe}:
+            raise FullError(self._refusal)
         with transaction(db) if not kinds <= READS else nullcontext():
             return run_all(db, Now(self._clock.uptime(), self._clock.wall()), batch)
 
@@ -153,5 +160,6 @@ class SqliteEngine:
         max_dead_bytes = self._max_bytes // 2 if self._max_bytes else None
         with transaction(db):  # its own: what is freed stays free
             dropped = upkeep.make_room(db, self._clock.uptime(), max_dead_bytes)
+        self._check_bounds(db)
         with transaction(db):
             return upkeep.expire(db, Now(self._clock.uptime(), self._clock.wall()), sweep, dropped)

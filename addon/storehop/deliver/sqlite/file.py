@@ -55,7 +55,7 @@ def transaction(db: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def connect(path: Path, clock: Clock, *, power_safe: bool, max_bytes: int | None) -> sqlite3.Connection:
+def connect(path: Path, clock: Clock, *, power_safe: bool) -> sqlite3.Connection:
     """Opens or makes the file, mode 0600, and brings it up to date. Raises EngineError, CorruptError."""
     with translated():
         # A file that is there is never opened here: closing it would drop the locks that another connection of this
@@ -69,7 +69,7 @@ def connect(path: Path, clock: Clock, *, power_safe: bool, max_bytes: int | None
         # Autocommit, so that transactions are ours; used by one thread at a time, not always the same.
         db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            _prepare(db, power_safe=power_safe, max_bytes=max_bytes)
+            _prepare(db, power_safe=power_safe)
             with transaction(db):
                 _migrate(db)
                 _meet_machine(db, clock)
@@ -79,15 +79,12 @@ def connect(path: Path, clock: Clock, *, power_safe: bool, max_bytes: int | None
     return db
 
 
-def _prepare(db: sqlite3.Connection, *, power_safe: bool, max_bytes: int | None) -> None:
+def _prepare(db: sqlite3.Connection, *, power_safe: bool) -> None:
     (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise EngineError(f"its file system can't keep a write-ahead log (SQLite says: journal mode {mode})")
     db.execute(f"PRAGMA synchronous = {'FULL' if power_safe else 'NORMAL'}")
     db.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT_BYTES}")
-    if max_bytes:
-        (page_bytes,) = db.execute("PRAGMA page_size").fetchone()
-        db.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page_bytes)}")
     if db.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok":
         raise CorruptError("quick_check finds it corrupt")
 

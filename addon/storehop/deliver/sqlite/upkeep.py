@@ -11,8 +11,25 @@ from storehop.model import DeadReason
 
 _PROBE_BYTES = 16 * 1024
 """Of the write that finds out whether the disk takes a large click again."""
+_ALL_PAGES = 2**30
+"""More than any file has."""
 # Bytes of the file that a row takes: one above about 2 KB has its pages for itself (4 KB each).
 _FILLS = "CASE WHEN size > 1400 THEN (size + 4695) / 4096 * 4096 ELSE size + 600 END"
+
+
+def bound(db: sqlite3.Connection, max_bytes: int) -> bool:
+    """Keeps the file within its bound. Returns whether it is full: clicks may fill seven eighths of it.
+
+    While it is full the bound is off: verdicts need a little room, and only by them does it get empty again. There are
+    no more of them than calls.
+    """
+    (page_bytes,) = db.execute("PRAGMA page_size").fetchone()
+    (pages,) = db.execute("PRAGMA page_count").fetchone()
+    (free,) = db.execute("PRAGMA freelist_count").fetchone()
+    most = max(1, max_bytes // page_bytes)
+    is_full: bool = pages - free > most - most // 8
+    db.execute(f"PRAGMA max_page_count = {_ALL_PAGES if is_full else most}")
+    return is_full
 
 
 def make_room(db: sqlite3.Connection, uptime: float, max_dead_bytes: int | None) -> int:
