@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import pytest
@@ -116,8 +116,8 @@ class AppsFlyer:
             writer.close()
 
 
-@pytest.fixture
-async def appsflyer():
+@asynccontextmanager
+async def serving():
     made = AppsFlyer()
     server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
     made.port = server.sockets[0].getsockname()[1]
@@ -126,3 +126,15 @@ async def appsflyer():
     for writer in made.writers:
         writer.close()
     await server.wait_closed()
+
+
+@pytest.fixture
+async def appsflyer():
+    async with serving() as made:
+        yield made
+
+
+@pytest.fixture
+async def other_appsflyer():
+    async with serving() as made:
+        yield made

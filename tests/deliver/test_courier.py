@@ -327,6 +327,19 @@ async def test_an_open_breaker_takes_nothing(one, appsflyer):
     assert Reason.S2S_DOWN == await refusal(one, appsflyer, "late")
 
 
+async def test_an_origin_that_hangs_holds_up_no_other(start, appsflyer, other_appsflyer, monkeypatch):
+    """What waits for it is sent when it is back; clicks to others need not pass for that."""
+    monkeypatch.setattr(policy, "MAX_WAIT_S", 0.5)
+    one = start(Delivery(timeout=0.5, concurrency=5))
+    appsflyer.statuses = [0] * 1000
+    for n in range(50):
+        await one.courier.accept(call(appsflyer, f"c{n}"))
+    await until(lambda: one.courier._recovery.swept.due > 25)
+
+    assert (appsflyer.origin,) == one.courier.open_breakers
+    assert await one.courier.accept(call(other_appsflyer, "healthy")) is None
+
+
 async def test_the_log_says_when_a_breaker_opens_and_closes(one, appsflyer, caplog):
     """Which origin, and why; and for how long."""
     appsflyer.statuses = [503] * 5

@@ -96,6 +96,18 @@ async def test_no_origin_hinders_another(recovery, other, breakers):
     assert ["up"] == await names_when_due(recovery)
 
 
+@pytest.mark.parametrize(("is_down", "due"), [(True, 0), (False, 2)])
+async def test_what_waits_for_an_origin_that_is_down_is_no_load(recovery, other, breakers, is_down, due):
+    """It takes no slot from a click of now."""
+    await other.accept(call("c1"), 0.0)
+    await other.accept(call("c2"), 0.0)
+    for _ in range(5 * is_down):
+        breakers.record(ORIGIN, DOWN)
+    await look(recovery)
+
+    assert (2, due) == (recovery.swept.due, recovery.due)
+
+
 async def test_a_fault_leaves_the_rest_to_the_next_look(recovery, engine, other, disk_full):
     """And what it had found out by then is not forgotten."""
     await other.accept(call(), 0.0)

@@ -7,6 +7,7 @@ import logging
 import math
 import random
 import time
+from collections import defaultdict
 from contextlib import suppress
 from typing import Protocol
 
@@ -52,8 +53,8 @@ class Attempts:
         self._breakers = breakers
         self._watcher = watcher
         self._slots = asyncio.Semaphore(0)
-        self._begun: dict[str, float] = {}
-        self._mean_s = 0.0
+        self._begun: dict[str, tuple[str, float]] = {}
+        self._mean_s: defaultdict[str, float] = defaultdict(float)
         self.concurrency = 0
         self.delivery = Delivery()
         self.lease_s = 0.0
@@ -68,11 +69,13 @@ class Attempts:
         if concurrency != self.concurrency:
             self.concurrency, self._slots = concurrency, asyncio.Semaphore(concurrency)
 
-    @property
-    def call_s(self) -> float:
-        """How long a call takes: as the last ones did, or as long as the oldest one is under way."""
-        oldest_s = uptime() - next(iter(self._begun.values()), math.inf)
-        return max(self._mean_s, oldest_s)
+    def call_s(self, origin: str) -> float:
+        """How long a call to `origin` takes: as the last ones did, or as long as the oldest one is under way.
+
+        That one may go to another origin, with which it shares the slots; where it is down, few calls go there.
+        """
+        begun = (begin for other, begin in self._begun.values() if not self._breakers[other].is_open)
+        return max(self._mean_s[origin], uptime() - next(begun, math.inf))
 
     async def make(self, claim: Claim, *, is_probe: bool = False, is_held: bool = False) -> Verdict | None:
         """Sends a call once, when a slot is free, and settles it. None: another process has it now.
@@ -112,7 +115,8 @@ class Attempts:
 
     async def _send(self, call: S2SCall, delivery: Delivery) -> Outcome | None:
         """What came of the call; None where its bytes make no request."""
-        self._begun[call.id] = begin = uptime()
+        begin = uptime()
+        self._begun[call.id] = call.origin, begin
         try:
             return await self._wire.send(call, delivery.timeout)
         except UnsendableError as error:
@@ -123,7 +127,7 @@ class Attempts:
             return Failure(Fault.PROTOCOL, maybe_sent=True)
         finally:
             del self._begun[call.id]
-            self._mean_s += (uptime() - begin - self._mean_s) / MEAN_OVER
+            self._mean_s[call.origin] += (uptime() - begin - self._mean_s[call.origin]) / MEAN_OVER
 
     def _judged(self, claim: Claim, outcome: Outcome | None, delivery: Delivery) -> Verdict:
         if outcome is None:

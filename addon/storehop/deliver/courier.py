@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Coroutine
 from contextlib import suppress
 
@@ -54,7 +55,7 @@ class Courier:
         self._attempts = Attempts(wire, outbox, self._breakers, watcher)
         self._recovery = Recovery(outbox, self._breakers)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pausing = 0
+        self._pausing: Counter[str] = Counter()
         self._closing = asyncio.Event()
         self._is_over = False
         self.configure(delivery)
@@ -84,7 +85,7 @@ class Courier:
         `hold_s` it starts so many seconds later, or as soon as it is amended; `retry` is what the browser's retry is
         answered. Raises NotAcceptedError: the click must pass, and nothing will be sent.
         """
-        if reason := self._refusal():
+        if reason := self._refusal(call.origin):
             raise NotAcceptedError(reason)
         breaker = self._breakers[call.origin]
         is_probe = breaker.is_open
@@ -107,14 +108,15 @@ class Courier:
                 return True
         return False
 
-    def _refusal(self) -> Reason | None:
+    def _refusal(self, origin: str) -> Reason | None:
         if self._closing.is_set():
             return Reason.OUTBOX_DOWN
         attempts, swept = self._attempts, self._recovery.swept
         load = Load(
-            waiting=attempts.waiting + self._pausing,
-            due=swept.due,
-            call_s=attempts.call_s,
+            waiting=attempts.waiting
+            + sum(self._pausing[one] for one in self._pausing if not self._breakers[one].is_open),
+            due=self._recovery.due,
+            call_s=attempts.call_s(origin),
             concurrency=attempts.concurrency,
             recovery_rate=attempts.delivery.recovery_rate,
             under_way=swept.pending - swept.due,
@@ -164,11 +166,11 @@ class Courier:
 
     async def _claim_in(self, seconds: float, call: S2SCall) -> Claim | None:
         """Waits, then claims a call again; None where it is recovery's from now on."""
-        self._pausing += 1
+        self._pausing[call.origin] += 1
         try:
             is_time = await self._pause(seconds)
         finally:
-            self._pausing -= 1
+            self._pausing[call.origin] -= 1
         if is_time and self._breakers[call.origin].may_send(uptime()):
             with suppress(OutboxError):
                 claims = await self._outbox.claim(1, self._attempts.lease_s, ids=(call.id,))

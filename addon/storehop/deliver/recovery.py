@@ -44,13 +44,16 @@ class Look:
 
 
 class Recovery:
-    """`swept` is how the outbox stood at the last look."""
+    """`swept` is how the outbox stood at the last look, `due` how much of it is to be sent: nothing where all that is
+    due goes to origins that are down.
+    """
 
     def __init__(self, outbox: Outbox, breakers: Breakers) -> None:
         self._outbox = outbox
         self._breakers = breakers
         self._next_sweep = 0.0
         self.swept = Swept((), 0, 0, 0, 0, None)
+        self.due = 0
 
     async def look(self, delivery: Delivery, lease_s: float) -> Look:
         """One look at the outbox. Raises nothing: a fault leaves the rest to the next look."""
@@ -64,6 +67,7 @@ class Recovery:
                 look.probes += await self._probe(origin, lease_s)
             if self.swept.due:
                 look.overdue = await self._overdue(delivery.recovery_rate, lease_s)
+            self.due = self.swept.due if look.overdue or not self._breakers.open else 0
         except OutboxError as error:
             logger.debug("recovery waits for the outbox: %s", error)
         except Exception:  # whatever it is: what is stored must not wait for a restart
