@@ -95,6 +95,8 @@ class AppsFlyer:
     targets: list[str] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     """0 is no answer."""
+    retry_after: float = 0.0
+    """What answers ask for, where it is not 0."""
     was_called: asyncio.Event = field(default_factory=asyncio.Event)
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
@@ -111,7 +113,8 @@ class AppsFlyer:
                 status = self.statuses.pop(0) if self.statuses else 200
                 if status == 0:
                     continue
-                writer.write(b"HTTP/1.1 %d Said\r\nContent-Length: 0\r\n\r\n" % status)
+                wait = b"Retry-After: %d\r\n" % self.retry_after if self.retry_after else b""
+                writer.write(b"HTTP/1.1 %d Said\r\n%sContent-Length: 0\r\n\r\n" % (status, wait))
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()
 

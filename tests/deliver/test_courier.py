@@ -146,6 +146,17 @@ async def test_ordinary_retries_are_not_paced(start, appsflyer):
     assert loop.time() - begin < 10  # at the recovery's rate: 40 s
 
 
+async def test_a_call_that_is_not_sent_again_in_time_is_no_load(start, appsflyer, path):
+    """AppsFlyer asks for a pause that is longer than the click counts: it waits in the outbox until it is too old."""
+    one = start(Delivery(timeout=SOON_S, max_age=LONG_S))
+    appsflyer.statuses, appsflyer.retry_after = [429], 2 * LONG_S
+    await one.courier.accept(call(appsflyer))
+    await one.watcher.verdict()
+    await until(lambda: not any(task.get_name() == "c1" for task in one.courier._tasks))
+
+    assert (0, {"c1": "due"}) == (one.courier._pausing.total(), stored(path))
+
+
 async def test_what_another_process_left_is_sent(one, start, appsflyer, path):
     """After its lease has lapsed."""
     left = Outbox(SqliteEngine(path), "left")
@@ -332,8 +343,7 @@ async def test_an_origin_that_hangs_holds_up_no_other(start, appsflyer, other_ap
     monkeypatch.setattr(policy, "MAX_WAIT_S", 0.5)
     one = start(Delivery(timeout=0.5, concurrency=5))
     appsflyer.statuses = [0] * 1000
-    for n in range(50):
-        await one.courier.accept(call(appsflyer, f"c{n}"))
+    await asyncio.gather(*(one.courier.accept(call(appsflyer, f"c{n}")) for n in range(50)))
     await until(lambda: one.courier._recovery.swept.due > 25)
 
     assert (appsflyer.origin,) == one.courier.open_breakers

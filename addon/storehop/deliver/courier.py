@@ -158,6 +158,8 @@ class Courier:
         await (self._pause(hold_s) if hold_s else asyncio.sleep(0))  # tasks are eager: the answer goes first
         verdict = await self._attempts.make(claim, is_probe=is_probe, is_held=hold_s > 0)
         while isinstance(verdict, RetryIn) and verdict.is_spent:
+            if uptime() + verdict.seconds >= claim.born + self._attempts.delivery.max_age:
+                return  # it asks for more time than the click has
             again = await self._claim_in(verdict.seconds, claim.call)
             if again is None:
                 return
