@@ -2,9 +2,12 @@
 
 import asyncio
 
+import httpx
 import pytest
 
 from storehop.deliver.wire import connection
+from storehop.deliver.wire.dial import Dial
+from storehop.deliver.wire.wire import _request
 from storehop.model import Failure, Fault, Reply, S2SCall
 from tests.deliver.wire.standins import OK, SOON, listening, soon, through, until
 
@@ -159,3 +162,37 @@ async def test_a_name_that_no_lookup_takes_is_never_sent_to(wire):
         await wire.send(S2SCall("c1", f"http://{'x' * 64}.test", "/x", ()), SOON)
 
     assert "UnsendableError" == refusal.type.__name__
+
+
+async def send_until(wire, server, seconds):
+    """Sends a request whose time ends in so many seconds; connecting may take longer."""
+    request = _request(server.call(), 2 * SOON)
+    request.extensions["deadline"] = asyncio.get_running_loop().time() + seconds
+    return await wire._way.transport.handle_async_request(request)
+
+
+async def test_connecting_ends_with_the_call_s_time(wire, monkeypatch):
+    """Its lease ends then: what was written would be sent once more by somebody else."""
+    addresses = Dial.addresses
+
+    async def slow(dial, host, port):
+        await asyncio.sleep(0.1)
+        return await addresses(dial, host, port)
+
+    monkeypatch.setattr(Dial, "addresses", slow)
+    async with listening(OK) as server:
+        with pytest.raises(httpx.ConnectTimeout):
+            await send_until(wire, server, 0.01)
+
+    assert 0 == server.connections
+
+
+async def test_nothing_is_written_when_the_call_s_time_is_over(wire):
+    """Nobody would hear the answer."""
+    async with listening(OK, OK) as server:
+        await wire.send(server.call(), SOON)
+        with pytest.raises(httpx.ConnectTimeout):
+            await send_until(wire, server, 0.0)
+        await soon(server.ended.get())
+
+    assert (1, []) == (len(server.heads), idle(wire))

@@ -46,6 +46,9 @@ class Connection(asyncio.Protocol):
         """Status and headers of the answer, until `deadline` by the loop's clock. Raises httpx.TransportError."""
         if self._transport is None or self._transport.is_closing():
             raise httpx.ReadError("the connection was closed")
+        if self._loop.time() >= deadline:
+            self.close()
+            raise httpx.ConnectTimeout("no time is left to send it")
         self._answer = self._loop.create_future()
         self._headers = []
         self._head = self._body = self._rest = 0

@@ -38,8 +38,9 @@ class ExactTransport(httpx.AsyncBaseTransport):
     """Sends a request without a body: its headers, and the target of `extensions`, untouched.
 
     Other extensions: `origin`, the URL as text; `timeout`, whose `connect` is in seconds; `deadline`, by the loop's
-    clock, which ends waiting for the answer. Follows no redirect, keeps no cookie, reads no environment. What a kept
-    connection's server did not answer, since it closed it, goes over a fresh one at once; nothing else is repeated.
+    clock: nothing is sent after it, and nobody waits any longer. Follows no redirect, keeps no cookie, reads no
+    environment. What a kept connection's server did not answer, since it closed it, goes over a fresh one at once;
+    nothing else is repeated.
     Raises httpx.TransportError, and UnicodeError where the host is no name.
     """
 
@@ -88,8 +89,9 @@ class ExactTransport(httpx.AsyncBaseTransport):
         is_tls = url.scheme == "https"
         idle = self._idle.setdefault(request.extensions["origin"], deque())
         late = "its name was not looked up in time"
+        patience_s, deadline = request.extensions["timeout"]["connect"], request.extensions["deadline"]
         try:
-            async with asyncio.timeout(request.extensions["timeout"]["connect"]):
+            async with asyncio.timeout_at(min(deadline, asyncio.get_running_loop().time() + patience_s)):
                 addresses = await self._dial.addresses(url.host, url.port or (443 if is_tls else 80))
                 late = "no address of it answered in time"
                 raw = await self._dial.connect(addresses)
