@@ -13,6 +13,7 @@ from storehop.deliver.sqlite.engine import SqliteEngine
 from storehop.deliver.wire import Wire
 from storehop.model import Dead, DeadReason, Delivered, OutboxCounts, Reason, RetryIn, S2SCall
 from storehop.settings import Delivery
+from tests.support.clocks import HandClock
 
 SOON_S = 60.0
 """Time in which whatever a test waits for has happened."""
@@ -155,6 +156,23 @@ async def test_a_call_that_is_not_sent_again_in_time_is_no_load(start, appsflyer
     await until(lambda: not any(task.get_name() == "c1" for task in one.courier._tasks))
 
     assert (0, {"c1": "due"}) == (one.courier._pausing.total(), stored(path))
+
+
+async def test_a_call_whose_lease_lapses_as_it_is_sent_is_sent_once(start, appsflyer, path):
+    """As when the machine sleeps: this very process may claim it again, and settles it by the new lease."""
+    clock = HandClock()
+    one = start(engine=SqliteEngine(path, clock=clock))
+    appsflyer.statuses = [0]
+    await one.courier.accept(call(appsflyer))
+    await asyncio.wait_for(appsflyer.was_called.wait(), SOON_S)
+    (under_way,) = one.courier._attempts._under_way.values()
+    first = under_way.claim
+    clock.pass_time(1.2 * SOON_S)
+    await until(lambda: under_way.claim != first)
+    appsflyer.writers[0].write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    assert Delivered() == await one.watcher.verdict()
+    assert (["/c1"], {}) == (appsflyer.targets, stored(path))
 
 
 async def test_what_another_process_left_is_sent(one, start, appsflyer, path):

@@ -9,6 +9,7 @@ import random
 import time
 from collections import defaultdict
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from storehop.deliver.batcher import OutboxError
@@ -18,7 +19,7 @@ from storehop.deliver.clock import uptime
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.policy import Moment, judge
 from storehop.deliver.wire import UnsendableError, Wire
-from storehop.model import Dead, DeadReason, Failure, Fault, Outcome, Reply, RetryIn, S2SCall, Settled, Verdict
+from storehop.model import Dead, DeadReason, Failure, Fault, Outcome, Reply, RetryIn, Settled, Verdict
 from storehop.settings import Delivery
 
 logger = logging.getLogger(__name__)
@@ -41,10 +42,19 @@ class Watcher(Protocol):
         """These calls got too old to be sent."""
 
 
+@dataclass(slots=True)
+class _UnderWay:
+    """A call that is being sent; its newest claim settles it."""
+
+    claim: Claim
+    begin: float
+
+
 class Attempts:
     """Makes attempts, at most `concurrency` at a time. `delivery` may be replaced; an attempt keeps the one it has.
 
-    `waiting` counts the calls that wait for a slot, `unsent` are the claims that nobody has begun to send.
+    `waiting` counts the calls that wait for a slot, `unsent` are the claims that nobody has begun to send, by
+    lease.
     """
 
     def __init__(self, wire: Wire, outbox: Outbox, breakers: Breakers, watcher: Watcher) -> None:
@@ -53,7 +63,7 @@ class Attempts:
         self._breakers = breakers
         self._watcher = watcher
         self._slots = asyncio.Semaphore(0)
-        self._begun: dict[str, tuple[str, float]] = {}
+        self._under_way: dict[str, _UnderWay] = {}
         self._mean_s: defaultdict[str, float] = defaultdict(float)
         self.concurrency = 0
         self.delivery = Delivery()
@@ -74,7 +84,7 @@ class Attempts:
 
         That one may go to another origin, with which it shares the slots; where it is down, few calls go there.
         """
-        begun = (begin for other, begin in self._begun.values() if not self._breakers[other].is_open)
+        begun = (one.begin for one in self._under_way.values() if not self._breakers[one.claim.call.origin].is_open)
         return max(self._mean_s[origin], uptime() - next(begun, math.inf))
 
     async def make(self, claim: Claim, *, is_probe: bool = False, is_held: bool = False) -> Verdict | None:
@@ -82,17 +92,23 @@ class Attempts:
 
         `is_probe` lets it through an open breaker; `is_held` says that a browser's retry may have amended it.
         """
+        if under_way := self._under_way.get(claim.call.id):
+            under_way.claim = (
+                claim  # the lease lapsed as it was sent, since the machine slept: once more is once too often
+            )
+            self.unsent.pop(claim.lease, None)
+            return None
         delivery, outcome = self.delivery, None
         self.waiting += 1
         async with self._slots:
             self.waiting -= 1
             ready = await self._with_lease(claim, delivery, is_held=is_held)
-            self.unsent.pop(claim.call.id, None)
+            self.unsent.pop(claim.lease, None)
             if ready is None:
                 return None
             verdict = self._refused(ready, delivery, is_probe=is_probe)
             if verdict is None:
-                outcome = await self._send(ready.call, delivery)
+                ready, outcome = await self._send(ready, delivery)
         if verdict is None:
             verdict = self._judged(ready, outcome, delivery)
         return await self._settle(ready, verdict, outcome)
@@ -113,21 +129,21 @@ class Attempts:
             return PUT_OFF  # it waited for a slot in vain
         return Dead(DeadReason.TOO_OLD) if uptime() - claim.born >= delivery.max_age else None
 
-    async def _send(self, call: S2SCall, delivery: Delivery) -> Outcome | None:
-        """What came of the call; None where its bytes make no request."""
-        begin = uptime()
-        self._begun[call.id] = call.origin, begin
+    async def _send(self, claim: Claim, delivery: Delivery) -> tuple[Claim, Outcome | None]:
+        """The claim that counts now, and what came of the call; None where its bytes make no request."""
+        call, outcome = claim.call, None
+        under_way = self._under_way[call.id] = _UnderWay(claim, uptime())
         try:
-            return await self._wire.send(call, delivery.timeout)
+            outcome = await self._wire.send(call, delivery.timeout)
         except UnsendableError as error:
             logger.error("call %s can't be sent: %s", call.id, error)  # noqa: TRY400  no traceback needed
-            return None
         except Exception:  # a mistake of ours must spend an attempt, or it would be repeated without end
             logger.exception("sending %s failed in our own code", call.id)
-            return Failure(Fault.PROTOCOL, maybe_sent=True)
+            outcome = Failure(Fault.PROTOCOL, maybe_sent=True)
         finally:
-            del self._begun[call.id]
-            self._mean_s[call.origin] += (uptime() - begin - self._mean_s[call.origin]) / MEAN_OVER
+            del self._under_way[call.id]
+            self._mean_s[call.origin] += (uptime() - under_way.begin - self._mean_s[call.origin]) / MEAN_OVER
+        return under_way.claim, outcome
 
     def _judged(self, claim: Claim, outcome: Outcome | None, delivery: Delivery) -> Verdict:
         if outcome is None:

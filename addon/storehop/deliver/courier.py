@@ -152,7 +152,7 @@ class Courier:
 
     async def _deliver(self, claim: Claim, *, is_probe: bool = False, hold_s: float = 0.0) -> None:
         """One call's way: attempt, verdict, pause, attempt, …"""
-        self._attempts.unsent[claim.call.id] = claim
+        self._attempts.unsent[claim.lease] = claim
         if self._is_over:
             return  # it was stored when nobody could wait for its delivery any more
         await (self._pause(hold_s) if hold_s else asyncio.sleep(0))  # tasks are eager: the answer goes first
@@ -163,7 +163,7 @@ class Courier:
             again = await self._claim_in(verdict.seconds, claim.call)
             if again is None:
                 return
-            self._attempts.unsent[again.call.id] = again
+            self._attempts.unsent[again.lease] = again
             verdict = await self._attempts.make(again)
 
     async def _claim_in(self, seconds: float, call: S2SCall) -> Claim | None:
