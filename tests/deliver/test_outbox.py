@@ -533,6 +533,23 @@ async def test_an_answer_is_forgotten_once(outbox, other):
     assert [False, True] == sorted(taken)
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda outbox: outbox.recall(b"click"),
+        lambda outbox: outbox.remember(ANSWER),
+        lambda outbox: outbox.forget(b"click", "https://play"),
+    ],
+    ids=["recall", "remember", "forget"],
+)
+async def test_no_user_waits_for_an_answer_beyond_the_patience(engine, outbox, impatient, ask):
+    """An engine that hangs holds nobody up."""
+    engine.close_gate()
+
+    with pytest.raises(TooSlowError):
+        await asyncio.wait_for(ask(outbox), SOON_S)
+
+
 async def test_people_revive_and_purge_dead_calls(outbox):
     """By their ids; what is not dead is left alone."""
     for name in ("c1", "c2", "c3"):

@@ -169,7 +169,7 @@ class Outbox:
 
     async def forget(self, key: bytes, text: str) -> bool:
         """Takes an answer away. False: another process was first."""
-        return await self._ask(op.Forget(key, text))
+        return await self._ask_in_time(op.Forget(key, text))
 
     # health, and people
 
