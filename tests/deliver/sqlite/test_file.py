@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -344,3 +345,17 @@ def test_the_boot_id_is_read_while_there_are_descriptors(path, monkeypatch):
     monkeypatch.undo()
     engine.run([])
     engine.close()
+
+
+def test_a_folder_that_is_deleted_is_made_anew(open_engine, tmp_path):
+    """And all processes queue up at one lock again."""
+    folder = tmp_path / "state"
+    one, two = (open_engine(folder / "outbox.db") for _ in range(2))
+    one.run([accept("c1")])
+    two.run([])
+    shutil.rmtree(folder)
+    one.run([accept("c2", "me:2")])
+    two.run([accept("c3", "me:3")])
+
+    assert {"c2", "c3"} == {call.id for call in one.run([ListCalls()])[0]}
+    assert os.path.samestat(os.fstat(one._lock._file), os.fstat(two._lock._file))

@@ -58,8 +58,11 @@ class SqliteEngine:
 
     def exclusive(self) -> AbstractContextManager[None]:
         """No other process writes or claims meanwhile."""
-        if self._lock is None:
-            with translated():
+        with translated():
+            if self._lock and self._lock.is_lost:
+                self._lock.close()
+                self._lock = None
+            if self._lock is None:
                 self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._lock = WriteLock(self._path)
         return self._lock

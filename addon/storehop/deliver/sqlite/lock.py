@@ -25,7 +25,8 @@ class WriteLock:
     def __init__(self, path: Path) -> None:
         """Raises OSError where its file, beside the outbox at `path`, can't be had."""
         # Not the outbox itself: closing it would drop the locks that SQLite has on it (POSIX, fcntl).
-        self._file = os.open(f"{path}-turn", os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._path = path.with_name(f"{path.name}-turn")
+        self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         with suppress(FileNotFoundError):
             self._give_to_owner_of(path)
         self.is_held = False
@@ -36,6 +37,14 @@ class WriteLock:
         owner = path.stat()
         if os.geteuid() == 0 and owner.st_uid != 0:
             os.fchown(self._file, owner.st_uid, owner.st_gid)
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether its file is deleted, or another's in its place: the others queue up elsewhere."""
+        try:
+            return not os.path.samestat(os.fstat(self._file), self._path.stat())
+        except FileNotFoundError:
+            return True
 
     def __enter__(self) -> None:
         """No other process writes until it ends. Raises EngineError when it is not to be had within PATIENCE_S."""
