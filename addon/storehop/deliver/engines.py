@@ -11,12 +11,13 @@ from storehop.state import outbox_file
 def engine_for(location: str, delivery: Delivery | None = None) -> Engine:
     """The engine of the outbox that a path or URL names. Raises ValueError that says what was expected.
 
-    Without `delivery` it is for somebody who looks at an outbox: a file that is none stays where it is.
+    Without `delivery` it is for somebody who looks at an outbox or tidies it up: a file that is none stays where it is,
+    and no bound of the file is his.
     """
     settings = delivery or Delivery()
     return SqliteEngine(
         outbox_file(location),
         power_safe=settings.power_safe,
-        max_bytes=settings.max_outbox,
+        max_bytes=delivery.max_outbox if delivery else None,
         sets_aside=delivery is not None,
     )
