@@ -381,7 +381,7 @@ def test_check_of_good_rules(call, rules):
     result = call("check", rules)
     lines = result.stdout.splitlines()
 
-    assert f"{rules}: 2 rules, 1 exact app id, 0 OneLinks (" == lines[0].rpartition("(")[0] + "("
+    assert f"{rules}: 2 rules (1 off), 1 exact app id, 0 OneLinks (" == lines[0].rpartition("(")[0] + "("
     assert lines[1] == "  quiet: off to auto"
     assert lines[2] == "  games: direct to auto, 99.9999 % of clicks"
     assert result.exit_code == 0

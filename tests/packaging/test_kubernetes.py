@@ -95,7 +95,7 @@ def test_its_rules_are_rules(tmp_path):
     ran = CliRunner().invoke(app, ["check", str(tmp_path)])
 
     assert (0, "") == (ran.exit_code, ran.stderr)
-    assert ": 1 rule, " in ran.stdout
+    assert ": 1 rule (1 observe), " in ran.stdout
 
 
 @BOTH
