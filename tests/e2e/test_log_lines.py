@@ -99,7 +99,7 @@ async def test_a_peer_that_is_not_trusted_is_told_once_a_minute(scene):
 
 async def test_failed_handshakes_are_told_once_a_minute(scene):
     """Anybody can make them."""
-    told = Counter(line["worker"] for line in scene.saying("handshake failed"))
+    told = Counter(line["worker"] for line in scene.saying("a TLS handshake failed"))
 
     assert {1} == set(told.values())
 

@@ -7,11 +7,6 @@ import pytest
 
 from storehop.observe.floods import MAX_CHARACTERS, MAX_KINDS, Floods
 
-TLS = (
-    "Client TLS handshake failed. Client and mitmproxy cannot agree on a TLS version to use. "
-    "You may need to adjust mitmproxy's tls_version_client_min option."
-)
-
 
 class Log:
     """What comes through, as text."""
@@ -91,18 +86,6 @@ def test_a_traceback_is_said_once_a_minute(log):
     said = [log.says("failed", name="storehop.handler", error=error) for error in errors]
 
     assert ["failed", None, "failed", None] == said
-
-
-def test_an_old_version_of_tls_is_said_in_our_words(log):
-    """Mitmproxy names an option that storehop does not have."""
-    assert "A client's TLS handshake failed: it speaks no version of TLS that is served" == log.says(TLS)
-
-
-def test_what_a_client_sent_is_not_repeated(log):
-    """Not as hexadecimal digits either."""
-    words = log.says("Client TLS handshake failed. Cannot parse ClientHello: 1603")
-
-    assert "A client's TLS handshake failed: what it sent is no TLS" == words
 
 
 def test_a_library_s_line_has_an_end(log):

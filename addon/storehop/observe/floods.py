@@ -14,13 +14,6 @@ _KIND_CHARACTERS = 24
 """Of a line that say its kind: enough for what the library says, before the stranger's words."""
 MAX_CHARACTERS = 500
 """Of a library's line that are logged."""
-_REWORDED = {
-    "Client TLS handshake failed. Client and mitmproxy cannot agree": (
-        "A client's TLS handshake failed: it speaks no version of TLS that is served"
-    ),
-    "Client TLS handshake failed. Cannot parse ClientHello": "A client's TLS handshake failed: what it sent is no TLS",
-}
-"""By how mitmproxy's line begins: it names options that storehop does not have, or repeats what a client sent."""
 
 
 class Floods(logging.Filter):
@@ -43,7 +36,7 @@ class Floods(logging.Filter):
             return False
         shown = copy.copy(record)
         words = record.getMessage()
-        shown.msg, shown.args = (_in_our_words(words) if is_theirs else words) + since_last(count), None
+        shown.msg, shown.args = (_shortened(words) if is_theirs else words) + since_last(count), None
         return shown
 
     def _seldom(self, kind: Hashable) -> Seldom:
@@ -66,6 +59,5 @@ def _place(record: logging.LogRecord) -> Hashable:
     return kind, trace and (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
 
 
-def _in_our_words(words: str) -> str:
-    ours = next((ours for theirs, ours in _REWORDED.items() if words.startswith(theirs)), None)
-    return ours or (words if len(words) <= MAX_CHARACTERS else f"{words[:MAX_CHARACTERS]}…")
+def _shortened(words: str) -> str:
+    return words if len(words) <= MAX_CHARACTERS else f"{words[:MAX_CHARACTERS]}…"
