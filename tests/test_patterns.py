@@ -17,6 +17,7 @@ from tests.support.patterns import WORK, imports_of_re, made_while_running, modu
 
 OPERATORS = {
     "storehop.addresses.": "options, which the operator writes",
+    "storehop.host.tls.certificate.": "certificates, which the operator has",
     "storehop.rulefile.": "rule files, which the operator writes",
     "storehop.state.": "where the outbox lies, an option",
 }
@@ -30,6 +31,8 @@ FOUND = {one.place: one for one in patterns() if not one.place.startswith(tuple(
 
 def slowest(pattern, work):
     """(growth, what was done, the text) of the first text that is too slow for this pattern, or None."""
+    if isinstance(pattern.pattern, bytes):  # bytes are read as characters of ASCII are
+        pattern = re.compile(pattern.pattern.decode("latin-1"), pattern.flags | re.ASCII)
     for attack in attacks(pattern):
         for name in sorted(work):
             if (found := growth(attack.text, lambda text, do=WORK[name]: do(pattern, text))) > MOST_GROWTH:

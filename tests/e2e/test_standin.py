@@ -96,7 +96,10 @@ async def test_a_port_that_somebody_has_is_named(taken_port):
     """One sentence, no traceback."""
     code, said = await refused(f"127.0.0.1:{taken_port}")
 
-    assert (1, f"storehop: cannot listen on 127.0.0.1:{taken_port} (--listen): Address already in use\n") == (code, said)
+    assert (1, f"storehop: cannot listen on 127.0.0.1:{taken_port} (--listen): Address already in use\n") == (
+        code,
+        said,
+    )
 
 
 async def test_what_is_no_address_is_named():

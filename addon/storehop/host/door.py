@@ -17,8 +17,6 @@ from storehop.host.admission import Admission, keep_alive
 
 logger = logging.getLogger(__name__)
 
-AT_ONCE = 16
-"""So many connections are accepted before the event loop turns."""
 PAUSE_S = 0.05
 """Between two looks for room."""
 _OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -53,25 +51,25 @@ class Door:
         self.sockets = ()
 
     def _accept(self, listener: socket.socket) -> None:
-        for _ in range(AT_ONCE):
-            if not self._admission.has_room(len(self._tasks), listener.fileno()):
-                self._pause(listener)
-                return
-            try:
-                connection, _ = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                if error.errno not in _OUT_OF:
-                    raise
-                self._admission.failed(error)
-                self._pause(listener)
-                return
-            connection.setblocking(False)
-            keep_alive(connection)
-            task = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol_factory, connection))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        """One each time that the loop turns: while this process sees to its client, others take the next."""
+        if not self._admission.has_room(len(self._tasks), listener.fileno()):
+            self._pause(listener)
+            return
+        try:
+            connection, _ = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno not in _OUT_OF:
+                raise
+            self._admission.failed(error)
+            self._pause(listener)
+            return
+        connection.setblocking(False)
+        keep_alive(connection)
+        task = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol_factory, connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _pause(self, listener: socket.socket) -> None:
         """Accepts nobody until there is room: a socket that can't be accepted from would wake the loop for ever."""
