@@ -241,6 +241,19 @@ async def test_a_call_is_amended_once(one, appsflyer):
     assert [True, False] == [await one.courier.amend(call(appsflyer, query=f"?{n}")) for n in range(2)]
 
 
+async def test_the_end_of_a_hold_changes_nothing_of_an_amended_call_under_way(one, appsflyer, path):
+    """It settles by its own lease."""
+    appsflyer.statuses = [0]
+    await one.courier.accept(call(appsflyer), hold_s=0.2)
+    await one.courier.amend(call(appsflyer, query="?more"))
+    await asyncio.wait_for(appsflyer.was_called.wait(), SOON_S)
+    await until(lambda: [task.get_name() for task in one.courier._tasks].count("c1") == 1)
+    appsflyer.writers[0].write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    assert Delivered() == await one.watcher.verdict()
+    assert (["/c1?more"], {}) == (appsflyer.targets, stored(path))
+
+
 async def test_a_call_that_is_not_held_can_not_be_amended(one, appsflyer):
     """It is on its way."""
     appsflyer.statuses = [0]

@@ -93,10 +93,9 @@ class Attempts:
         `is_probe` lets it through an open breaker; `is_held` says that a browser's retry may have amended it.
         """
         if under_way := self._under_way.get(claim.call.id):
-            under_way.claim = (
-                claim  # the lease lapsed as it was sent, since the machine slept: once more is once too often
-            )
             self.unsent.pop(claim.lease, None)
+            if not is_held:  # what was held is amended now; the rest lapsed as it was sent, since the machine slept
+                under_way.claim = claim
             return None
         delivery, outcome = self.delivery, None
         self.waiting += 1
