@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import StreamEnded
 from h2.exceptions import ProtocolError
 
 from storehop.host.layers.head import MAX_HEAD_LINES
-from tests.support.clients import ask_http2, fields_http2, get_http2
+from tests.support.clients import ask_http2, connection, fields_http2, get_http2, http2_context
+from tests.support.patience import SOON_S
 from tests.support.processes import STARTERS
 from tests.support.scenes import World, link_of, new_id, play
 from tests.support.standins import response
 
 ADS = "ads.network.example"
+AT_ONCE = 20
+"""Streams of one client."""
 OURS = f"__Host-storehop={'0' * 32}"
 
 
@@ -119,3 +126,38 @@ async def test_trailers_do_not_stop_a_request(world):
 
     assert (201, 5) == (answer.status, world.ads.uploaded)
     assert "Traceback" not in world.host.log.text
+
+
+async def test_many_streams_of_one_client_are_forwarded_at_once(world):
+    """A load balancer may have all its users on one connection: none waits for another's answer."""
+    answer_now, came = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def hold(_request, _reader, writer):
+        came.release()
+        await answer_now.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    path = world.ads.serve(hold)
+    asked = [asyncio.create_task(_streams(world, path, AT_ONCE))]
+    async with asyncio.timeout(SOON_S):
+        for _ in range(AT_ONCE):
+            await came.acquire()
+        answer_now.set()
+        (ended,) = await asyncio.gather(*asked)
+
+    assert AT_ONCE == ended
+
+
+async def _streams(world, path, count):
+    """Opens so many streams on one connection at once. Returns how many were answered."""
+    async with connection(world.port, http2_context(world.ca), ADS) as (reader, writer):
+        protocol = H2Connection(H2Configuration(header_encoding="utf-8"))
+        protocol.initiate_connection()
+        for number in range(count):
+            protocol.send_headers(1 + 2 * number, fields_http2(ADS, path), end_stream=True)
+        ended = 0
+        while ended < count:
+            writer.write(protocol.data_to_send())
+            events = protocol.receive_data(await reader.read(1 << 16))
+            ended += sum(isinstance(event, StreamEnded) for event in events)
+        return ended

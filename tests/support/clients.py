@@ -195,11 +195,11 @@ async def ask_http2(
     request_trailers: list[tuple[str, str]] | None = None,
 ) -> Answer2:
     """One HTTP/2 request to loopback with these fields, addressed to `host` by SNI."""
-    async with connection(port, _http2_context(ca), host) as streams, asyncio.timeout(SOON_S):
+    async with connection(port, http2_context(ca), host) as streams, asyncio.timeout(SOON_S):
         return await talk_http2(*streams, fields, request_trailers)
 
 
-def _http2_context(ca: Path) -> ssl.SSLContext:
+def http2_context(ca: Path) -> ssl.SSLContext:
     context = client_context(ca)
     context.set_alpn_protocols(["h2", "http/1.1"])  # as browsers do
     return context
@@ -207,7 +207,7 @@ def _http2_context(ca: Path) -> ssl.SSLContext:
 
 async def get_http2_by_connect(port: int, ca: Path, host: str, target: str) -> Answer2:
     """One HTTP/2 request through the forward proxy at `port`."""
-    async with _tunnel(port, _http2_context(ca), host) as streams:
+    async with _tunnel(port, http2_context(ca), host) as streams:
         return await talk_http2(*streams, fields_http2(host, target))
 
 

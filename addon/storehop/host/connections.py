@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from math import inf
@@ -26,6 +27,10 @@ from storehop.options import RunOptions
 
 LOOK_S = 1.0
 """Between two looks over all connections; a quarter of the shortest limit where that is less."""
+
+UPSTREAM_CONNECTIONS = 100
+"""To the ad stack, of one client at a time: one for each of its streams (hyper-h2 allows 100). mitmproxy has 5, and a
+load balancer that speaks HTTP/2 with us has many users on one connection."""
 
 _TCP_CLOSE = 7
 """The state of a connection that is over, first byte of Linux' TCP_INFO."""
@@ -82,6 +87,9 @@ class Connections:
         if isinstance(client.proxy_mode, mode_specs.ReverseMode) and client.transport_protocol == "tcp":
             self._links[client.id] = Link(self._terms)
             self._none_left.clear()
+            handler = self._handlers().get(client.id)
+            if handler:
+                handler.max_conns = defaultdict(lambda: asyncio.Semaphore(UPSTREAM_CONNECTIONS))
 
     def client_disconnected(self, client: Client) -> None:
         if self._links.pop(client.id, None):
