@@ -92,6 +92,9 @@ class RunOptions:
     """None: nowhere."""
     outbox: Annotated[str | None, _OUTBOX] = None
     """A path or URL; see `outbox_location`."""
+    options: Annotated[
+        Path | None, Option("Options as lines STOREHOP_NAME=value. Flags and the environment are stronger.", "FILE")
+    ] = None
     drain: Annotated[float, Option("How long SIGTERM lets new clients in.", "SECONDS", least=0)] = 5.0
     retire: Annotated[
         float, Option("How long a process that another one has replaced serves the clients it has.", "SECONDS", least=0)

@@ -272,3 +272,55 @@ def test_every_wrong_certificate_is_named(tmp_path, rules):
 
     assert (1, 2) == (result.exit_code, len(lines))
     assert all(f"--tls-cert {file}: " in line for file, line in zip(files, lines, strict=True))
+
+
+# options in a file
+
+
+@pytest.fixture
+def option_file(tmp_path):
+    """A file of options with these lines."""
+
+    def write(*lines):
+        file = tmp_path / "options.env"
+        file.write_text("\n".join(lines))
+        return file
+
+    return write
+
+
+def test_options_may_stand_in_a_file(rules, served, option_file, tmp_path):
+    """Lines, comments and quotes, as systemd and Docker read them."""
+    file = option_file("# ours", "", "STOREHOP_UPSTREAM=http://legacy:8000", f'STOREHOP_RULES="{rules}"')
+    result = storehop("run", "--options", file, STOREHOP_STATE=str(tmp_path))
+
+    assert (0, "http://legacy:8000", rules) == (result.exit_code, served[0].upstream, served[0].rules)
+
+
+def test_flags_and_environment_are_stronger_than_the_file(rules, served, option_file):
+    """In this order."""
+    file = option_file("STOREHOP_UPSTREAM=http://file:1", "STOREHOP_DRAIN=1", "STOREHOP_WORKERS=1")
+    storehop("run", "--options", file, "--upstream", "http://flag:1", "--rules", rules, STOREHOP_DRAIN="2")
+
+    assert ("http://flag:1", 2.0) == (served[0].upstream, served[0].drain)
+
+
+def test_every_fault_of_the_file_is_said(rules, option_file):
+    """With its line."""
+    file = option_file("STOREHOP_UPSTREAM=http://legacy:1", "UPSTREAM=http://legacy:1", "nonsense")
+    result = storehop("run", "--options", file, "--rules", rules)
+
+    assert (1, [f"storehop: {file}:2", f"{file}:3"]) == (
+        result.exit_code,
+        [line.partition(": expected")[0] for line in result.stderr.splitlines()],
+    )
+
+
+def test_a_file_of_options_that_is_not_there_is_said(rules, tmp_path):
+    """In one sentence."""
+    result = storehop("run", "--options", tmp_path / "none", "--rules", rules)
+
+    assert (1, f"storehop: --options {tmp_path / 'none'}: cannot be read: No such file or directory\n") == (
+        result.exit_code,
+        result.stderr,
+    )

@@ -23,12 +23,8 @@ NAMED = {
 _SECTION = (MONITORING / "README.md").read_text().partition("## Metrics\n")[2].partition("\n## ")[0]
 TABLE = set(re.findall(r"`((?:storehop|process)_[a-z0-9_]+)", _SECTION))
 """Those that the manual names."""
-ELSEWHERE = {
-    "storehop_log_lines_dropped_total",
-    "storehop_untrusted_forwarding_total",
-    "storehop_tls_certificate_expiry_seconds",
-}
-"""Exposed only with the parts that count them."""
+ELSEWHERE = {"storehop_tls_certificate_expiry_seconds"}
+"""Exposed only with certificates."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

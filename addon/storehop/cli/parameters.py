@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from storehop.cli.option_file import read_defaults
 from storehop.options import Row, RunOptions, row_of, rows
 
 
@@ -29,6 +30,7 @@ def run_option(name: str) -> Any:
 
 def _flag(row: Row) -> Any:
     option = row.option
+    is_file_of_options = row.name == "options"
     return typer.Option(
         row.flag,
         metavar=option.metavar,
@@ -37,6 +39,8 @@ def _flag(row: Row) -> Any:
         min=option.least,
         max=option.most,
         hidden=not option.is_for_users,
+        is_eager=is_file_of_options,  # the others are read after it
+        callback=read_defaults if is_file_of_options else None,
         show_default=option.shown_default or True,
     )
 
