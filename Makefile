@@ -11,7 +11,7 @@ CONSTRAINTS := rules/packaging/constraints.txt
 LOWEST_WARNINGS := -W ignore::DeprecationWarning -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning
 QUICK_TESTS := -n auto -m "not process and not measures" --hypothesis-profile quick
 
-.PHONY: help demo test quick oldest lowest wheel constraints reliability agreement corpora hints bench profile cost picture check format clean
+.PHONY: help demo test quick oldest lowest wheel constraints reliability restarts agreement corpora hints bench profile cost picture check format clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -58,6 +58,13 @@ reliability: $(READY) ## the reliability table of tests/e2e/README.md, at the de
 	@echo '| what | clicks | direct | passed | lost | twice | slowest answer |'
 	@echo '|---|---|---|---|---|---|---|'
 	@sed -n 's/.*figures: //p' .venv/reliability.log
+
+restarts: $(READY) ## the table of restarts without a failed request: two minutes
+	@STOREHOP_LONG=1 $(BIN)/python -m pytest -q -s tests/e2e/test_handover.py \
+	  > .venv/restarts.log || { tail -n 40 .venv/restarts.log; exit 1; }
+	@echo '| what | requests | failed | slowest answer |'
+	@echo '|---|---|---|---|'
+	@sed -n 's/.*restarts: //p' .venv/restarts.log
 
 agreement: $(READY) ## how far ua-parser agrees with what is read from User-Agents (UAP_CORE=path of its fixtures)
 	@PYTHONPATH=addon $(BIN)/python -m tests.support.agreement $(UAP_CORE)

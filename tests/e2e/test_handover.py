@@ -17,11 +17,12 @@ import pytest
 import pytest_asyncio
 
 from tests.support.clients import connection, get, read_answer, request
-from tests.support.load import report, until
+from tests.support.load import until
 from tests.support.patience import IS_LONG, START_S
 from tests.support.processes import Process, free_port, sidecar_command
 from tests.support.scenes import path_of
 from tests.support.standins import in_two_parts, response
+from tests.support.tally import milliseconds
 
 KEPT, NEW = 6, 2
 """Clients that keep their connection, and clients that come anew for each request."""
@@ -78,6 +79,11 @@ class Visitors:
         else:
             self.failed.append(f"status {answer.status}")
         return "close" not in answer.all("Connection")
+
+    def report(self, what: str) -> None:
+        """Prints a row of the manual's table; pytest shows it only when asked."""
+        asked = self.answered + len(self.failed)
+        print(f"\nrestarts: | {what} | {asked:,} | {len(self.failed)} | {milliseconds(self.slowest_s)} |")  # noqa: T201
 
     async def at_least(self, more: int) -> None:
         """Returns when so many more were answered."""
@@ -143,7 +149,7 @@ async def test_a_second_run_takes_over(site, visitors, workers):
         codes.append(await site.readiness())
 
     await _with(visitors, upgrade)
-    report(f"a second run takes over, {workers} workers", answered=visitors.answered, slowest=visitors.slowest_s)
+    visitors.report(f"a second run takes over, --workers {workers}")
 
     assert ([], [0, 200]) == (visitors.failed, codes)
 
@@ -160,7 +166,7 @@ async def test_workers_are_replaced_one_by_one(site, visitors):
         codes.append(await command.ended(START_S))
 
     await _with(visitors, restart)
-    report("two workers are replaced", answered=visitors.answered, slowest=visitors.slowest_s)
+    visitors.report("two workers are replaced one by one")
 
     assert ([], [0], 4) == (visitors.failed, codes, host.output.text.count("is ready"))
     assert host.is_alive
@@ -176,6 +182,7 @@ async def test_the_signal_replaces_a_process_without_workers(site, visitors):
         assert await until(lambda: not host.is_alive, START_S)
 
     await _with(visitors, restart)
+    visitors.report("a process without workers replaces itself")
     answer = await get(site.port, "/page")
     newcomer = int((await host.output.saw(" serves ")).split("process ")[1].split()[0])
     os.kill(newcomer, signal.SIGTERM)  # it has this process's pipes, too

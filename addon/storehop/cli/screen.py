@@ -12,12 +12,7 @@ from rich.console import Console
 class Screen(Console):
     """Rich's console; a reader that went away ends the command with 0, not with an error."""
 
-    def on_broken_pipe(self) -> None:
+    def on_broken_pipe(self) -> NoReturn:
         self.quiet = True
-        nobody_reads()
-
-
-def nobody_reads() -> NoReturn:
-    """Ends the command in peace. What is still to be written goes nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    raise SystemExit(0)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still to be written goes nowhere
+        raise SystemExit(0)

@@ -1,4 +1,4 @@
-"""The console of commands that people may cut short."""
+"""The screen of commands that people may cut short."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.processes import ADDON
 
-WRITES = "from storehop.cli.console import Console; console = Console(); [console.print('x' * 70) for _ in range(5000)]"
+WRITES = "from storehop.cli.screen import Screen; console = Screen(); [console.print('x' * 70) for _ in range(5000)]"
 
 
 @pytest.mark.process
