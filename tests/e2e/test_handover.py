@@ -13,9 +13,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import httpx
 import pytest
 import pytest_asyncio
 
+from tests.support.certificates import client_context
 from tests.support.clients import connection, get, read_answer, request
 from tests.support.load import until
 from tests.support.patience import IS_LONG, START_S
@@ -152,6 +154,33 @@ async def test_a_second_run_takes_over(site, visitors, workers):
     visitors.report(f"a second run takes over, --workers {workers}")
 
     assert ([], [0, 200]) == (visitors.failed, codes)
+
+
+async def test_http2_clients_notice_nothing(site, authority):
+    """One that keeps its connection gets GOAWAY behind an answer, and goes on over a new connection."""
+    certificate = authority.sign("localhost")
+    first = await site.open("--tls-cert", str(certificate))
+    await first.output.saw("storehop: ", seconds=START_S)
+    answers: list[tuple[str, int]] = []
+    async with httpx.AsyncClient(http2=True, verify=client_context(authority.ca)) as client:
+
+        async def stay() -> None:
+            while True:
+                answer = await client.get(f"https://localhost:{site.port}/page")
+                answers.append((answer.http_version, answer.status_code))
+                await asyncio.sleep(0.01)
+
+        staying = asyncio.create_task(stay())
+        second = await site.open("--tls-cert", str(certificate))
+        await second.output.saw("is taken over from process", seconds=START_S)
+        since = len(answers)
+        code = await first.ended(START_S)
+        assert await until(lambda: staying.done() or len(answers) > since + 10, START_S)
+        staying.cancel()
+        with suppress(asyncio.CancelledError):
+            await staying  # raises what a request met
+
+    assert ({("HTTP/2", 200)}, 0) == (set(answers), code)
 
 
 async def test_workers_are_replaced_one_by_one(site, visitors):
