@@ -125,7 +125,7 @@ def test_it_heals_when_the_reader_has_gone(read):
 async def full(tmp_path_factory, ads):
     """Two workers, an AppsFlyer that takes a second, and a disk that is full for longer than a lease."""
     folder, seconds = tmp_path_factory.mktemp("full"), 20 if IS_LONG else 8
-    need_mount(folder, "3m")
+    need_mount(folder, "12m")  # the write-ahead log grows to 4 MB before SQLite empties it
     try:
         async with stage(folder, ads, "--workers", "2") as scene:
             scene.appsflyer.fault = "slow"
