@@ -150,9 +150,10 @@ class SqliteKit(EngineKit):
         self.clock.reboot(seconds)
 
     def fill_up(self):
-        """The file may not grow, and has no free page."""
+        """The file may have no more pages than it has."""
         db = sqlite3.connect(self.path)
         self._max_pages = db.execute("PRAGMA page_count").fetchone()[0]
+        self._page_bytes = db.execute("PRAGMA page_size").fetchone()[0]
         db.close()
         for client in self._clients:
             self._bound(client)
@@ -167,7 +168,8 @@ class SqliteKit(EngineKit):
         if self._max_pages is None:
             return
         client.run([])
-        client._db.execute(f"PRAGMA max_page_count = {self._max_pages}")
+        client._max_bytes = self._max_pages * self._page_bytes
+        client._check_bounds(client._db)
 
     def break_down(self):
         """Somebody who does not know our lock has the file for himself."""

@@ -1,7 +1,7 @@
 """Laws 9 and 10, and what an engine promises of batches and rates."""
 
 from storehop.deliver import operations as op
-from storehop.model import Delivered
+from storehop.model import Dead, DeadReason, Delivered, RetryIn
 from tests.deliver.conformance.steps import accept, accept_until_refused, claim, is_refused, needs, one, states
 
 MAX_AGE_S = 15.0
@@ -31,6 +31,22 @@ def law_10_a_full_outbox_heals_without_a_restart(kit):
     kit.make_room()
 
     assert refused == one(client, accept(refused, "a:late")).call.id
+
+
+@needs("can_fill_up")
+def law_10_a_full_outbox_hands_out_and_settles(kit):
+    """10: so it gets empty again, whatever becomes of its calls."""
+    client = kit.client()
+    client.run([accept(f"c{number}", f"a:{number}", 0.0) for number in range(300)])
+    kit.fill_up()
+    leased = one(client, claim("a holder of a longer name:1", most=300))
+    verdicts = [(Delivered(), RetryIn(0.0), Dead(DeadReason.REJECTED))[number % 3] for number in range(300)]
+    settled = client.run(
+        [op.Settle(it.call.id, it.lease, v, "what it answered") for it, v in zip(leased, verdicts, strict=True)]
+    )
+
+    assert [True] * 300 == settled
+    assert is_refused(client, *(accept(f"d{number}", f"d:{number}", 0.0) for number in range(300)))
 
 
 @needs("can_break_down")

@@ -142,6 +142,12 @@ class StaysFull(MemoryEngine):
         super()._check_room()
 
 
+class HandsNothingOutWhenFull(MemoryEngine):
+    def _claimdue(self, one):
+        self._check_room()
+        return super()._claimdue(one)
+
+
 class StaysBroken(MemoryEngine):
     fault = None
 
@@ -185,6 +191,7 @@ MUTATIONS = {
     SendsTheOldestFirst: "law_8_the_newest_goes_first",
     NeedsRoomBeforeItMakesRoom: "law_9_sweep_makes_room_before_it_needs_room",
     StaysFull: "law_10_a_full_outbox_heals_without_a_restart",
+    HandsNothingOutWhenFull: "law_10_a_full_outbox_hands_out_and_settles",
     StaysBroken: "law_10_a_fault_heals_without_a_restart",
     StoresHalfABatch: "law_of_batches_all_or_nothing",
     HasABudgetOfItsOwn: "law_of_rates_recovery_has_one_budget",
