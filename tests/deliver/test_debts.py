@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storehop.deliver.debts import Debts
-from storehop.deliver.engine import EngineError
+from storehop.deliver.engine import EngineError, NoRoomError
 from storehop.deliver.operations import Settle
 from storehop.model import Delivered
 
@@ -21,7 +21,7 @@ class Narrow:
 
     def run(self, operations):
         if len(operations) > self.room:
-            raise EngineError("disk full")
+            raise NoRoomError("disk full")
         self.written += [operation.call_id for operation in operations]
         return [True] * len(operations)
 
@@ -50,3 +50,19 @@ def test_where_there_is_no_room_all_is_still_owed():
         debts.pay()
 
     assert 10 == len(debts)
+
+
+def test_another_fault_is_met_once():
+    """A lock that another process holds costs a second of waiting each time."""
+    engine = Narrow(10)
+    debts, tried = owing(engine), []
+
+    def fail(operations):
+        tried.append(len(operations))
+        raise EngineError("locked")
+
+    engine.run = fail
+    with pytest.raises(EngineError):
+        debts.pay()
+
+    assert ([10], 10) == (tried, len(debts))

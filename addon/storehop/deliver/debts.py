@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from storehop.deliver.engine import Engine, EngineError
+from storehop.deliver.engine import Engine, EngineError, NoRoomError
 from storehop.deliver.operations import Accept, Leased, Operation, Settle, Withdraw
 from storehop.model import Delivered, Reason
 
@@ -47,13 +47,15 @@ class Debts:
         """
         try:
             results = self._engine.run(debts)
-        except EngineError:
+        except NoRoomError:
             if len(debts) == 1:
                 raise
             half = len(debts) // 2
             self._write(debts[:half])
             self._write(debts[half:])
             return
+        except EngineError:
+            raise
         except Exception:
             if len(debts) > 1:
                 for debt in debts:

@@ -48,6 +48,10 @@ class FullError(EngineError):
     """It takes no more clicks for now. What it has it hands out and settles: that makes room."""
 
 
+class NoRoomError(EngineError):
+    """It has too little room for this batch. A smaller one may fit."""
+
+
 class Engine(Protocol):
     """Keeps an outbox. Its laws stand at the top of this file."""
 

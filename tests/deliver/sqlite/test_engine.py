@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storehop.deliver.engine import EngineError, FullError
+from storehop.deliver.engine import EngineError, FullError, NoRoomError
 from storehop.deliver.operations import Accept, Answer, ClaimDue, Extend, ListCalls, Probe, Remember, Settle, Sweep
 from storehop.deliver.sqlite import upkeep
 from storehop.deliver.sqlite.engine import SqliteEngine
@@ -130,6 +130,12 @@ def test_a_full_outbox_goes_on_to_hand_out_and_to_settle(small, full, clock, ver
     settled = small.run([Settle(one.call.id, one.lease, verdict, "x" * 20) for one in leased])
 
     assert (set(full), {True}) == ({one.call.id for one in leased}, set(settled))
+
+
+def test_a_batch_that_is_too_large_says_so(small):
+    """Part of it may fit in."""
+    with pytest.raises(NoRoomError, match="full"):
+        small.run([accept(f"c{n}", f"me:{n}", length=2000) for n in range(500)])
 
 
 def test_a_full_outbox_that_has_room_again_takes_clicks(small, full):

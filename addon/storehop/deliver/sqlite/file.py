@@ -14,7 +14,7 @@ from importlib import resources
 from itertools import count
 from pathlib import Path
 
-from storehop.deliver.engine import EngineError
+from storehop.deliver.engine import EngineError, NoRoomError
 from storehop.deliver.sqlite.clock import Clock
 
 BUSY_S = 1.0
@@ -27,6 +27,13 @@ class CorruptError(EngineError):
     """The file is no outbox any more."""
 
 
+_ERRORS = {
+    sqlite3.SQLITE_CORRUPT: CorruptError,
+    sqlite3.SQLITE_NOTADB: CorruptError,
+    sqlite3.SQLITE_FULL: NoRoomError,
+}
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """sqlite3's errors as an engine's."""
@@ -36,8 +43,7 @@ def translated() -> Iterator[None]:
         raise  # a state that must not be: our own mistake, and no fault of the engine's
     except sqlite3.DatabaseError as error:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # without what SQLite adds to say more exactly
-        is_corrupt = code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-        raise (CorruptError if is_corrupt else EngineError)(str(error)) from error
+        raise _ERRORS.get(code, EngineError)(str(error)) from error
     except OSError as error:
         raise EngineError(error.strerror or str(error)) from error
 
