@@ -321,6 +321,32 @@ async def test_a_full_engine_hands_out_and_settles(engine, outbox, other):
     assert (True, "it is full") == (await outbox.settle(claim, Delivered(), "200"), outbox.fault)
 
 
+async def test_a_sweep_ends_no_calm(engine, outbox, other, disk_full):
+    """It may have nothing to write, while the disk is as full as before."""
+    await other.accept(call(), 0.0)
+    engine.error = disk_full
+    with pytest.raises(OutboxError):
+        await outbox.sweep(120)
+    engine.error = None
+    await outbox.sweep(120)
+    outbox._batcher._calm_until = 0.0
+
+    assert [] == await outbox.claim(9, LEASE_S)
+
+
+async def test_a_probe_that_is_refused_as_clicks_are_ends_a_fault_of_the_rest(engine, outbox, other, disk_full):
+    """It has been written: what is stored goes on."""
+    await other.accept(call(), 0.0)
+    engine.error = disk_full
+    with pytest.raises(OutboxError):
+        await outbox.sweep(120)
+    engine.error = FullError("it is full")
+    await outbox.check()
+    engine.error, outbox._batcher._calm_until = None, 0.0
+
+    assert ["c1"] == [claim.call.id for claim in await outbox.claim(9, LEASE_S)]
+
+
 async def test_a_sweep_does_not_wait_for_what_is_owed(engine, outbox, other, disk_full):
     """It may make the very room that a verdict needs."""
     claim = await outbox.accept(call(), LEASE_S)

@@ -60,8 +60,7 @@ class Batcher:
         self.put = self._queue.put
         self._lock = threading.Lock()
         self._debts = Debts(engine)
-        self._is_stuck = False
-        self._calm_until = 0.0
+        self._is_stuck, self._calm_until = False, 0.0
         self._thread = threading.Thread(target=self._work, name="storehop outbox", daemon=True)
         self._thread.start()
 
@@ -180,6 +179,8 @@ class Batcher:
         except EngineError as error:
             self._meet(error)
             self._fail(live, error)
+            if isinstance(error, FullError):
+                self._recover_from_fault(live)
         except Exception as error:  # noqa: BLE001  handed to whoever waits
             if len(live) == 1:
                 self._fail(live, error)
@@ -206,13 +207,13 @@ class Batcher:
                 self._meet(error)
 
     def _meet(self, error: Exception) -> None:
-        """Clicks pass from now on; and nothing is claimed, if more than clicks is refused."""
+        """Clicks pass; and nothing is claimed, if more than clicks is refused."""
         self._is_stuck = self._is_stuck or not isinstance(error, FullError)
         self.set_fault(str(error) if isinstance(error, EngineError) else f"a fault of our own: {error!r}")
 
-    def _recover_from_fault(self, stored: list[Ticket]) -> None:
-        """What finds out whether the engine writes was written, and nothing is owed: claims may begin in a while."""
-        if self._is_stuck and not self._debts and any(isinstance(one.operation, Probe | Sweep) for one in stored):
+    def _recover_from_fault(self, tried: list[Ticket]) -> None:
+        """After a Probe, which writes, claims may begin in a while. A Sweep may have nothing to write."""
+        if self._is_stuck and not self._debts and any(isinstance(one.operation, Probe) for one in tried):
             self._calm_until, self._is_stuck = time.monotonic() + CALM_S, False
 
     def _fail(self, tickets: Sequence[Ticket], error: Exception) -> None:
@@ -229,14 +230,11 @@ def _batches(tickets: list[Ticket], most: int) -> Iterator[list[Ticket]]:
     """In their order; a Sweep is alone."""
     batch: list[Ticket] = []
     for ticket in tickets:
-        is_alone = isinstance(ticket.operation, Sweep)
+        is_alone = any(isinstance(one.operation, Sweep) for one in (ticket, *batch[:1]))
         if batch and (is_alone or len(batch) == most):
             yield batch
             batch = []
         batch.append(ticket)
-        if is_alone:
-            yield batch
-            batch = []
     if batch:
         yield batch
 

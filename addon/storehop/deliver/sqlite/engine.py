@@ -55,6 +55,7 @@ class SqliteEngine:
         self._db: sqlite3.Connection | None = None
         self._inode: int | None = None
         self._refusal: str | None = None
+        self._is_log_full = False
 
     def exclusive(self) -> AbstractContextManager[None]:
         """No other process writes or claims meanwhile."""
@@ -124,7 +125,9 @@ class SqliteEngine:
     def _check_bounds(self, db: sqlite3.Connection) -> None:
         """Finds out whether more clicks can be taken."""
         is_full = self._max_bytes is not None and upkeep.bound(db, self._max_bytes)
-        self._refusal = self._wal_fault(db) or ("it is full: max_outbox is reached" if is_full else None)
+        log_fault = self._wal_fault(db)
+        self._is_log_full = log_fault is not None
+        self._refusal = log_fault or ("it is full: max_outbox is reached" if is_full else None)
 
     def _wal_fault(self, db: sqlite3.Connection) -> str | None:
         """A reader that holds a transaction open keeps SQLite from writing the log back, so that it grows."""
@@ -154,10 +157,13 @@ class SqliteEngine:
             return [self._sweep(db, sweep)]
         if op.Probe in kinds:
             self._check_bounds(db)
-        if self._refusal and kinds & {op.Accept, op.Remember, op.Probe}:
+        if self._refusal and (kinds & {op.Accept, op.Remember} or (op.Probe in kinds and self._is_log_full)):
             raise FullError(self._refusal)
         with transaction(db) if not kinds <= READS else nullcontext():
-            return run_all(db, Now(self._clock.uptime(), self._clock.wall()), batch)
+            results = run_all(db, Now(self._clock.uptime(), self._clock.wall()), batch)
+        if self._refusal and op.Probe in kinds:  # all else can be written, as it has found out
+            raise FullError(self._refusal)
+        return results
 
     def _sweep(self, db: sqlite3.Connection, sweep: Any) -> op.Swept:
         max_dead_bytes = self._max_bytes // 2 if self._max_bytes else None
