@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from storehop.addresses import OFF, Address, without_password
 from storehop.listening.line import HandoverError
-from storehop.listening.sockets import Listeners, bind, inherited, of_service_manager
+from storehop.listening.sockets import Listeners, bind, close_all, inherited, is_of, of_service_manager
 from storehop.listening.takeover import TakenOver, take_over
 from storehop.observe.batches import BatchHandler, log_to
 from storehop.options import LogFormat, LogLevel, RunOptions
@@ -54,7 +54,7 @@ def open_listeners(options: RunOptions, *, is_alone: bool = False) -> Opened:
     if options.worker_fds:
         return Opened(Listeners(inherited(map(int, options.worker_fds.split(",")))))
     if options.web:
-        _close(_bind(options.web, "--web"))
+        close_all(_bind(options.web, "--web"))
     passed = of_service_manager(os.environ)
     try:
         taken = None if passed.clients or is_alone else take_over(options.listen)
@@ -63,9 +63,9 @@ def open_listeners(options: RunOptions, *, is_alone: bool = False) -> Opened:
     before = taken.listeners if taken else passed
     clients = before.clients or _bind(options.listen, "--listen")
     try:
-        return Opened(Listeners(clients, _admin(options.admin, before.admin)), taken)
+        return Opened(Listeners(clients, passed.admin or _admin(options.admin, before.admin)), taken)
     except CannotServeError:
-        _close(clients)
+        close_all(clients)
         raise
 
 
@@ -79,9 +79,9 @@ def listen(options: RunOptions, opened: Opened) -> None:
 
 def _admin(address: Address | None, before: list[socket.socket]) -> list[socket.socket]:
     """The sockets of who was there before, where they are the ones that are asked for."""
-    if address and before and before[0].getsockname()[1] == address.port:
+    if address and before and all(is_of(address, one) for one in before):
         return before
-    _close(before)
+    close_all(before)
     return _bind(address, "--admin") if address else []
 
 
@@ -90,11 +90,6 @@ def _bind(address: Address, flag: str) -> list[socket.socket]:
         return bind(address)
     except OSError as error:
         raise cannot_listen(address, error, flag) from error
-
-
-def _close(sockets: list[socket.socket]) -> None:
-    for one in sockets:
-        one.close()
 
 
 def own_command(words: Sequence[str]) -> list[str]:

@@ -36,6 +36,7 @@ class Visitors:
     """Clients of both kinds, who come all the time, and what became of their requests."""
 
     port: int
+    admin: int
     answered: int = 0
     failed: list[str] = field(default_factory=list)
     slowest_s: float = 0.0
@@ -47,6 +48,17 @@ class Visitors:
                 group.create_task(self._stay())
             for _ in range(NEW):
                 group.create_task(self._come_and_go())
+            group.create_task(self._probe())
+
+    async def _probe(self) -> None:
+        """As a load balancer does: no probe may be refused, or told to go elsewhere."""
+        while not self.is_over:
+            try:
+                answer = await get(self.admin, "/readyz")
+                self.failed += [] if answer.status == 200 else [f"/readyz says {answer.body.decode()}"]
+            except (OSError, EOFError) as error:
+                self.failed.append(f"/readyz: {error!r}")
+            await asyncio.sleep(0.05)
 
     async def _stay(self) -> None:
         """Keeps a connection as long as its answers do not say that it ends."""
@@ -121,7 +133,7 @@ def site(start, ads, rules, tmp_path):
 @pytest_asyncio.fixture(loop_scope="session")
 async def visitors(site):
     """They come as soon as the first process listens; at the end the test says when."""
-    visitors = Visitors(site.port)
+    visitors = Visitors(site.port, site.admin)
     yield visitors
     visitors.is_over = True
 
@@ -182,7 +194,7 @@ async def test_workers_are_replaced_one_by_one(site, visitors):
     codes = []
 
     async def restart() -> None:
-        command = await Process.start(sys.executable, "-m", "storehop", "restart", "--listen", f"127.0.0.1:{site.port}")
+        command = await Process.start(*restart_of(site))
         codes.append(await command.ended(START_S))
 
     await _with(visitors, restart)
@@ -210,12 +222,42 @@ async def test_the_signal_replaces_a_process_without_workers(site, visitors):
     assert ([], 0, 200) == (visitors.failed, host.process.returncode, answer.status)
 
 
+async def test_the_command_replaces_a_process_without_workers(site):
+    """`storehop restart` says that it is done, and a new process serves."""
+    host = await site.open()
+    await host.output.saw("storehop: ", seconds=START_S)
+    command = await site.start(Process.start, *restart_of(site))
+    code = await command.ended(START_S)
+    assert await until(lambda: not host.is_alive, START_S)
+    newcomer = int((await host.output.saw(" serves ")).split("process ")[1].split()[0])
+    os.kill(newcomer, signal.SIGTERM)  # it has this process's pipes, too
+
+    assert (0, 0) == (code, host.process.returncode)
+
+
+async def test_an_upgrade_that_meets_a_restart_ends_it(site):
+    """The first supervisor ends all the same, with the worker that it had just begun."""
+    first = await site.open("--workers", "2", "--retire", "2")
+    for number in (1, 2):
+        await first.output.saw(f"worker {number} is ready", seconds=START_S)
+    command = await site.start(Process.start, *restart_of(site))
+    second = await site.open("--workers", "2")
+    await second.output.saw("is taken over from process", seconds=START_S)
+
+    assert 0 == await first.ended(START_S)
+    await command.ended(START_S)
+
+
+def restart_of(site: Site) -> list[str]:
+    return [sys.executable, "-m", "storehop", "restart", "--listen", f"127.0.0.1:{site.port}"]
+
+
 async def test_a_newcomer_that_cannot_start_changes_nothing(site, rules):
     """Its rules have become faulty: `storehop restart` says so, and the first process goes on."""
     host = await site.open()
     await host.output.saw("storehop: ", seconds=START_S)
     rules.write_text("nonsense")
-    command = await Process.start(sys.executable, "-m", "storehop", "restart", "--listen", f"127.0.0.1:{site.port}")
+    command = await Process.start(*restart_of(site))
     code = await command.ended(START_S)
 
     assert (1, True) == (code, "the new process ended with 1: this one goes on" in command.output.text)

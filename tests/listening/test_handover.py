@@ -187,6 +187,38 @@ def test_nobody_to_restart(address):
     assert ask_to_restart(address, SOON_S) is None
 
 
+async def test_a_restart_is_answered_though_its_process_is_replaced_by_it(serving, address):
+    """A process without workers is: who asked still hears that it is done."""
+
+    async def restart():
+        serving.handover.close()
+
+    serving.handover._restart = restart
+
+    assert os.getpid() == await asyncio.to_thread(ask_to_restart, address, SOON_S)
+
+
+async def test_some_lines_at_a_time(serving, address):
+    """Who holds many and says nothing is refused, and the process goes on."""
+    lines = [await asyncio.open_unix_connection(f"\0storehop {address}") for _ in range(module.MAX_LINES + 1)]
+    reader, _ = lines[-1]
+    said = await reader.read()
+    for _, writer in lines:
+        writer.close()
+
+    assert b"busy" in said
+
+
+async def test_a_line_without_a_word_ends(serving, address, monkeypatch, caplog):
+    """After a while."""
+    monkeypatch.setattr(module, "PATIENCE_S", 0.01)
+    reader, writer = await asyncio.open_unix_connection(f"\0storehop {address}")
+    said = await reader.read()
+    writer.close()
+
+    assert (b"", True) == (said, "goes on serving" in caplog.text)
+
+
 @pytest.mark.parametrize("message", [b"", b"nonsense\n", b"[]\n", b"{}\n"])
 async def test_nonsense_on_the_line_changes_nothing(serving, address, message, caplog):
     """Whatever comes, this process goes on."""

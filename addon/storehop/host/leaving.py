@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from storehop.app import GRACE_S
@@ -24,7 +25,11 @@ class Leaving:
         self._storehop = storehop
         self._servers = servers
         self._task: asyncio.Task[None] | None = None
+        self._shutting: asyncio.Task[None] | None = None
         self._is_draining = False
+        self._is_open = True
+        self.when_shut: Callable[[], None] = lambda: None
+        """Is called when nobody new is let in any more."""
 
     def drain(self, seconds: float) -> None:
         """Clients come in for so long; then the process ends. The second time it ends at once."""
@@ -46,9 +51,16 @@ class Leaving:
         self._task = asyncio.get_running_loop().create_task(self._drain(seconds), name="storehop drain")
 
     def retire(self, seconds: float) -> None:
-        """Another process serves: lets the clients that are here go on for so long, until they have gone."""
-        if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._retire(seconds), name="storehop retirement")
+        """Another process serves: lets the clients that are here go on for so long, until they have gone.
+
+        One that drains goes on with that, and lets nobody new in.
+        """
+        self._storehop.drain()
+        self._storehop.leave_admin()
+        work = self._shut() if self._task else self._retire(seconds)
+        task = asyncio.get_running_loop().create_task(work, name="storehop retirement")
+        self._task = self._task or task
+        self._shutting = task
 
     async def _drain(self, seconds: float) -> None:
         try:
@@ -62,8 +74,6 @@ class Leaving:
             self._master.shutdown()
 
     async def _retire(self, seconds: float) -> None:
-        self._storehop.drain()
-        self._storehop.leave_admin()
         await self._shut()
         logger.info("replaced: %d clients are left, for %g s at the most", self._storehop.connections.count, seconds)
         await self._storehop.connections.gone(seconds)
@@ -71,5 +81,8 @@ class Leaving:
 
     async def _shut(self) -> None:
         """Accepts no more. Whoever else holds the sockets has the queue."""
-        await self._servers.servers.update([])
-        logger.info("stopped listening")
+        if self._is_open:
+            self._is_open = False
+            self.when_shut()
+            await self._servers.servers.update([])
+            logger.info("stopped listening")

@@ -23,6 +23,7 @@ from storehop.host.lean import LeanMaster
 from storehop.host.leaving import Leaving
 from storehop.host.tls.addon import Tls
 from storehop.host.tuning import CLICK_COLUMNS
+from storehop.listening.line import HandoverError, is_possible
 from storehop.listening.presence import Presence
 from storehop.listening.successor import start_successor
 from storehop.observe.log import ClickLog
@@ -132,6 +133,8 @@ def _reload(storehop: Storehop, tls: Tls) -> None:
 
 def _presence(options: RunOptions, opened: Opened, leaving: Leaving, *, is_alone: bool) -> Presence:
     async def restart() -> None:
+        if is_alone or not is_possible(options.listen):
+            raise HandoverError(f"nothing can take {options.listen} over: end this process and start a new one")
         logger.info("restarting: a new process takes %s over", options.listen)
         await start_successor(own_command(sys.argv[1:]), presence.replaced)
 
@@ -139,6 +142,7 @@ def _presence(options: RunOptions, opened: Opened, leaving: Leaving, *, is_alone
         leaving.retire(options.retire)
 
     presence = Presence(options.listen, opened.listeners, opened.taken, retire, restart, is_alone=is_alone)
+    leaving.when_shut = presence.leave
     return presence
 
 
@@ -166,8 +170,8 @@ def _handle_signals(options: RunOptions, leaving: Leaving, presence: Presence) -
     loop = asyncio.get_running_loop()
 
     def end(seconds: float) -> None:
-        presence.stopping()
         leaving.drain(seconds)
+        presence.stopping()
 
     loop.add_signal_handler(signal.SIGTERM, end, options.drain)
     loop.add_signal_handler(signal.SIGINT, end, 0.0)

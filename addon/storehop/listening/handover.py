@@ -28,6 +28,7 @@ from typing import Any
 from storehop.addresses import Address
 from storehop.listening.line import (
     MAX_MESSAGE_BYTES,
+    PATIENCE_S,
     HandoverError,
     decode,
     encode,
@@ -39,6 +40,12 @@ from storehop.listening.line import (
 from storehop.listening.sockets import Listeners
 
 logger = logging.getLogger(__name__)
+
+MAX_LINES = 8
+"""At a time: a newcomer, `storehop restart`, and some by mistake."""
+PAUSE_S = 1.0
+NEWCOMER_S = 600.0
+"""It serves by then, or the next newcomer may try: its workers start one after the other."""
 
 
 class Handover:
@@ -81,25 +88,41 @@ class Handover:
         return name
 
     def close(self) -> None:
-        """Answers nobody any more."""
+        """Answers nobody new any more. A restart that was asked for goes on, and says how it ended."""
         if self._name:
             asyncio.get_running_loop().remove_reader(self._name)
             self._name.close()
             self._name = None
+
+    def cancel(self) -> None:
+        """Leaves whatever is under way."""
+        self.close()
         for task in self._tasks:
             task.cancel()
 
     def _accept(self, name: socket.socket) -> None:
         try:
             line, _ = name.accept()
-        except OSError:  # another process was quicker, or there are no descriptors: it will ask again
+        except BlockingIOError:  # another process was quicker
+            return
+        except OSError:  # no descriptors are left: who waits may wait
+            self._pause(name)
+            return
+        line.setblocking(False)
+        _, user = peer_of(line)
+        if not is_trusted(user) or len(self._tasks) == MAX_LINES:
+            _refuse(line, f"{self._address} is served by user {os.geteuid()}, for whom it is busy; you are {user}")
             return
         task = asyncio.create_task(self._serve(line), name="storehop handover")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def _pause(self, name: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(name)
+        loop.call_later(PAUSE_S, lambda: name is self._name and loop.add_reader(name, self._accept, name))
+
     async def _serve(self, line: socket.socket) -> None:
-        line.setblocking(False)
         loop = asyncio.get_running_loop()
         with line:
             try:
@@ -107,22 +130,20 @@ class Handover:
             except HandoverError as error:
                 with suppress(OSError):
                     await loop.sock_sendall(line, encode({"process": os.getpid(), "error": str(error)}))
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError, KeyError, TimeoutError) as error:
                 logger.warning("a handover of %s failed, this process goes on serving: %s", self._address, error)
 
     async def _answer(self, line: socket.socket) -> None:
-        message = await self._next(line)
-        _, user = peer_of(line)
-        if not is_trusted(user):
-            raise HandoverError(f"{self._address} is served by user {os.geteuid()}, not {user}")
+        message = await self._next(line, PATIENCE_S)
         if message.get("want") == "restart":
             await self._restart()
             await asyncio.get_running_loop().sock_sendall(line, encode({"process": os.getpid(), "done": True}))
         else:
             await self._hand_on(line, message["process"])
 
-    async def _next(self, line: socket.socket) -> dict[str, Any]:
-        return decode(await asyncio.get_running_loop().sock_recv(line, MAX_MESSAGE_BYTES))
+    async def _next(self, line: socket.socket, seconds: float) -> dict[str, Any]:
+        async with asyncio.timeout(seconds):
+            return decode(await asyncio.get_running_loop().sock_recv(line, MAX_MESSAGE_BYTES))
 
     async def _hand_on(self, line: socket.socket, newcomer: int) -> None:
         if self._newcomer:
@@ -135,7 +156,12 @@ class Handover:
             sockets += [("name", self._name)] if self._name else []
             head = {"process": os.getpid(), "names": [part for part, _ in sockets]}
             socket.send_fds(line, [encode(head)], [one.fileno() for _, one in sockets])
-            await self._next(line)  # it serves; else the line ends, which is a ValueError
+            await self._next(line, NEWCOMER_S)  # it serves; else the line ends, which is a ValueError
         finally:
             self._newcomer = 0
         self._retire(newcomer)
+
+
+def _refuse(line: socket.socket, why: str) -> None:
+    with suppress(OSError), line:
+        line.send(encode({"process": os.getpid(), "error": why}))

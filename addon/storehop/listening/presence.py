@@ -58,9 +58,14 @@ class Presence:
         """The process was told to end."""
         self._service.stopping()
 
-    def close(self) -> None:
-        """Nobody takes over any more."""
+    def leave(self) -> None:
+        """Its sockets are closed: nobody can take them over any more."""
         self._handover.close()
+
+    def close(self) -> None:
+        """The process ends."""
+        self._handover.cancel()
+        self._service.close()
         for task in self._tasks:
             task.cancel()
 

@@ -35,8 +35,7 @@ class Listeners:
 
     def close(self) -> None:
         """Closes this process's own ends."""
-        for one in self.all:
-            one.close()
+        close_all(self.all)
 
 
 def bind(address: Address) -> list[socket.socket]:
@@ -56,7 +55,7 @@ def bind(address: Address) -> list[socket.socket]:
             port = address.port or bound[0].getsockname()[1]
             one.bind((place[0], port, *place[2:]))
     except OSError:
-        _close(bound)
+        close_all(bound)
         raise
     return bound
 
@@ -82,6 +81,13 @@ def inherited(numbers: Iterable[int]) -> list[socket.socket]:
     return [socket.socket(fileno=number) for number in numbers]
 
 
-def _close(sockets: Iterable[socket.socket]) -> None:
+def is_of(address: Address, one: socket.socket) -> bool:
+    """Whether `bind(address)` would have made this one. Raises OSError where the name is not known."""
+    places = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return one.getsockname()[:2] in {place[:2] for *_, place in places}
+
+
+def close_all(sockets: Iterable[socket.socket]) -> None:
+    """Closes this process's own ends."""
     for one in sockets:
         one.close()

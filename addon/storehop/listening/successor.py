@@ -20,8 +20,11 @@ async def start_successor(command: Sequence[str], serves: asyncio.Event) -> None
         raise HandoverError("this is process 1, and its container would end with it: replace the container")
     # systemd's watchdog is about one process; the next one gets it by its own number.
     environment = {name: value for name, value in os.environ.items() if name != "WATCHDOG_PID"}
-    # asyncio would kill its subprocess with this process.
-    process = subprocess.Popen(command, env=environment)  # noqa: ASYNC220, S603  it is our own command, and a moment
+    try:
+        # asyncio would kill its subprocess with this process.
+        process = subprocess.Popen(command, env=environment)  # noqa: ASYNC220, S603  our own command, and a moment
+    except OSError as error:
+        raise HandoverError(f"no new process could be started: {error}") from error
     ended = _end_of(process)
     is_serving: asyncio.Future[bool] = asyncio.ensure_future(serves.wait())
     either: set[asyncio.Future[bool]] = {ended, is_serving}

@@ -49,7 +49,9 @@ class AdminServer:
             ("/readyz", _Ready, {"get_readiness": get_readiness}),
             ("/metrics", _Metrics, {"registry": registry, "refresh": refresh}),
         ]
-        self._server = HTTPServer(Application(routes, log_function=_quiet, default_handler_class=_Nothing))
+        # A connection that is kept would be kept with a process that another one replaces.
+        handlers = Application(routes, log_function=_quiet, default_handler_class=_Nothing)
+        self._server = HTTPServer(handlers, no_keep_alive=True)
         self._server.add_sockets(sockets)
 
     def close(self) -> None:

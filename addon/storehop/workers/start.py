@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from storehop.listening.presence import Presence
+from storehop.listening.sockets import close_all
 from storehop.options import RunOptions
 from storehop.serving import Opened, introduction, listen, log_to_stderr, open_listeners, own_command
 from storehop.workers.supervisor import Supervisor
@@ -42,9 +43,11 @@ async def _supervise(options: RunOptions, opened: Opened) -> int:
             lambda: supervisor.retire(options.retire),
             supervisor.restart,
         )
-        _handle_signals(options, supervisor, presence)
+        _handle_signals(options, opened, supervisor, presence)
         listen(options, opened)
         logger.info("%s", introduction(options, opened.listeners))
+        if opened.taken is None:
+            supervisor.open_admin()
         announcing = asyncio.create_task(_announce(supervisor, presence))
         try:
             return await supervisor.run()
@@ -54,12 +57,18 @@ async def _supervise(options: RunOptions, opened: Opened) -> int:
             opened.listeners.close()
 
 
-def _handle_signals(options: RunOptions, supervisor: Supervisor, presence: Presence) -> None:
+def _handle_signals(options: RunOptions, opened: Opened, supervisor: Supervisor, presence: Presence) -> None:
     loop = asyncio.get_running_loop()
 
+    def shut() -> None:
+        """The workers accept no more: who comes late is refused, and not left waiting."""
+        presence.leave()
+        close_all(opened.listeners.clients)
+
     def end(number: signal.Signals, drain: float) -> None:
-        presence.stopping()
         supervisor.end(number, drain)
+        presence.stopping()
+        loop.call_later(drain, shut)
 
     loop.add_signal_handler(signal.SIGTERM, end, signal.SIGTERM, options.drain)
     loop.add_signal_handler(signal.SIGINT, end, signal.SIGINT, 0.0)
@@ -69,4 +78,5 @@ def _handle_signals(options: RunOptions, supervisor: Supervisor, presence: Prese
 
 async def _announce(supervisor: Supervisor, presence: Presence) -> None:
     if await supervisor.ready():
+        supervisor.open_admin()
         presence.begin()

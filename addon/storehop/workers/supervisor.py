@@ -66,6 +66,8 @@ class Supervisor:
         self._releases = Releases(outbox)
         self._exit_code = 0
         self._places = [_Place(place, self._new(place)) for place in range(1, number + 1)]
+        self._starting: set[Worker] = set()
+        """Those that a restart has begun, and that have no place yet."""
         self._retired: set[Worker] = set()
         self._lives: set[asyncio.Task[None]] = set()
         self._admin: AdminServer | None = None
@@ -84,9 +86,6 @@ class Supervisor:
 
     async def run(self) -> int:
         """Serves until it is told to end. Returns the exit code: 0, or a worker's that could not start at all."""
-        if self._listeners.admin:
-            workers = Workers(self._sockets, CountedElsewhere(*DROPPED_LINES, self._lines_dropped))
-            self._admin = AdminServer(self._listeners.admin, self._readiness, workers.registry, workers.refresh)
         async with asyncio.TaskGroup() as group:
             for place in self._places:
                 group.create_task(self._keep(place), name=f"worker {place.number}")
@@ -96,13 +95,19 @@ class Supervisor:
         await self._releases.close()
         return self._exit_code
 
+    def open_admin(self) -> None:
+        """Answers probes from now on. Whoever takes over has workers first."""
+        if self._listeners.admin and self._admin is None and not self._over.is_set():
+            workers = Workers(self._sockets, CountedElsewhere(*DROPPED_LINES, self._lines_dropped))
+            self._admin = AdminServer(self._listeners.admin, self._readiness, workers.registry, workers.refresh)
+
     async def ready(self) -> bool:
         """Returns when every place has a worker that is ready; False where the end comes before."""
         await _first_of(self._all_ready, self._over)
         return not self._over.is_set()
 
     def _all(self) -> list[Worker]:
-        return [*(place.worker for place in self._places), *self._retired]
+        return [*(place.worker for place in self._places), *self._starting, *self._retired]
 
     def _sockets(self) -> list[Path]:
         """Of all workers that count: a retired one's clicks are the host's, too."""
@@ -172,15 +177,19 @@ class Supervisor:
 
     async def _replace(self, place: _Place) -> None:
         worker = self._new(place.number)
+        self._starting.add(worker)
         self._begin(worker)
         await _first_of(worker.ready, worker.ended, self._over)
-        if not worker.is_ready or self._over.is_set():
-            worker.end(signal.SIGTERM)
+        if self._over.is_set():
+            raise HandoverError("it ends, and the restart with it: the end reaches the new worker, too")
+        if not worker.is_ready:
             raise HandoverError(f"a new worker ended with {worker.code} before it served: the old ones go on")
+        self._starting.discard(worker)
         old, place.worker = place.worker, worker
-        self._retired.add(old)
-        old.is_told_to_end = True
-        old.send(RETIRE)
+        if not old.ended.is_set():
+            self._retired.add(old)
+            old.is_told_to_end = True
+            old.send(RETIRE)
 
     def _begin(self, worker: Worker) -> None:
         """Starts its life, and sees to what it leaves."""
@@ -191,6 +200,7 @@ class Supervisor:
     async def _live(self, worker: Worker) -> None:
         await worker.live()
         self._retired.discard(worker)
+        self._starting.discard(worker)
         if worker.process:
             self._releases.add(worker.socket.stem)
 
