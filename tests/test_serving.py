@@ -10,7 +10,7 @@ import pytest
 from storehop.addresses import Address
 from storehop.listening.sockets import bind
 from storehop.options import RunOptions
-from storehop.serving import CannotServeError, listen, open_listeners, own_command
+from storehop.serving import CannotServeError, _admin, listen, open_listeners, own_command
 
 FREE = Address("127.0.0.1", 0)
 
@@ -66,3 +66,23 @@ def test_a_process_like_this_one_has_the_same_words():
     command = own_command(words)
 
     assert (sys.executable, ["storehop", *words]) == (command[0], command[-len(words) - 1 :])
+
+
+def test_a_dry_run_takes_no_socket_that_is_passed(monkeypatch):
+    """The service manager's may be public."""
+    monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    opened = open_listeners(options(), is_alone=True)
+    (own,) = opened.listeners.clients
+    with own:
+        assert "127.0.0.1" == own.getsockname()[0]
+
+
+@pytest.mark.parametrize(("host", "is_kept"), [("127.0.0.1", True), ("127.0.0.2", False)])
+def test_an_admin_address_that_is_another_is_bound(host, is_kept):
+    """An upgrade may change it."""
+    (before,) = bind(FREE)
+    admin = Address(host, before.getsockname()[1])
+    (after,) = _admin(admin, [before])
+    with after:
+        assert (is_kept, admin) == (after is before, after.getsockname())

@@ -48,14 +48,16 @@ def open_listeners(options: RunOptions, *, is_alone: bool = False) -> Opened:
     """Makes room for sockets and gets those that clients and probes come in by: they do not listen yet.
 
     They come from the supervisor, else from the service manager, else from a storehop that serves this address, else
-    they are bound. Who `is_alone` takes nothing over: a dry run would end a real one. Raises CannotServeError.
+    they are bound. Who `is_alone` binds them: a dry run would end a real one, or serve where that does.
+
+    Raises CannotServeError.
     """
     _allow_many_files()
     if options.worker_fds:
         return Opened(Listeners(inherited(map(int, options.worker_fds.split(",")))))
     if options.web:
         close_all(_bind(options.web, "--web"))
-    passed = of_service_manager(os.environ)
+    passed = Listeners() if is_alone else of_service_manager(os.environ)
     try:
         taken = None if passed.clients or is_alone else take_over(options.listen)
     except HandoverError as error:

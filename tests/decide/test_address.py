@@ -6,7 +6,15 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from storehop.decide.address import Proxies, client_address, farthest_address, is_public, parse, single_public_address
+from storehop.decide.address import (
+    Proxies,
+    client_address,
+    farthest_address,
+    for_logs,
+    is_public,
+    parse,
+    single_public_address,
+)
 
 PROXY = "10.0.0.1"
 CLIENT = "93.184.216.34"
@@ -491,3 +499,12 @@ def test_a_forged_quote_that_the_proxys_own_quotes_close_is_malformed():
     chain = f'{forged}, for={CLIENT};host="a\\"b"'
 
     assert client_address(PROXY, {"forwarded": chain}, FORWARDED) is None
+
+
+@pytest.mark.parametrize(
+    ("peer", "said"),
+    [("10.1.2.3", "10.1.2.3"), ("8.8.4.4", "8.8.4.0/24"), ("2a00:1450:4001::1", "2a00:1450:4001::/48"), ("x", "x")],
+)
+def test_a_log_names_no_person(peer, said):
+    """Of a public address it has the network."""
+    assert said == for_logs(peer)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from contextlib import contextmanager
 
 import pytest
 
 from storehop.addresses import Address
 from storehop.listening import handover as module
+from storehop.listening import line as line_module
 from storehop.listening import takeover
 from storehop.listening.handover import Handover
-from storehop.listening.line import HandoverError
+from storehop.listening.line import HandoverError, name_of
 from storehop.listening.sockets import Listeners, bind
 from storehop.listening.takeover import ask_to_restart, take_over
 from tests.support.patience import SOON_S
@@ -161,11 +163,35 @@ async def test_another_user_gets_nothing(serving, address, monkeypatch):
         await taken_over(address)
 
 
-async def test_another_user_s_sockets_are_not_taken(serving, address, monkeypatch):
-    """Who listens there may be anybody."""
+async def test_another_user_s_sockets_are_not_taken(serving, address, monkeypatch, caplog):
+    """Who listens there may be anybody: the newcomer binds the address itself, or hears that it is taken."""
     monkeypatch.setattr(takeover, "is_trusted", lambda _user: False)
-    with pytest.raises(HandoverError, match="not this user"):
-        await taken_over(address)
+
+    assert (None, True) == (await taken_over(address), "nothing is taken over from it" in caplog.text)
+
+
+def test_a_crowded_name_is_said(address):
+    """It is not taken for a free one: then two would serve."""
+    with socket.socket(socket.AF_UNIX) as name, closing_all() as lines:
+        name.bind(name_of(address))
+        name.listen(0)
+        lines.append(connect_soon(address))  # one may wait
+        with pytest.raises(HandoverError, match="is busy"):
+            connect_soon(address)
+
+
+@contextmanager
+def closing_all():
+    lines = []
+    yield lines
+    for line in lines:
+        line.close()
+
+
+def connect_soon(address):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(line_module, "PATIENCE_S", 0.05)
+        return line_module.connect(address)
 
 
 async def test_a_restart_is_asked_for(serving, address):

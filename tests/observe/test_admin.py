@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,10 @@ from tornado.netutil import bind_unix_socket
 
 from storehop.addresses import Address
 from storehop.listening.sockets import bind
+from storehop.observe import admin
 from storehop.observe.admin import AdminServer
 from storehop.observe.readiness import Readiness
+from tests.support.patience import SOON_S
 
 
 @pytest.fixture
@@ -173,3 +175,57 @@ async def test_a_closed_one_answers_nobody(path, registry):
 
     with pytest.raises(ConnectionError):
         await ask(path, "/healthz")
+
+
+async def test_a_head_that_never_ends_is_not_waited_for(path, registry, monkeypatch):
+    """Half a request is no reason to keep a descriptor."""
+    monkeypatch.setattr(admin, "HEAD_S", 0.05)
+    with serving(path, Readiness, registry):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"GET /healthz HTTP/1.1\r\n")
+        async with asyncio.timeout(SOON_S):
+            said = await reader.read()
+        writer.close()
+
+    assert b"" == said
+
+
+async def test_so_many_connections_and_no_more(path, registry, monkeypatch):
+    """One too many is closed at once; when one has gone, the next is served."""
+    monkeypatch.setattr(admin, "MAX_CONNECTIONS", 2)
+    with serving(path, Readiness, registry):
+        held = [await asyncio.open_unix_connection(path) for _ in range(3)]
+        async with asyncio.timeout(SOON_S):
+            said = await held[2][0].read()
+        for _, writer in held:
+            writer.close()
+        async with asyncio.timeout(SOON_S):
+            status, body = 0, b""
+            while status != 200:
+                with suppress(ValueError, ConnectionError):  # closed at once
+                    status, _, body = await ask(path, "/healthz")
+
+    assert (b"", "ok\n") == (said, body)
+
+
+async def test_a_body_is_not_read(path, registry):
+    """Nobody posts here: it would only fill the memory."""
+    with serving(path, Readiness, registry):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"POST /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n")
+        async with asyncio.timeout(SOON_S):
+            said = await reader.read()
+        writer.close()
+
+    assert b"200" not in said.partition(b"\r\n")[0]
+
+
+async def test_probes_may_ask_by_head(path, registry):
+    """The status is what they want."""
+    with serving(path, Readiness, registry):
+        reader, writer = await asyncio.open_unix_connection(path)
+        writer.write(b"HEAD /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+
+    assert (b"HTTP/1.1 200 OK", b"") == (head.split(b"\r\n")[0], body)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 type Address = IPv4Address | IPv6Address
 type Network = IPv4Network | IPv6Network
@@ -145,3 +145,11 @@ def is_public(address: Address) -> bool:
     ):
         return False
     return address.is_global and not (address.is_multicast or address.is_reserved)
+
+
+def for_logs(peer: str) -> str:
+    """A private address, or the network of a public one: that may be a person's."""
+    parsed = parse(peer)
+    if parsed is None or not is_public(parsed):
+        return peer
+    return str(ip_network((parsed, 24 if isinstance(parsed, IPv4Address) else 48), strict=False))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from ipaddress import IPv4Address, ip_network
 
 from storehop.decide import address
 from storehop.observe.metrics import CountedElsewhere
@@ -40,14 +39,6 @@ class Strangers:
                     "%s from %s%s, which is not in client_ip.trusted_proxies: if it is a proxy of yours, the addresses "
                     "of its clients are not known, and X-Forwarded-Proto is replaced",
                     _WORDS.get(name, name.title()),
-                    _named(peer),
+                    address.for_logs(peer),
                     since_last(count),
                 )
-
-
-def _named(peer: str) -> str:
-    """A private address, or the network of a public one."""
-    parsed = address.parse(peer)
-    if parsed is None or not address.is_public(parsed):
-        return peer
-    return str(ip_network((parsed, 24 if isinstance(parsed, IPv4Address) else 48), strict=False))

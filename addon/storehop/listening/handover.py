@@ -26,6 +26,7 @@ from contextlib import suppress
 from typing import Any
 
 from storehop.addresses import Address
+from storehop.listening.acceptor import Acceptor
 from storehop.listening.line import (
     MAX_MESSAGE_BYTES,
     PATIENCE_S,
@@ -43,7 +44,6 @@ logger = logging.getLogger(__name__)
 
 MAX_LINES = 8
 """At a time: a newcomer, `storehop restart`, and some by mistake."""
-PAUSE_S = 1.0
 NEWCOMER_S = 600.0
 """It serves by then, or the next newcomer may try: its workers start one after the other."""
 
@@ -64,6 +64,7 @@ class Handover:
         self._retire = retire
         self._restart = restart
         self._name: socket.socket | None = None
+        self._acceptor: Acceptor | None = None
         self._newcomer = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -73,9 +74,9 @@ class Handover:
             return
         self._name = name or self._own_name()
         if self._name:
-            self._name.setblocking(False)
             self._name.listen()
-            asyncio.get_running_loop().add_reader(self._name, self._accept, self._name)
+            self._acceptor = Acceptor([self._name], self._meet)
+            self._acceptor.open()
 
     def _own_name(self) -> socket.socket | None:
         name = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -89,10 +90,9 @@ class Handover:
 
     def close(self) -> None:
         """Answers nobody new any more. A restart that was asked for goes on, and says how it ended."""
-        if self._name:
-            asyncio.get_running_loop().remove_reader(self._name)
-            self._name.close()
-            self._name = None
+        if self._acceptor:
+            self._acceptor.close()
+            self._acceptor = self._name = None
 
     def cancel(self) -> None:
         """Leaves whatever is under way."""
@@ -100,15 +100,7 @@ class Handover:
         for task in self._tasks:
             task.cancel()
 
-    def _accept(self, name: socket.socket) -> None:
-        try:
-            line, _ = name.accept()
-        except BlockingIOError:  # another process was quicker
-            return
-        except OSError:  # no descriptors are left: who waits may wait
-            self._pause(name)
-            return
-        line.setblocking(False)
+    def _meet(self, line: socket.socket) -> None:
         _, user = peer_of(line)
         if not is_trusted(user) or len(self._tasks) == MAX_LINES:
             _refuse(line, f"{self._address} is served by user {os.geteuid()}, for whom it is busy; you are {user}")
@@ -116,11 +108,6 @@ class Handover:
         task = asyncio.create_task(self._serve(line), name="storehop handover")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    def _pause(self, name: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(name)
-        loop.call_later(PAUSE_S, lambda: name is self._name and loop.add_reader(name, self._accept, name))
 
     async def _serve(self, line: socket.socket) -> None:
         loop = asyncio.get_running_loop()

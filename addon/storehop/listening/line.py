@@ -33,16 +33,19 @@ def name_of(address: Address) -> str:
 
 
 def connect(address: Address) -> socket.socket | None:
-    """A line to who serves `address`; None where nobody of ours does."""
+    """A line to who serves `address`; None where nobody of ours does. Raises HandoverError where it is busy."""
     if not is_possible(address):
         return None
     line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     line.settimeout(PATIENCE_S)
     try:
         line.connect(name_of(address))
-    except OSError:  # nobody has the name
+    except ConnectionRefusedError:  # nobody has the name
         line.close()
         return None
+    except OSError as error:
+        line.close()
+        raise HandoverError(f"the storehop that serves {address} is busy: {error}") from error
     return line
 
 

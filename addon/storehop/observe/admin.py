@@ -11,11 +11,18 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream
 from tornado.web import Application, RequestHandler
 
+from storehop.listening.acceptor import Acceptor
 from storehop.observe.readiness import GetReadiness
 
 BACKLOG = 128
+MAX_CONNECTIONS = 64
+"""At a time: more are closed at once. Probes and scrapes take one each, for milliseconds."""
+MAX_HEAD_BYTES = 8192
+HEAD_S = 10.0
+"""A request's head must come in this time."""
 
 type Refresh = Callable[[], Awaitable[None]]
 """Brings the registry's collectors up to date, before a scrape."""
@@ -41,7 +48,6 @@ class AdminServer:
         refresh: Refresh | None = None,
     ) -> None:
         for one in sockets:
-            one.setblocking(False)
             one.listen(BACKLOG)
         routes: list[Any] = [
             ("/", _Pages),
@@ -49,14 +55,32 @@ class AdminServer:
             ("/readyz", _Ready, {"get_readiness": get_readiness}),
             ("/metrics", _Metrics, {"registry": registry, "refresh": refresh}),
         ]
-        # A connection that is kept would be kept with a process that another one replaces.
-        handlers = Application(routes, log_function=_quiet, default_handler_class=_Nothing)
-        self._server = HTTPServer(handlers, no_keep_alive=True)
-        self._server.add_sockets(sockets)
+        pages = Application(routes, log_function=_quiet, default_handler_class=_Nothing)
+        self._server = _Server(
+            pages,
+            no_keep_alive=True,  # a connection that is kept would be kept with a process that another one replaces
+            idle_connection_timeout=HEAD_S,
+            max_header_size=MAX_HEAD_BYTES,
+            max_body_size=0,
+        )
+        self._acceptor = Acceptor(sockets, self._meet)
+        self._acceptor.open()
+
+    def _meet(self, connection: socket.socket) -> None:
+        if self._server.is_full:
+            connection.close()
+        else:
+            self._server.handle_stream(IOStream(connection), connection.getsockname())
 
     def close(self) -> None:
         """Stops listening. Open requests still get their answers."""
-        self._server.stop()
+        self._acceptor.close()
+
+
+class _Server(HTTPServer):
+    @property
+    def is_full(self) -> bool:
+        return len(self._connections) >= MAX_CONNECTIONS
 
 
 def _quiet(_handler: RequestHandler) -> None:
@@ -68,6 +92,10 @@ class _Plain(RequestHandler):
         self.set_header("Content-Type", "text/plain; charset=utf-8")
         self.set_header("Cache-Control", "no-store")
         self.clear_header("Server")
+
+    def head(self) -> Any:
+        """For probes that want no body: tornado leaves it out."""
+        return self.get()
 
     def write_error(self, status_code: int, **_: Any) -> None:
         """Says the status in words; tornado would write a page of HTML."""

@@ -10,6 +10,7 @@ from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator, Layer, NextLayer
 
+from storehop.decide.address import for_logs
 from storehop.host.layers import proxy_header
 from storehop.host.layers.proxy_header import NoHeaderError
 from storehop.observe.seldom import Seldom, since_last
@@ -33,7 +34,9 @@ class Balancers:
     def refuse(self, peer: str, why: str) -> None:
         """Says that a connection from `peer` is closed, once a minute."""
         if count := self._refused.count():
-            logger.warning("--proxy-protocol: a connection from %s is closed: %s%s", peer, why, since_last(count))
+            logger.warning(
+                "--proxy-protocol: a connection from %s is closed: %s%s", for_logs(peer), why, since_last(count)
+            )
 
 
 class ProxyProtocol(Layer):

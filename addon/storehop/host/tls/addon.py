@@ -79,5 +79,6 @@ class Tls:
     def tls_failed_client(self, tls_start: TlsData) -> None:
         """Anybody may cause that at any rate, so it is said seldom: a certificate that no client likes must be seen."""
         if count := self._failed.count():
-            why, _, _advice = (tls_start.conn.error or "").partition(". ")  # the advice is for debugging proxies
+            # Advice for debugging proxies comes behind a full stop, a client's bytes behind a colon.
+            why = (tls_start.conn.error or "").partition(". ")[0].partition(": ")[0]
             logger.info("a TLS handshake failed: %s%s", why, since_last(count))
