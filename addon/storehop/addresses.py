@@ -43,7 +43,10 @@ def parse_address(text: str) -> Address:
 
 def parse_address_or_off(text: str) -> Address | None:
     """As `parse_address`; `off` is None."""
-    return None if text == OFF else parse_address(text)
+    try:
+        return None if text == OFF else parse_address(text)
+    except ValueError as error:
+        raise ValueError(f"{str(error).partition(' such as')[0]}, or {OFF}") from None
 
 
 def without_password(url: str) -> str:

@@ -324,3 +324,31 @@ def test_a_file_of_options_that_is_not_there_is_said(rules, tmp_path):
         result.exit_code,
         result.stderr,
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ("--listen", "127.0.0.1:80", "--admin", "127.0.0.1:80"),
+            "--admin and --listen are both 127.0.0.1:80: expected",
+        ),
+        (("--listen", "127.0.0.1:80", "--upstream", "http://127.0.0.1:80"), "is where it listens itself: expected"),
+        (("--admin", "127.0.0.1"), "--admin '127.0.0.1': expected HOST:PORT, or off\n"),
+    ],
+    ids=["one address twice", "a loop", "no port"],
+)
+def test_addresses_that_cannot_be_meant_are_refused(rules, words, said):
+    """Before anything is started."""
+    result = storehop("run", *UPSTREAM, "--rules", rules, *words)
+
+    assert (2, True) == (result.exit_code, said in result.stderr)
+
+
+def test_a_misspelled_variable_is_said(rules, served, tmp_path):
+    """It would be ignored, and a container has nothing else. What Kubernetes sets is no mistake."""
+    misspelled = {"STOREHOP_HEAD_TIMOUT": "4", "STOREHOP_SERVICE_HOST": "10.0.0.1", "STOREHOP_PORT_80_TCP": "tcp://x"}
+    result = storehop("run", *UPSTREAM, "--rules", rules, STOREHOP_STATE=str(tmp_path), **misspelled)
+
+    expected = "storehop: the variable STOREHOP_HEAD_TIMOUT is of no option, did you mean STOREHOP_HEAD_TIMEOUT?\n"
+    assert (0, expected) == (result.exit_code, result.stderr)

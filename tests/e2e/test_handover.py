@@ -264,6 +264,19 @@ async def test_a_newcomer_that_cannot_start_changes_nothing(site, rules):
     assert 200 == (await get(site.port, "/page")).status
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_newcomer_that_is_told_to_end_while_it_starts_takes_nothing(site, workers):
+    """Ctrl-C on one that was started by mistake: the first one serves on."""
+    first = await site.open()
+    await first.output.saw("storehop: ", seconds=START_S)
+    newcomer = await site.open("--workers", workers)
+    await first.output.saw("asks for", seconds=START_S)
+    newcomer.send(signal.SIGTERM)
+    await newcomer.ended(START_S)
+
+    assert (True, 200) == (first.is_alive, (await get(site.port, "/page")).status)
+
+
 async def test_an_answer_under_way_is_finished_by_who_began_it(site, ads):
     """A download that takes longer than the handover reaches its client whole."""
     more = asyncio.Event()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+import os
+import re
 import ssl
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,11 +19,17 @@ from storehop.cli.fail import fail
 from storehop.decide.rules import RuleSet
 from storehop.options import Row, RunOptions, rows
 from storehop.serving import CannotServeError
+from storehop.state import VARIABLES
+
+_OF_KUBERNETES = re.compile(r"STOREHOP_(SERVICE_|PORT($|_)|.*_(SERVICE|PORT)_)")
+"""Variables for Services: https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables."""
 
 
 def run(context: typer.Context, values: Mapping[str, object]) -> None:
     """`values` are the options by name, as users write them; None: not set. Exits with 1 or 2 and a sentence."""
     options = _read(context, values)
+    if options.worker_socket is None:
+        _warn_of_unknown_variables()
     _check_together(options)
     if options.tls_cert:
         _check_certificates(options.tls_cert)
@@ -54,6 +63,16 @@ def _read(context: typer.Context, values: Mapping[str, object]) -> RunOptions:
     return RunOptions(**read)
 
 
+def _warn_of_unknown_variables() -> None:
+    """A misspelled one would be ignored in silence. Kubernetes sets some of its own for a Service of our name."""
+    known = {row.variable for row in rows(RunOptions)}
+    for name in sorted(os.environ):
+        if name.startswith(VARIABLES) and name not in known and not _OF_KUBERNETES.match(name):
+            close = difflib.get_close_matches(name, filter(None, known), n=1)
+            hint = f", did you mean {close[0]}?" if close else ""
+            typer.echo(f"storehop: the variable {name} is of no option{hint}", err=True)
+
+
 def _value(context: typer.Context, row: Row, value: object) -> object:
     if row.option.read is None:
         return value
@@ -66,6 +85,10 @@ def _value(context: typer.Context, row: Row, value: object) -> object:
 
 
 def _check_together(options: RunOptions) -> None:
+    if options.admin == options.listen and options.listen.port:
+        fail(f"--admin and --listen are both {options.listen}: expected two addresses", 2)
+    if options.upstream == f"http://{options.listen}":
+        fail(f"--upstream {options.upstream} is where it listens itself: expected the ad stack's address", 2)
     if options.web and options.workers > 1:
         fail("--web shows the clicks of one process: expected --workers 1 with it", 2)
     if options.workers > 1 and options.listen.port == 0:

@@ -31,6 +31,10 @@ class Leaving:
         self.when_shut: Callable[[], None] = lambda: None
         """Is called when nobody new is let in any more."""
 
+    @property
+    def has_begun(self) -> bool:
+        return self._task is not None
+
     def drain(self, seconds: float) -> None:
         """Clients come in for so long; then the process ends. The second time it ends at once."""
         if self._is_draining:
@@ -65,7 +69,8 @@ class Leaving:
     async def _drain(self, seconds: float) -> None:
         try:
             self._storehop.drain()
-            logger.info("draining for %g s", seconds)
+            if self._is_open:
+                logger.info("draining for %g s", seconds)
             await asyncio.sleep(seconds)
             await self._shut()
             self._storehop.connections.close_idle()

@@ -21,6 +21,7 @@ from storehop.host.door import HeldPortLoop
 from storehop.host.layers.stack import Port
 from storehop.host.lean import LeanMaster
 from storehop.host.leaving import Leaving
+from storehop.host.opening import Opening
 from storehop.host.tls.addon import Tls
 from storehop.host.tuning import CLICK_COLUMNS
 from storehop.listening.line import HandoverError, is_possible
@@ -110,7 +111,7 @@ async def _serve(options: RunOptions, opened: Opened, connections: Connections, 
     master = _with_page(host_options, tls) if options.web else LeanMaster(host_options, tls)
     leaving = Leaving(master, storehop, cast("Proxyserver", master.addons.get("proxyserver")))
     presence = None if options.worker_socket else _presence(options, opened, leaving, is_alone=bool(standin))
-    _add(master, storehop, _Opening(loop, storehop, presence))
+    _add(master, storehop, Opening(loop, storehop, leaving, presence))
     try:
         master.options.update(**_for_mitmproxy(options))
     except OptionsError as error:
@@ -144,26 +145,6 @@ def _presence(options: RunOptions, opened: Opened, leaving: Leaving, *, is_alone
     presence = Presence(options.listen, opened.listeners, opened.taken, retire, restart, is_alone=is_alone)
     leaving.when_shut = presence.leave
     return presence
-
-
-class _Opening:
-    """An addon that lets clients in when all others are there: the first click finds everything."""
-
-    def __init__(self, loop: HeldPortLoop, storehop: Storehop, presence: Presence | None) -> None:
-        self._loop = loop
-        self._storehop = storehop
-        self._presence = presence
-
-    def running(self) -> None:
-        if not self._storehop.is_serving or self._loop.door is None:
-            return  # it could not start, and said why
-        self._loop.door.open()
-        if self._presence:
-            self._presence.begin()
-
-    def done(self) -> None:
-        if self._presence:
-            self._presence.close()
 
 
 def _handle_signals(options: RunOptions, leaving: Leaving, presence: Presence) -> None:

@@ -115,6 +115,7 @@ class Handover:
             try:
                 await self._answer(line)
             except HandoverError as error:
+                logger.error("%s: %s", self._address, error)  # noqa: TRY400  it says all
                 with suppress(OSError):
                     await loop.sock_sendall(line, encode({"process": os.getpid(), "error": str(error)}))
             except (OSError, ValueError, KeyError, TimeoutError) as error:

@@ -80,7 +80,8 @@ class Presence:
             logger.error("no restart: %s", error)  # noqa: TRY400  it says all
 
     def _replaced_by(self, newcomer: int) -> None:
-        logger.info("process %d serves %s from now on", newcomer, self._address)
+        # A warning: somebody may have started it by mistake.
+        logger.warning("process %d serves %s from now on, and this one retires", newcomer, self._address)
         self.replaced.set()
         self._handover.close()
         self._service.succeeded_by(newcomer)

@@ -171,6 +171,7 @@ class Supervisor:
         if self._restarting.locked():
             raise HandoverError("the workers are just being restarted")
         async with self._restarting:
+            logger.info("restarting: the workers are replaced one by one")
             for place in self._places:
                 await self._replace(place)
         logger.info("all workers are replaced")

@@ -16,7 +16,7 @@ MAX_V2_BYTES = 4096
 """We accept so many bytes behind the fixed part of version 2: addresses and TLVs."""
 
 _V1 = b"PROXY "
-_V2 = b"\r\n\r\n\0\r\nQUIT\n"
+SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 _V2_FIXED_BYTES = 16
 _PORT = re.compile(rb"0|[1-9][0-9]{0,4}")
 _MAX_PORT = 65535
@@ -46,7 +46,7 @@ def read(data: bytes) -> ProxyHeader | None:
     """The header that `data` begins with; None: it is incomplete. Raises NoHeaderError as soon as it can't be one."""
     if _begins(data, _V1):
         return _read_v1(data)
-    if _begins(data, _V2):
+    if _begins(data, SIGNATURE):
         return _read_v2(data)
     raise NoHeaderError("no PROXY header")
 
