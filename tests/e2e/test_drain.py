@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager, suppress
 
 import pytest
 import pytest_asyncio
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import DataReceived, StreamEnded
 
-from tests.support.clients import Answer, connection, get, read_answer, request
+from tests.support.clients import Answer, connection, fields_http2, get, read_answer, request
 from tests.support.load import pending, until
 from tests.support.patience import SOON_S
 from tests.support.processes import free_port, start_sidecar
 from tests.support.scenes import RULES, link_of, new_id, play, write_rules
 from tests.support.standins import echo, in_two_parts, response
+
+PAGE_BYTES = 6 << 20
+"""More than the kernel buffers for a slow client."""
+READ_BYTES = 1 << 15
 
 
 @pytest.fixture
@@ -108,6 +116,77 @@ async def test_an_answer_under_way_is_finished(start, upstream, ads, rules, tmp_
         rest = await reader.read(5)
 
     assert b"-last" == rest
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def taken(start, upstream, ads, rules, tmp_path):
+    """How much two slow clients, of HTTP/1.1 and of HTTP/2, got of a page; SIGTERM came at its begin."""
+    host = await start(start_sidecar, upstream, rules, tmp_path, "--h2c")
+    path = ads.serve(response("200 OK", body=bytes(PAGE_BYTES)))
+    with slow_client(host.port) as one, slow_client(host.port) as two:
+        head, stream = await begin(one, path), await begin_http2(two, path)
+        host.process.send(signal.SIGTERM)
+        async with asyncio.timeout(SOON_S):
+            return await asyncio.gather(rest(one, len(head)), rest_http2(two, stream))
+
+
+@contextmanager
+def slow_client(port):
+    """Its kernel buffers little for it, so that most of an answer has to wait at the other side."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ_BYTES)
+        client.connect(("127.0.0.1", port))
+        client.setblocking(False)
+        yield client
+
+
+async def receive(client):
+    """The next bytes, at the pace of a slow network."""
+    await asyncio.sleep(0.004)
+    return await asyncio.get_running_loop().sock_recv(client, READ_BYTES)
+
+
+async def begin(client, path):
+    await asyncio.get_running_loop().sock_sendall(client, request(path))
+    received = b""
+    while b"\r\n\r\n" not in received:
+        received += await receive(client)
+    return received.partition(b"\r\n\r\n")[2]
+
+
+async def rest(client, got):
+    """The size of the whole body."""
+    while got < PAGE_BYTES and (data := await receive(client)):
+        got += len(data)
+    return got
+
+
+async def begin_http2(client, path):
+    protocol = H2Connection(H2Configuration(header_encoding="utf-8"))
+    protocol.initiate_connection()
+    protocol.send_headers(1, fields_http2("ads.network.example", path), end_stream=True)
+    await asyncio.get_running_loop().sock_sendall(client, protocol.data_to_send())
+    return protocol
+
+
+async def rest_http2(client, protocol):
+    """The size of the body, to the stream's end or the connection's."""
+    got = 0
+    while data := await receive(client):
+        for event in protocol.receive_data(data):
+            if isinstance(event, DataReceived):
+                got += len(event.data)
+                protocol.acknowledge_received_data(event.flow_controlled_length, 1)
+            elif isinstance(event, StreamEnded):
+                return got
+        with suppress(ConnectionError):
+            await asyncio.get_running_loop().sock_sendall(client, protocol.data_to_send())
+    return got
+
+
+async def test_who_reads_slowly_gets_all(taken):
+    """The last bytes of an answer are in buffers of this process when the ad stack has long given them all."""
+    assert [PAGE_BYTES, PAGE_BYTES] == taken
 
 
 async def test_a_call_under_way_is_finished(start, upstream, ads, rules, tmp_path, appsflyer):

@@ -1,9 +1,12 @@
 """The registry of clients' connections, without a network: handlers of mitmproxy's are stand-ins."""
 
 import asyncio
+import socket
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
+import pytest_asyncio
 from mitmproxy.connection import ConnectionState
 from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import tflow
@@ -13,6 +16,8 @@ from storehop.host.layers.link import Limits, Look
 from tests.support.patience import SOON_S
 
 REVERSE = "reverse:http://ads.example:8000"
+ANSWER_BYTES = 4 << 20
+"""More than the kernel buffers."""
 
 
 class Handler:
@@ -31,6 +36,10 @@ class Handler:
     def close(self):
         self.is_closed = True
 
+    def give(self, writer):
+        """A real socket."""
+        self.transports[self.client].writer = writer
+
     async def server_event(self, event):
         self.looks.append(event)
 
@@ -40,16 +49,40 @@ def handlers():
     return {}
 
 
+@pytest_asyncio.fixture
+async def pair():
+    """Both ends of a connection: our writer, and a client that reads nothing until it is asked to."""
+    ours, theirs = socket.socketpair()
+    _, writer = await asyncio.open_connection(sock=ours)
+    theirs.setblocking(False)
+    yield writer, theirs
+    theirs.close()
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+
+
+async def taken_from(client, size):
+    """What a client reads, at last."""
+    loop, got = asyncio.get_running_loop(), 0
+    async with asyncio.timeout(SOON_S):
+        while got < size and (data := await loop.sock_recv(client, 1 << 20)):
+            got += len(data)
+    return got
+
+
 @pytest.fixture
 def connect(handlers):
     """A client that comes, in this mode."""
 
-    def make(connections, mode=REVERSE):
+    def make(connections, mode=REVERSE, writer=None):
         client = tflow.tclient_conn()
         client.id = f"client {len(handlers)}"
         client.state = ConnectionState.OPEN
         client.proxy_mode = ProxyMode.parse(mode)
         handlers[client.id] = Handler(client)
+        if writer:
+            handlers[client.id].give(writer)
         connections.client_connected(client)
         return client
 
@@ -78,6 +111,72 @@ async def test_somebody_can_wait_until_the_last_is_gone(handlers, connect):
     connections.client_disconnected(client)
 
     assert (True, False, True) == (at_first, meanwhile, await waiting)
+
+
+async def test_who_has_not_got_all_is_not_gone(handlers, connect, pair):
+    """Mitmproxy is done with it, but the end of its answer is in a buffer of this process."""
+    writer, client = pair
+    connections = Connections(handlers=lambda: handlers)
+    connected = connect(connections, writer=writer)
+    writer.write(bytes(ANSWER_BYTES))
+    writer.close()
+    handlers[connected.id].transports.clear()
+    connections.client_disconnected(connected)
+    waiting = asyncio.create_task(connections.gone(SOON_S))
+    flushing = asyncio.create_task(connections.flushed())
+    early = await connections.gone(0.05), connections.count, flushing.done()
+    got = await taken_from(client, ANSWER_BYTES)
+    async with asyncio.timeout(SOON_S):
+        await flushing
+
+    assert ((False, 1, False), ANSWER_BYTES, True, 0) == (early, got, await waiting, connections.count)
+
+
+async def test_a_client_that_breaks_off_is_gone(handlers, connect, pair):
+    """It does not want the rest."""
+    writer, client = pair
+    connections = Connections(handlers=lambda: handlers)
+    connected = connect(connections, writer=writer)
+    writer.write(bytes(ANSWER_BYTES))
+    writer.close()
+    handlers[connected.id].transports.clear()
+    connections.client_disconnected(connected)
+    client.close()
+
+    assert await connections.gone(SOON_S)
+
+
+async def test_a_kept_connection_is_flushed_when_its_buffer_is_empty(handlers, connect, pair):
+    """It stays open, and owes nothing."""
+    writer, client = pair
+    connections = Connections(handlers=lambda: handlers)
+    connections.link_of(connect(connections, writer=writer)).rest()
+    writer.write(bytes(ANSWER_BYTES))
+    flushing = asyncio.create_task(connections.flushed())
+    await asyncio.sleep(0.05)
+    early = flushing.done()
+    got = await taken_from(client, ANSWER_BYTES)
+    async with asyncio.timeout(SOON_S):
+        await flushing
+
+    assert (False, ANSWER_BYTES, 1) == (early, got, connections.count)
+
+
+async def test_a_request_under_way_is_waited_for(handlers, connect):
+    """Its answer may be in HTTP/2's buffers, where no socket knows of it; a WebSocket has no end."""
+    connections = Connections(handlers=lambda: handlers)
+    busy, tunnel = (connections.link_of(connect(connections)) for _ in range(2))
+    busy.begin_request()
+    tunnel.begin_request()
+    tunnel.is_tunnel = True
+    flushing = asyncio.create_task(connections.flushed())
+    await asyncio.sleep(0.05)
+    early = flushing.done()
+    busy.rest()
+    async with asyncio.timeout(SOON_S):
+        await flushing
+
+    assert not early
 
 
 async def test_what_is_overdue_is_looked_at(handlers, connect):

@@ -32,6 +32,9 @@ UPSTREAM_CONNECTIONS = 100
 """To the ad stack, of one client at a time: one for each of its streams (hyper-h2 allows 100). mitmproxy has 5, and a
 load balancer that speaks HTTP/2 with us has many users on one connection."""
 
+FLUSH_LOOK_S = 0.02
+"""Between two looks for what clients have still to get, at the end of a process."""
+
 _TCP_CLOSE = 7
 """The state of a connection that is over, first byte of Linux' TCP_INFO."""
 
@@ -53,14 +56,17 @@ class Connections:
         self._handlers = handlers
         self._terms = Terms(limits or Limits())
         self._links: dict[str, Link] = {}
+        self._writers: dict[str, asyncio.StreamWriter] = {}
+        self._ending: set[asyncio.Task[None]] = set()
+        """Of connections that mitmproxy has left and that have bytes to send yet: each ends with its socket."""
         self._watch: asyncio.Task[None] | None = None
         self._none_left = asyncio.Event()
         self._none_left.set()
 
     @property
     def count(self) -> int:
-        """How many are open now."""
-        return len(self._links)
+        """How many are open now: mitmproxy's, and those that it has left while the end of an answer is on its way."""
+        return len(self._links) + len(self._ending)
 
     @property
     def unready(self) -> list[str]:
@@ -90,11 +96,25 @@ class Connections:
             handler = self._handlers().get(client.id)
             if handler:
                 handler.max_conns = defaultdict(lambda: asyncio.Semaphore(UPSTREAM_CONNECTIONS))
+                if writer := _writer_of(handler, client):
+                    self._writers[client.id] = writer
 
     def client_disconnected(self, client: Client) -> None:
         if self._links.pop(client.id, None):
             self._close(client, client)
-        if not self._links:
+            writer = self._writers.pop(client.id, None)
+            if writer and writer.transport.get_write_buffer_size():
+                task = asyncio.get_running_loop().create_task(_closed(writer), name="storehop end of an answer")
+                self._ending.add(task)
+                task.add_done_callback(self._ended)
+        self._tell_if_none_is_left()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._ending.discard(task)
+        self._tell_if_none_is_left()
+
+    def _tell_if_none_is_left(self) -> None:
+        if not self.count:
             self._none_left.set()
 
     def server_disconnected(self, data: ServerConnectionHookData) -> None:
@@ -137,7 +157,23 @@ class Connections:
         """Returns True as soon as none is open, or False after so many seconds (None: never)."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._none_left.wait(), seconds)
-        return not self._links
+        return not self.count
+
+    async def flushed(self) -> None:
+        """Returns when no client has to get any more of an answer: not from HTTP/2's window, nor from a buffer here.
+
+        Nobody waits for a WebSocket, which has no end.
+        """
+        while self._owes_bytes:  # noqa: ASYNC110  no event tells that a transport's buffer is empty
+            await asyncio.sleep(FLUSH_LOOK_S)
+
+    @property
+    def _owes_bytes(self) -> bool:
+        return (
+            bool(self._ending)
+            or any(link.owes_answer for link in self._links.values())
+            or any(writer.transport.get_write_buffer_size() for writer in self._writers.values())
+        )
 
     async def _keep_looking(self) -> None:
         pause = min(LOOK_S, self._terms.limits.shortest / 4)
@@ -180,12 +216,21 @@ def _is_gone(handler: ConnectionHandler) -> bool:
     return state == _TCP_CLOSE
 
 
-def _socket_of(handler: ConnectionHandler, connection: Connection) -> socket.socket | None:
+def _writer_of(handler: ConnectionHandler, connection: Connection) -> asyncio.StreamWriter | None:
     transport = handler.transports.get(connection)
-    if transport is None or not isinstance(transport.writer, asyncio.StreamWriter):
-        return None
-    found: socket.socket | None = transport.writer.get_extra_info("socket")
+    return transport.writer if transport and isinstance(transport.writer, asyncio.StreamWriter) else None
+
+
+def _socket_of(handler: ConnectionHandler, connection: Connection) -> socket.socket | None:
+    writer = _writer_of(handler, connection)
+    found: socket.socket | None = writer.get_extra_info("socket") if writer else None
     return found
+
+
+async def _closed(writer: asyncio.StreamWriter) -> None:
+    """Returns when all is sent and the socket is closed, or the client is gone."""
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 def _cut(handler: ConnectionHandler) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from storehop.app import GRACE_S
@@ -74,7 +75,10 @@ class Leaving:
             await asyncio.sleep(seconds)
             await self._shut()
             self._storehop.connections.close_idle()
-            await self._storehop.idle(GRACE_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GRACE_S):
+                    await self._storehop.idle(GRACE_S)
+                    await self._storehop.connections.flushed()
         finally:
             self._master.shutdown()
 

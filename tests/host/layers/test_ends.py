@@ -186,6 +186,31 @@ def test_a_body_that_ends_too_early_is_the_end():
     assert (["requestheaders", "error"], True) == (wire.hooks, wire.is_closed)
 
 
+def test_a_goaway_waits_for_what_the_window_holds_back(monkeypatch):
+    """It comes behind an answer's last byte: for some clients it is the end even of what is under way."""
+    monkeypatch.setattr(wires, "OK", http.Response.make(200, bytes(100_000)))
+    browser = browser2()
+    browser.wire.link.terms.is_retiring = True
+    stream = browser.ask()
+    held_back = goaways(browser), answers(browser), browser.wire.link.owes_answer
+    for _ in range(2):
+        browser.http.acknowledge_received_data(60_000, stream)
+        browser.flush()
+
+    assert ([], 0, True) == held_back
+    assert ([(NO_LAST_STREAM, 0)], 1, False) == (goaways(browser), answers(browser), browser.wire.link.owes_answer)
+    assert isinstance(browser.events[-1], h2.events.ConnectionTerminated)
+
+
+def test_a_websocket_owes_no_answer(monkeypatch):
+    """Nobody can wait for its end."""
+    monkeypatch.setattr(wires, "OK", http.Response.make(101, headers={"Connection": "Upgrade"}))
+    wire = Wire()
+    wire.receive(GET)
+
+    assert (101, True, False) == (wire.status, wire.link.is_tunnel, wire.link.owes_answer)
+
+
 def test_an_http_2_connection_without_streams_is_told_before_it_ends():
     """First that no more should come, then which came last; between both a request is still answered."""
     browser = browser2()

@@ -107,6 +107,10 @@ class Http1Server(_http1.Http1Server):
         """Whether the client has sent its FIN, or its end of TLS, and may still read (RFC 9112 §9.6)."""
         return self.conn.state is ConnectionState.CAN_WRITE
 
+    def make_pipe(self) -> CommandGenerator[None]:
+        self._link.is_tunnel = True
+        yield from super().make_pipe()
+
     def mark_done(self, *, request: bool = False, response: bool = False) -> CommandGenerator[None]:
         yield from super().mark_done(request=request, response=response)
         if self.state != self.read_headers:

@@ -43,6 +43,8 @@ class Http2Server(_http2.Http2Server):
         self._gate = gate
         self._link = link
         self._is_leaving = False
+        self._ending: set[int] = set()
+        """Streams whose answers have come to their end, of which a part may wait for the client's window."""
         self.h2_conn = CalmConnection(self.h2_conf)
         # hyper-h2 buffers whole frames; mitmproxy would allow 128 KB each.
         self.h2_conn.local_settings.max_frame_size = head.MAX_HEAD_BYTES
@@ -59,12 +61,20 @@ class Http2Server(_http2.Http2Server):
             yield from super()._handle_event(event)
         if isinstance(event, (ResponseHeaders, ResponseData)):
             return
-        if isinstance(event, _ENDS) and self._link.terms.is_retiring and not self._is_leaving:
+        if isinstance(event, _ENDS):
+            self._ending.add(event.stream_id)
+        if self._has_sent_an_end() and self._link.terms.is_retiring and not self._is_leaving:
             yield from self._leave()
         open_head = self._open_head()
         if open_head > head.MAX_HEAD_BYTES:
             yield from self._end("a head is too large")
         self._tell_phase(open_head)
+
+    def _has_sent_an_end(self) -> bool:
+        """Whether the last byte of an answer has gone since somebody asked."""
+        sent = self._ending - self.h2_conn.stream_buffers.keys()
+        self._ending -= sent
+        return bool(sent)
 
     def _tell_phase(self, open_head: int) -> None:
         if open_head:

@@ -74,6 +74,8 @@ class Link:
     """Not later than that of what its requests wait for; monotonic."""
     has_sent_all: bool = False
     """Its client has sent its FIN and may still read. Nobody reads from it any more, so nobody sees that it is gone."""
+    is_tunnel: bool = False
+    """Its bytes have no end that one could wait for: a WebSocket."""
     has_layers: bool = False
     """Its HTTP layer has begun, and sees a `Look`."""
     clock: Callable[[], float] = monotonic
@@ -95,6 +97,11 @@ class Link:
         """Nothing is under way: it may stay so for the idle time, or for `seconds` where they are less."""
         self.phase = Phase.IDLE
         self.deadline = self.clock() + min(seconds, self.terms.limits.idle)
+
+    @property
+    def owes_answer(self) -> bool:
+        """Whether an answer is under way, or waits in HTTP/2's buffers until its client's window opens."""
+        return self.phase is Phase.BUSY and not self.is_tunnel
 
     @property
     def is_overdue(self) -> bool:
