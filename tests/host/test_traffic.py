@@ -59,6 +59,18 @@ def answered(**headers):
     return flow
 
 
+def test_connections_are_counted_from_their_begin(counter, heard):
+    """One that was there before us, as where a script is loaded anew, takes nothing away when it ends."""
+    here, before = tflow.tclient_conn(), tflow.tclient_conn()
+    here.id, before.id = "here", "before"
+    counter.client_connected(here)
+    counter.client_disconnected(before)
+    meanwhile = heard.connections
+    counter.client_disconnected(here)
+
+    assert (1, 0) == (meanwhile, heard.connections)
+
+
 @pytest.mark.parametrize(
     ("headers", "has_end"),
     [({}, True), ({"content-type": "text/html"}, True), ({"content-type": "text/event-stream; charset=utf-8"}, False)],

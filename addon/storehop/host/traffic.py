@@ -36,12 +36,16 @@ class TrafficCounter:
 
     def __init__(self, traffic: Traffic) -> None:
         self._traffic = traffic
+        self._clients: set[str] = set()
+        """Ids of those that came in: where a script is loaded anew, some that leave came before us."""
 
-    def client_connected(self, _client: Client) -> None:
-        self._traffic.connections += 1
+    def client_connected(self, client: Client) -> None:
+        self._clients.add(client.id)
+        self._traffic.connections = len(self._clients)
 
-    def client_disconnected(self, _client: Client) -> None:
-        self._traffic.connections -= 1
+    def client_disconnected(self, client: Client) -> None:
+        self._clients.discard(client.id)
+        self._traffic.connections = len(self._clients)
 
     def response(self, flow: http.HTTPFlow) -> None:
         if flow.response and _is_traffic(flow):
