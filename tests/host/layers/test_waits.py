@@ -84,6 +84,14 @@ def test_an_upstream_that_takes_no_connection_is_given_up(hanging):
     assert (b"", True, None) == (early, hanging.sent.startswith(LATE), hanging.opening)
 
 
+def test_a_given_up_attempt_is_forgotten(hanging):
+    """A load balancer's connection lives for days."""
+    hanging.receive(GET)
+    hanging.wait(10.1)
+
+    assert (504, set()) == (hanging.status, hanging.top._late)
+
+
 def test_an_attempt_that_has_not_begun_has_its_time_before_it(hanging):
     """Mitmproxy makes a few of a client's connections at a time: the others wait for their turn."""
     hanging.receive(GET)

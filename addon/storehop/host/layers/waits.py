@@ -52,6 +52,7 @@ class PatientHttpLayer(HttpLayer):
         self._silent: dict[StreamId, float] = {}
         """Requests that were sent to their end, with the time until which the head of an answer must come."""
         self._late: set[Connection] = set()
+        """Attempts that were given up and have not ended yet."""
 
     def event_to_child(self, child: Layer, event: events.Event) -> CommandGenerator[None]:
         if isinstance(event, ResponseHeaders):
@@ -67,8 +68,9 @@ class PatientHttpLayer(HttpLayer):
         return got
 
     def register_connection(self, command: RegisterHttpConnection) -> CommandGenerator[None]:
-        if command.err and command.connection in self._late:
-            command.err = TOO_LATE
+        if command.connection in self._late:
+            self._late.discard(command.connection)
+            command.err = command.err and TOO_LATE
         registered: CommandGenerator[None] = super().register_connection(command)
         return registered
 
