@@ -195,6 +195,40 @@ async def test_what_is_overdue_is_looked_at(handlers, connect):
     assert [False, True, False] == [handlers[one.id].is_cut for one in (speaking, silent, busy)]
 
 
+async def test_a_closed_socket_is_a_client_that_is_gone(handlers, connect, pair):
+    """Nobody can ask the kernel about it any more."""
+    writer, _ = pair
+    connections = Connections(handlers=lambda: handlers)
+    client = connect(connections, writer=writer)
+    handlers[client.id].give(writer)
+    connections.link_of(client).has_sent_all = True
+    writer.close()
+    await writer.wait_closed()
+    connections.look()
+
+    assert handlers[client.id].is_cut
+
+
+async def test_the_watch_survives_a_look_that_fails(monkeypatch, caplog):
+    """Else all limits would be off from then on. It is said once a minute."""
+    connections = Connections(Limits(idle=0.004))
+    looks, third = [], asyncio.Event()
+
+    def look():
+        looks.append(1)
+        if len(looks) == 3:
+            third.set()
+        raise OSError("closed")
+
+    monkeypatch.setattr(connections, "look", look)
+    connections.running()
+    async with asyncio.timeout(SOON_S):
+        await third.wait()
+    connections.done()
+
+    assert ["looking at the connections failed in our own code"] == caplog.messages
+
+
 async def test_what_is_idle_can_be_ended(handlers, connect):
     """A silent connection is as idle as one that is kept; a busy one is not."""
     connections = Connections(handlers=lambda: handlers)

@@ -7,7 +7,7 @@ of them finds what is overdue: so a request costs no timer.
 from __future__ import annotations
 
 import asyncio
-import socket
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -23,7 +23,11 @@ from mitmproxy.utils import asyncio_utils
 
 from storehop.host.admission import Admission, keep_alive
 from storehop.host.layers.link import Limits, Link, Look, Phase, Terms
+from storehop.host.transports import closed, cut, is_gone, socket_of, writer_of
+from storehop.observe.seldom import Seldom, since_last
 from storehop.options import RunOptions
+
+logger = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 """Between two looks over all connections; a quarter of the shortest limit where that is less."""
@@ -34,9 +38,6 @@ load balancer that speaks HTTP/2 with us has many users on one connection."""
 
 FLUSH_LOOK_S = 0.02
 """Between two looks for what clients have still to get, at the end of a process."""
-
-_TCP_CLOSE = 7
-"""The state of a connection that is over, first byte of Linux' TCP_INFO."""
 
 type Handlers = Callable[[], Mapping[tuple[str, int] | str, ConnectionHandler]]
 """Returns mitmproxy's handlers of connections by their client's id."""
@@ -59,6 +60,7 @@ class Connections:
         self._writers: dict[str, asyncio.StreamWriter] = {}
         self._ending: set[asyncio.Task[None]] = set()
         """Of connections that mitmproxy has left and that have bytes to send yet: each ends with its socket."""
+        self._failures = Seldom(monotonic)
         self._watch: asyncio.Task[None] | None = None
         self._none_left = asyncio.Event()
         self._none_left.set()
@@ -96,7 +98,7 @@ class Connections:
             handler = self._handlers().get(client.id)
             if handler:
                 handler.max_conns = defaultdict(lambda: asyncio.Semaphore(UPSTREAM_CONNECTIONS))
-                if writer := _writer_of(handler, client):
+                if writer := writer_of(handler, client):
                     self._writers[client.id] = writer
 
     def client_disconnected(self, client: Client) -> None:
@@ -104,7 +106,7 @@ class Connections:
             self._close(client, client)
             writer = self._writers.pop(client.id, None)
             if writer and writer.transport.get_write_buffer_size():
-                task = asyncio.get_running_loop().create_task(_closed(writer), name="storehop end of an answer")
+                task = asyncio.get_running_loop().create_task(closed(writer), name="storehop end of an answer")
                 self._ending.add(task)
                 task.add_done_callback(self._ended)
         self._tell_if_none_is_left()
@@ -131,7 +133,7 @@ class Connections:
     def server_connected(self, data: ServerConnectionHookData) -> None:
         """Lets the kernel find out whether a silent upstream is still there."""
         handler = self._handlers().get(data.client.id) if data.client.id in self._links else None
-        if handler and (upstream := _socket_of(handler, data.server)):
+        if handler and (upstream := socket_of(handler, data.server)):
             keep_alive(upstream)
 
     # for the layers, and for whoever drains
@@ -179,7 +181,11 @@ class Connections:
         pause = min(LOOK_S, self._terms.limits.shortest / 4)
         while True:
             await asyncio.sleep(pause)
-            self.look()
+            try:
+                self.look()
+            except Exception:  # of any kind: without this watch all limits would be off
+                if count := self._failures.count():
+                    logger.exception("looking at the connections failed in our own code%s", since_last(count))
 
     def look(self) -> None:
         """Ends what is overdue now."""
@@ -193,8 +199,8 @@ class Connections:
             self._look_at(client_id, link, Look())
         for client_id in [client_id for client_id, link in self._links.items() if link.has_sent_all]:
             handler = self._handlers().get(client_id)
-            if handler and _is_gone(handler):
-                _cut(handler)
+            if handler and is_gone(handler):
+                cut(handler)
 
     def _look_at(self, client_id: str, link: Link, look: Look) -> None:
         handler = self._handlers().get(client_id)
@@ -204,40 +210,7 @@ class Connections:
             asyncio_utils.create_task(handler.server_event(look), name="look at a connection", keep_ref=True)
         else:
             link.deadline = inf
-            _cut(handler)
-
-
-def _is_gone(handler: ConnectionHandler) -> bool:
-    """Whether the client's side has reset the connection, or is not there any more: only the kernel knows."""
-    connection = _socket_of(handler, handler.client)
-    if connection is None or not hasattr(socket, "TCP_INFO"):
-        return False
-    state: int = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-    return state == _TCP_CLOSE
-
-
-def _writer_of(handler: ConnectionHandler, connection: Connection) -> asyncio.StreamWriter | None:
-    transport = handler.transports.get(connection)
-    return transport.writer if transport and isinstance(transport.writer, asyncio.StreamWriter) else None
-
-
-def _socket_of(handler: ConnectionHandler, connection: Connection) -> socket.socket | None:
-    writer = _writer_of(handler, connection)
-    found: socket.socket | None = writer.get_extra_info("socket") if writer else None
-    return found
-
-
-async def _closed(writer: asyncio.StreamWriter) -> None:
-    """Returns when all is sent and the socket is closed, or the client is gone."""
-    with suppress(OSError):
-        await writer.wait_closed()
-
-
-def _cut(handler: ConnectionHandler) -> None:
-    """Ends a connection without a word."""
-    transport = handler.transports.get(handler.client)
-    if transport and transport.handler:
-        transport.handler.cancel("its time is over")
+            cut(handler)
 
 
 def connections_of(options: RunOptions) -> Connections:
