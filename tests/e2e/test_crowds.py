@@ -8,16 +8,23 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest_asyncio
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import ResponseReceived, StreamEnded
 
-from tests.support.clients import Answer, connection, get, read_answer, request
+from tests.support.clients import Answer, connection, fields_http2, get, read_answer, request
 from tests.support.patience import SOON_S
 from tests.support.processes import free_port, sidecar_command, start_sidecar, started
 from tests.support.scenes import World, link_of, new_id, play
-from tests.support.standins import response
+from tests.support.standins import in_two_parts, response
 
 FILES = 128
 """The limit of open files of the poor host: 32 clients, by the manual."""
 MOST = 5
+STREAMS = 60
+"""Of one client at a time."""
+FEWEST = 30
+"""So many of them have a connection to the ad stack: half of the files that clients have, minus a few."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -25,7 +32,7 @@ async def poor(tmp_path_factory, ads, appsflyer, module_rules):
     """A sidecar that may open few files, and its admin port."""
     folder, port, admin = tmp_path_factory.mktemp("poor"), free_port(), free_port()
     command = sidecar_command(f"http://127.0.0.1:{ads.port}", module_rules, f"127.0.0.1:{port}", folder)
-    limited = ("sh", "-c", f'ulimit -n {FILES} && exec "$0" "$@"', *command, "--admin", f"127.0.0.1:{admin}")
+    limited = ("sh", "-c", f'ulimit -n {FILES} && exec "$0" "$@"', *command, "--h2c", "--admin", f"127.0.0.1:{admin}")
     host = await started(port, folder, *limited)
     yield World(host, ads, appsflyer), admin
     await host.process.stop()
@@ -105,6 +112,43 @@ async def test_clicks_find_files_when_all_clients_are_in(poor):
     assert [play(click_id) for click_id in click_ids] == [answer.location for answer in answers]
     for _ in click_ids:
         await world.appsflyer.next_click()
+
+
+async def test_streams_leave_files_for_others(poor):
+    """More streams than there are files: they wait, and new clients, their pages and the admin endpoints do not."""
+    world, admin = poor
+    await is_ready(admin)
+    more = asyncio.Event()
+    slow, page = world.ads.serve(in_two_parts(more)), world.ads.serve(response("200 OK", body=b"page"))
+    streaming = [asyncio.create_task(ask_often(world.port, slow, STREAMS)) for _ in range(3)]
+    world.ads.forget()
+    for _ in range(FEWEST):
+        await world.ads.next_request()
+    answer, ready = await get(world.port, page), await readiness(admin)
+    more.set()
+    async with asyncio.timeout(SOON_S):
+        answers = await asyncio.gather(*streaming)
+
+    assert (b"page", 200) == (answer.body, ready[0])
+    assert [["200"] * STREAMS] * 3 == answers
+
+
+async def ask_often(port, path, times):
+    """The statuses of so many requests for this path at once, by HTTP/2, when all their answers are there."""
+    protocol = H2Connection(H2Configuration(header_encoding="utf-8"))
+    protocol.initiate_connection()
+    for stream in range(1, 2 * times, 2):
+        protocol.send_headers(stream, fields_http2("ads.network.example", path), end_stream=True)
+    statuses, ended = [], 0
+    async with connection(port) as (reader, writer):
+        writer.write(protocol.data_to_send())
+        while ended < times and (data := await reader.read(1 << 16)):
+            for event in protocol.receive_data(data):
+                if isinstance(event, ResponseReceived):
+                    statuses.append(dict(event.headers)[":status"])
+                ended += isinstance(event, StreamEnded)
+            writer.write(protocol.data_to_send())
+    return statuses
 
 
 async def test_no_more_clients_than_asked_for(small):

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from storehop.host.admission import RESERVED_FILES, Admission
+from storehop.host.places import Share
 
 
 @pytest.fixture
@@ -44,6 +45,18 @@ def test_files_that_others_have_open_count(any_file):
     admission = Admission(lambda: 0, 1, any_file + 2)
 
     assert (False, "too few files are left") == (admission.has_room(0, any_file), admission.fault())
+
+
+async def test_connections_to_the_upstream_count(any_file):
+    """Each one beyond a client's own takes the place of a client."""
+    admission = Admission(lambda: 446, 0, 1024)  # all clients may take 896 files
+    before = admission.has_room(1, any_file)
+    share = Share(admission.places)
+    for _ in range(2):
+        await admission.places.take(share)
+
+    assert (True, True) == (before, admission.has_room(0, any_file))
+    assert (False, "too few files are left") == (admission.has_room(1, any_file), admission.fault())
 
 
 def test_it_is_said_once_a_minute(any_file, caplog):

@@ -13,12 +13,14 @@ import socket
 from collections.abc import Callable
 from time import monotonic
 
+from storehop.host.places import Places
 from storehop.observe.seldom import Seldom, since_last
 
 logger = logging.getLogger(__name__)
 
 RESERVED_FILES = 128
 """For S2S calls, outbox, admin endpoints and log; half of the limit of open files at the most."""
+_TOO_FEW = "too few files are left"
 _NO_LIMIT = 1 << 30
 _KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
 """A peer that is gone without a word is noticed after two minutes; one that is only silent stays."""
@@ -31,13 +33,17 @@ def file_limit() -> int:
 
 
 class Admission:
-    """Says whether one more client may come in, and why not."""
+    """Says whether one more client may come in, and why not.
+
+    `places` are for connections to the upstream, out of the same files: nobody takes those that are reserved.
+    """
 
     def __init__(self, count: Callable[[], int], most: int = 0, files: int | None = None) -> None:
         """`count` returns how many are in; `most` may be, 0: as many as `files` allow, the limit of open files."""
         files = file_limit() if files is None else files
         reserved = min(RESERVED_FILES, files // 2)
         by_files = (files - reserved) // 2  # each may need one to the upstream, too
+        self.places = Places(count, files - reserved)
         self.most = min(most or by_files, by_files)
         self._last_file = files - reserved // 2
         self._count = count
@@ -53,7 +59,11 @@ class Admission:
     def has_room(self, coming: int, listening: int) -> bool:
         """Whether one more may come in. `coming` are not counted yet; `listening` is the number of any open file."""
         self._lack_of_files = self._lacks_files(listening)
-        return self._lack_of_files is None and self._count() + coming < self.most
+        if self._lack_of_files or self._count() + coming >= self.most:
+            return False
+        if not self.places.has_room(coming + 1):
+            self._lack_of_files = _TOO_FEW
+        return self._lack_of_files is None
 
     def _lacks_files(self, listening: int) -> str | None:
         try:
@@ -61,7 +71,7 @@ class Admission:
         except OSError as error:
             return os.strerror(error.errno or 0)
         os.close(lowest_free)
-        return "too few files are left" if lowest_free >= self._last_file else None
+        return _TOO_FEW if lowest_free >= self._last_file else None
 
     def failed(self, error: OSError) -> None:
         """The kernel had no file for one more."""

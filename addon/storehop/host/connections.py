@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from math import inf
 from time import monotonic
+from typing import cast
 
 from mitmproxy import ctx
 from mitmproxy.connection import Client, Connection
@@ -23,6 +24,7 @@ from mitmproxy.utils import asyncio_utils
 
 from storehop.host.admission import Admission, keep_alive
 from storehop.host.layers.link import Limits, Link, Look, Phase, Terms
+from storehop.host.places import Share
 from storehop.host.transports import closed, cut, is_gone, socket_of, writer_of
 from storehop.observe.seldom import Seldom, since_last
 from storehop.options import RunOptions
@@ -31,10 +33,6 @@ logger = logging.getLogger(__name__)
 
 LOOK_S = 1.0
 """Between two looks over all connections; a quarter of the shortest limit where that is less."""
-
-UPSTREAM_CONNECTIONS = 100
-"""To the ad stack, of one client at a time: one for each of its streams (hyper-h2 allows 100). mitmproxy has 5, and a
-load balancer that speaks HTTP/2 with us has many users on one connection."""
 
 FLUSH_LOOK_S = 0.02
 """Between two looks for what clients have still to get, at the end of a process."""
@@ -97,7 +95,8 @@ class Connections:
             self._none_left.clear()
             handler = self._handlers().get(client.id)
             if handler:
-                handler.max_conns = defaultdict(lambda: asyncio.Semaphore(UPSTREAM_CONNECTIONS))
+                share = cast("asyncio.Semaphore", Share(self.admission.places))  # mitmproxy only enters it
+                handler.max_conns = defaultdict(lambda: share)
                 if writer := writer_of(handler, client):
                     self._writers[client.id] = writer
 
@@ -109,13 +108,15 @@ class Connections:
                 task = asyncio.get_running_loop().create_task(closed(writer), name="storehop end of an answer")
                 self._ending.add(task)
                 task.add_done_callback(self._ended)
-        self._tell_if_none_is_left()
+        self._has_left()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._ending.discard(task)
-        self._tell_if_none_is_left()
+        self._has_left()
 
-    def _tell_if_none_is_left(self) -> None:
+    def _has_left(self) -> None:
+        """Somebody has: there is room for others."""
+        self.admission.places.hand_out()
         if not self.count:
             self._none_left.set()
 
