@@ -263,3 +263,14 @@ def test_no_socket_outlives_its_connection(handlers, connect):
         connections.client_disconnected(one)
 
     assert [True, False] == [handlers[one.id].is_closed for one in (forgotten, ended)]
+
+
+def test_what_a_client_left_at_the_ad_stack_is_closed(handlers, connect):
+    """mitmproxy ends its handlers then, and one that it meets between two events leaves its socket open."""
+    connections = Connections(handlers=lambda: handlers)
+    client = connect(connections)
+    upstream = Handler(client)
+    handlers[client.id].transports[tflow.tserver_conn()] = SimpleNamespace(handler=None, writer=upstream)
+    connections.client_disconnected(client)
+
+    assert upstream.is_closed

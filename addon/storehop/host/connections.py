@@ -102,7 +102,9 @@ class Connections:
 
     def client_disconnected(self, client: Client) -> None:
         if self._links.pop(client.id, None):
-            self._close(client, client)
+            handler = self._handlers().get(client.id)
+            for connection in list(handler.transports) if handler else []:  # those to the ad stack, too
+                self._close(client, connection)
             writer = self._writers.pop(client.id, None)
             if writer and writer.transport.get_write_buffer_size():
                 task = asyncio.get_running_loop().create_task(closed(writer), name="storehop end of an answer")
