@@ -266,7 +266,7 @@ def test_no_socket_outlives_its_connection(handlers, connect):
 
 
 def test_what_a_client_left_at_the_ad_stack_is_closed(handlers, connect):
-    """mitmproxy ends its handlers then, and one that it meets between two events leaves its socket open."""
+    """Mitmproxy ends its handlers then, and one that it meets between two events leaves its socket open."""
     connections = Connections(handlers=lambda: handlers)
     client = connect(connections)
     upstream = Handler(client)
