@@ -1,7 +1,6 @@
 """The system's data, in the order it flows: Click, Rule, Direct or Pass, S2SCall, Outcome.
 
-Only types live here: no behaviour beyond what a type needs to be itself, no I/O, no clock. A click and the
-rules make a decision; a decision's call is delivered; the outcome is shown. Names are design §10's.
+Only types live here: no behaviour beyond what a type needs to be itself, no I/O, no clock. Names are design §10's.
 """
 
 from __future__ import annotations
@@ -188,8 +187,7 @@ class Failure:
     fault: Fault
     maybe_sent: bool
     """True when the click may have been counted: the request could have arrived."""
-    cause: str = field(default="", compare=False)
-    """For people, of what failed before anything was sent: `Name or service not known`. No personal data."""
+    cause: str = field(default="", compare=False)  # for people, if nothing was sent: `Name or service not known`
 
 
 type Outcome = Reply | Failure
