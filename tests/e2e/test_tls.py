@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,6 +124,21 @@ async def test_handshakes_that_fail_are_said_seldom(site):
 
     assert "Client TLS handshake failed" not in site.host.log.text
     assert site.host.log.text.count("a TLS handshake failed") <= WORKERS
+
+
+async def test_a_hello_that_does_not_end_takes_nobody_elses_time(site):
+    """Of 16 MB in records of one byte: the connection ends at once, and a click meanwhile is quick."""
+    click_id = new_id()
+    ask = request(site.ads.redirect(link_of(click_id)), connection="close")
+    async with connection(site.host.port) as (reader, writer), asyncio.timeout(SOON_S):
+        writer.write(b"\x16\x03\x01\x00\x06\x01\xff\xff\xff\x03\x03" + b"\x16\x03\x01\x00\x01A" * 100_000)
+        begin = time.monotonic()
+        answer = await talk(site.host.port, ask, site.context(), ADS)
+        seconds = time.monotonic() - begin
+        with suppress(ConnectionError):  # more comes than is read
+            await reader.read()
+
+    assert (play(click_id), True) == (answer.location, seconds < 1)
 
 
 async def test_no_authority_is_in_the_state_folder(site, plain):

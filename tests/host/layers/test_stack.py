@@ -2,10 +2,10 @@
 
 import pytest
 from mitmproxy.exceptions import AddonHalt
-from mitmproxy.proxy.layers import ClientTLSLayer, ServerTLSLayer
+from mitmproxy.proxy.layers import ServerTLSLayer
 from OpenSSL import SSL
 
-from storehop.host.layers.client_tls import ClientTls
+from storehop.host.layers.client_tls import BoundedTls, ClientTls
 from storehop.host.layers.refusal import Refusal
 from storehop.host.layers.stack import ANY, Http, Port, layers_for
 from tests.support.wires import GATE, Browser2, Wire, context
@@ -18,9 +18,9 @@ POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
     ("mode", "received", "expected"),
     [
         ("reverse:http://a", b"GET", [Http]),
-        ("reverse:http://a", HELLO, [ClientTLSLayer, Http]),
+        ("reverse:http://a", HELLO, [BoundedTls, Http]),
         ("reverse:https://a", b"GET", [ServerTLSLayer, Http]),
-        ("reverse:https://a", HELLO, [ServerTLSLayer, ClientTLSLayer, Http]),
+        ("reverse:https://a", HELLO, [ServerTLSLayer, BoundedTls, Http]),
     ],
 )
 def test_a_reverse_proxy_gets_them(mode, received, expected):

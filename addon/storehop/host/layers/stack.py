@@ -10,12 +10,12 @@ from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import events
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator, Layer
-from mitmproxy.proxy.layers import ClientTLSLayer, ServerTLSLayer
+from mitmproxy.proxy.layers import ServerTLSLayer
 from mitmproxy.proxy.mode_specs import ReverseMode
 from mitmproxy.proxy.tunnel import LayerStack
 
 from storehop.host.layers import http1
-from storehop.host.layers.client_tls import ClientTls
+from storehop.host.layers.client_tls import BoundedTls, ClientTls
 from storehop.host.layers.head import Gate
 from storehop.host.layers.http1 import Http1Server
 from storehop.host.layers.http2 import Http2Server
@@ -80,7 +80,7 @@ def layers_for(
     if mode.scheme == "https":
         stack /= ServerTLSLayer(context)
     if is_tls:
-        stack /= ClientTls(context) if port.tls else ClientTLSLayer(context)
+        stack /= ClientTls(context) if port.tls else BoundedTls(context)
     stack /= Http(context, gate, link or Link())
     return stack[0]
 
