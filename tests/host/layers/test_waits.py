@@ -4,9 +4,11 @@ import time
 
 import h2.events
 import pytest
+from h2.errors import ErrorCodes
+from mitmproxy.proxy import events
 
 from storehop.host.layers.link import Limits
-from storehop.host.layers.waits import TOO_LATE
+from storehop.host.layers.waits import MAX_ATTEMPTS, TOO_LATE
 from tests.support.wires import Browser2, Wire
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -129,3 +131,81 @@ def test_of_several_streams_each_has_its_own_time():
 
     assert ([b"504"], [b"504"] * 2, False) == (first, both, browser.wire.is_closed)
     assert b"mitm" not in browser.wire.sent.lower()
+
+
+@pytest.fixture
+def waiting():
+    """A client with many streams, whose ad stack takes no connection yet; the streams, and their ids."""
+    browser = Browser2(answers=False, upstream="hangs", limits=LIMITS)
+    return browser, [browser.ask() for _ in range(10)]
+
+
+def take_back(browser, stream):
+    browser.http.reset_stream(stream, ErrorCodes.CANCEL)
+    browser.flush()
+
+
+def connected(wire):
+    """The connection that was opened last is there."""
+    opening, wire.opening = wire.opening, None
+    opening.connection.state = opening.connection.state.OPEN
+    wire.upstream = "silent"
+    wire._do(events.OpenConnectionCompleted(opening, None))
+
+
+def test_a_request_that_is_taken_back_waits_no_more(waiting):
+    """Its flow ends, as one of a client that left; the others wait on."""
+    browser, streams = waiting
+    for stream in streams[:4]:
+        take_back(browser, stream)
+
+    assert streams[4:] == list(browser.wire.top.streams)
+    assert ["stream reset by client (CANCEL)"] * 4 == [flow.error.msg for flow in browser.wire.asked[:4]]
+    assert [None] * 6 == [flow.error for flow in browser.wire.asked[4:]]
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_request_that_is_taken_back_is_not_sent(at_once):
+    """In the same piece as its end, or while our own hooks hold it: the ad stack hears nothing."""
+    browser = Browser2(answers=False, upstream="silent", holds=not at_once)
+    stream = browser.http.get_next_available_stream_id()
+    fields = [(b":method", b"GET"), (b":scheme", b"https"), (b":authority", b"a"), (b":path", b"/")]
+    browser.http.send_headers(stream, fields, end_stream=True)
+    if not at_once:
+        browser.flush()
+    take_back(browser, stream)
+    browser.wire.let_go()
+
+    assert (b"", {}) == (browser.wire.asked_upstream, browser.wire.top.streams)
+    assert ["error"] == browser.wire.hooks[-1:]
+
+
+def test_a_connection_that_nobody_wants_any_more_ends(waiting):
+    """All were taken back while it was under way."""
+    browser, streams = waiting
+    for stream in streams:
+        take_back(browser, stream)
+    connected(browser.wire)
+
+    assert (1, b"") == (browser.wire.lost, browser.wire.asked_upstream)
+
+
+def test_the_first_that_still_waits_gets_the_connection(waiting):
+    """Whoever came before it and left."""
+    browser, streams = waiting
+    for stream in streams[:4]:
+        take_back(browser, stream)
+    connected(browser.wire)
+
+    assert (0, True) == (browser.wire.lost, b"GET / HTTP/1.1" in browser.wire.asked_upstream)
+
+
+def test_no_more_attempts_are_begun_than_are_made(waiting):
+    """The other requests wait where they can still leave."""
+    browser, streams = waiting
+    opening, browser.wire.opening = browser.wire.opening, None
+    opening.connection.state = opening.connection.state.OPEN
+    browser.wire._do(events.OpenConnectionCompleted(opening, None))
+    under_way = browser.wire.top.waiting_for_establishment
+
+    assert (MAX_ATTEMPTS, len(streams) - 1) == (len(under_way), sum(map(len, under_way.values())))

@@ -133,6 +133,9 @@ class Http2Server(_http2.Http2Server):
                 yield commands.Log(f"refused with {refused.status}: {refused}", DEBUG)
                 self._refuse(event.stream_id, refused.status)
                 return False
+        if isinstance(event, h2.events.StreamReset):
+            # Read together with its request's end, mitmproxy takes the stream for ended, and lets the request go on.
+            self.streams.setdefault(event.stream_id, _http2.StreamState.HEADERS_RECEIVED)
         return (yield from super().handle_h2_event(event))
 
     def _admit(self, fields: Fields) -> Fields:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from http import HTTPStatus
 from math import inf
+from weakref import WeakKeyDictionary
 
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events
@@ -15,6 +16,7 @@ from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import CommandGenerator, Layer
 from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
+    GetHttpConnectionCompleted,
     HttpLayer,
     HTTPMode,
     HttpStream,
@@ -33,6 +35,9 @@ from storehop.host.layers.link import Link
 
 TOO_LATE = "the upstream took too long"
 """The error of such a flow."""
+MAX_ATTEMPTS = 5
+"""Connections to the upstream that mitmproxy makes for a client at a time. A request that is taken back can leave the
+others that wait, but no attempt can be taken back that mitmproxy has not begun."""
 
 
 def status_of(error: ResponseProtocolError) -> HTTPStatus | None:
@@ -53,26 +58,61 @@ class PatientHttpLayer(HttpLayer):
         """Requests that were sent to their end, with the time until which the head of an answer must come."""
         self._late: set[Connection] = set()
         """Attempts that were given up and have not ended yet."""
+        self._taken_back: WeakKeyDictionary[Layer, str] = WeakKeyDictionary()
+        """Streams whose client wants no answer any more, with the reason."""
 
     def event_to_child(self, child: Layer, event: events.Event) -> CommandGenerator[None]:
         if isinstance(event, ResponseHeaders):
             self._silent.pop(event.stream_id, None)
         elif isinstance(event, RequestEndOfMessage) and not isinstance(child, HttpStream):
             self._silent[event.stream_id] = self._expect_within(self._link.terms.limits.first_byte)
+        elif isinstance(event, RequestProtocolError) and isinstance(child, HttpStream):
+            return self._take_back(child, event)
         handled: CommandGenerator[None] = super().event_to_child(child, event)
         return handled
 
+    def _take_back(self, stream: HttpStream, event: RequestProtocolError) -> CommandGenerator[None]:
+        """Ends a request whose client wants it no more. A stream that waits hears of nothing else, so its wait ends."""
+        self._taken_back[stream] = event.message
+        yield from super().event_to_child(stream, event)
+        if self.context.client.alpn != b"h2":
+            return  # its connection ends, and with it all that was opened for it
+        for waiting in self.waiting_for_establishment.values():
+            for command in [command for command in waiting if self.command_sources[command] is stream]:
+                waiting.remove(command)
+                yield from self._fail(command, event.message)
+
+    def _fail(self, command: GetHttpConnection, why: str) -> CommandGenerator[None]:
+        stream = self.command_sources.pop(command)
+        yield from self.event_to_child(stream, GetHttpConnectionCompleted(command, (None, why)))
+
     def get_connection(self, event: GetHttpConnection, *, reuse: bool = True) -> CommandGenerator[None]:
+        if why := self._taken_back.get(self.command_sources[event]):
+            return self._fail(event, why)
+        if not reuse and (under_way := self._under_way(event)):
+            under_way.append(event)
+            return _nothing()
         self._expect_within(self._link.terms.limits.connect)
         got: CommandGenerator[None] = super().get_connection(event, reuse=reuse)
         return got
+
+    def _under_way(self, event: GetHttpConnection) -> list[GetHttpConnection] | None:
+        """Where this request may wait, as an attempt of its own would wait, too; None: it gets one."""
+        suitable = [
+            waiting
+            for connection, waiting in self.waiting_for_establishment.items()
+            if event.connection_spec_matches(connection)
+        ]
+        return min(suitable, key=len) if len(suitable) >= MAX_ATTEMPTS else None
 
     def register_connection(self, command: RegisterHttpConnection) -> CommandGenerator[None]:
         if command.connection in self._late:
             self._late.discard(command.connection)
             command.err = command.err and TOO_LATE
-        registered: CommandGenerator[None] = super().register_connection(command)
-        return registered
+        is_wanted = bool(self.waiting_for_establishment[command.connection])
+        yield from super().register_connection(command)
+        if not is_wanted and not command.err:
+            yield commands.CloseConnection(command.connection)
 
     def _expect_within(self, seconds: float) -> float:
         """The time in so many seconds, when somebody is to look at the latest."""
@@ -116,3 +156,7 @@ class PatientHttpLayer(HttpLayer):
         yield from self.event_to_child(
             stream, ResponseProtocolError(stream_id, TOO_LATE, ErrorCode.GENERIC_SERVER_ERROR)
         )
+
+
+def _nothing() -> CommandGenerator[None]:
+    yield from ()
