@@ -9,7 +9,17 @@ from contextlib import suppress
 import pytest
 import pytest_asyncio
 from h2.errors import ErrorCodes
-from hyperframe.frame import Frame, GoAwayFrame, PingFrame, PriorityFrame, SettingsFrame
+from hyperframe.frame import (
+    DataFrame,
+    ExtensionFrame,
+    Frame,
+    GoAwayFrame,
+    PingFrame,
+    PriorityFrame,
+    RstStreamFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
 
 from storehop.host.layers.http2 import NO_LAST_STREAM
 from tests.support.certificates import client_context
@@ -103,14 +113,45 @@ async def test_a_silent_ad_stack_is_504(hurried, authority):
     assert [(":status", "504"), ("content-type", "text/plain")] == answer.headers
 
 
-@pytest.mark.parametrize(
-    "frame",
-    [PingFrame(0, b"12345678"), SettingsFrame(0, {4: 65_535}), PriorityFrame(1, 0, 1)],
-    ids=["PING", "SETTINGS", "PRIORITY"],
-)
+UPLOAD = b"\x00\x00\x0e\x01\x04\x00\x00\x00\x01" + b"\x83\x87\x41\x09ads.a.exa" + b"\x84"
+"""HEADERS without END_STREAM: POST https://ads.a.exa/."""
+FLOODS = {
+    "PING": PingFrame(0, b"12345678"),
+    "PING's ACK": PingFrame(0, b"12345678", flags=["ACK"]),
+    "SETTINGS": SettingsFrame(0, {4: 65_535}),
+    "PRIORITY": PriorityFrame(1, 0, 1),
+    "WINDOW_UPDATE": WindowUpdateFrame(0, window_increment=1),
+    "empty DATA": DataFrame(1),
+    "padding": DataFrame(1, pad_length=10, flags=["PADDED"]),
+    "small DATA": DataFrame(1, b"a"),
+    "unknown": ExtensionFrame(0xFA, 0),
+}
+
+
+@pytest.mark.parametrize("frame", FLOODS.values(), ids=FLOODS)
 async def test_a_flood_takes_nobody_elses_time(hurried, authority, tls2, frame):
     """50,000 frames that cost time: the connection ends, and a click meanwhile is quick."""
-    flood = asyncio.create_task(said_to_the_end(hurried.port, tls2, PREFACE + frame.serialize() * 50_000))
+    flood = asyncio.create_task(said_to_the_end(hurried.port, tls2, PREFACE + UPLOAD + frame.serialize() * 50_000))
+    await is_quick(hurried, authority)
+    # The rest of the flood comes after the end: the kernel's reset may overtake the GOAWAY.
+    assert {reason for _, reason in goaways(await flood)} <= {ErrorCodes.ENHANCE_YOUR_CALM}
+
+
+async def test_requests_that_are_taken_back_take_nobody_elses_time(hurried, authority, tls2):
+    """10,000 of them: the connection ends, and the ad stack hears of none."""
+    hurried.ads.forget()
+    raw = b"".join(
+        ASK[:5] + stream.to_bytes(4) + ASK[9:] + RstStreamFrame(stream, 8).serialize() for stream in range(1, 20_000, 2)
+    )
+    flood = asyncio.create_task(said_to_the_end(hurried.port, tls2, PREFACE + raw))
+    await is_quick(hurried, authority)
+    assert {reason for _, reason in goaways(await flood)} <= {ErrorCodes.ENHANCE_YOUR_CALM}
+
+    assert 1 == hurried.ads.requests.qsize()  # the click
+
+
+async def is_quick(hurried, authority):
+    """A click that somebody else makes."""
     click_id = new_id()
     ask = request(hurried.ads.redirect(link_of(click_id)), connection="close")
     begin = time.monotonic()
@@ -118,5 +159,3 @@ async def test_a_flood_takes_nobody_elses_time(hurried, authority, tls2, frame):
     seconds = time.monotonic() - begin
 
     assert (play(click_id), True) == (answer.location, seconds < 1)
-    # The rest of the flood comes after the end: the kernel's reset may overtake the GOAWAY.
-    assert {reason for _, reason in goaways(await flood)} <= {ErrorCodes.ENHANCE_YOUR_CALM}
