@@ -128,6 +128,39 @@ async def test_trailers_do_not_stop_a_request(world):
     assert "Traceback" not in world.host.log.text
 
 
+async def test_an_upload_of_unknown_length_has_an_end(world):
+    """HTTP/2 ends a body by a flag. HTTP/1.1 has chunks: else the ad stack would read it as the next request."""
+    received = []
+
+    async def read(request, reader, writer):
+        received.append((request.all("Transfer-Encoding"), await reader.readuntil(b"\r\n0\r\n\r\n")))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    fields = fields_http2(ADS, world.ads.serve(read), "POST", cookie=None)
+    async with connection(world.port, http2_context(world.ca), ADS) as (reader, writer):
+        protocol = H2Connection(H2Configuration(header_encoding="utf-8"))
+        protocol.initiate_connection()
+        protocol.send_headers(1, fields)
+        for piece in (b"GET /smuggled HTTP/1.1\r\n", b"", b"Host: x\r\n\r\n"):  # an empty frame is no end
+            protocol.send_data(1, piece)
+        protocol.end_stream(1)
+        ended = False
+        while not ended:
+            writer.write(protocol.data_to_send())
+            ended = any(isinstance(it, StreamEnded) for it in protocol.receive_data(await reader.read(1 << 16)))
+    ((framing, body),) = received
+
+    assert (["chunked"], b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n") == (framing, unchunked(body))
+
+
+def unchunked(body):
+    """What stands in the chunks."""
+    whole = b""
+    while size := int(body[: (at := body.index(b"\r\n"))], 16):
+        whole, body = whole + body[at + 2 : at + 2 + size], body[at + 2 + size + 2 :]
+    return whole
+
+
 async def test_many_streams_of_one_client_are_forwarded_at_once(world):
     """A load balancer may have all its users on one connection: none waits for another's answer."""
     answer_now, came = asyncio.Event(), asyncio.Semaphore(0)

@@ -25,7 +25,9 @@ from mitmproxy.proxy.layers.http import (
 from mitmproxy.proxy.layers.http._base import StreamId
 from mitmproxy.proxy.layers.http._events import (
     ErrorCode,
+    RequestData,
     RequestEndOfMessage,
+    RequestHeaders,
     RequestProtocolError,
     ResponseHeaders,
     ResponseProtocolError,
@@ -68,6 +70,10 @@ class PatientHttpLayer(HttpLayer):
             self._silent[event.stream_id] = self._expect_within(self._link.terms.limits.first_byte)
         elif isinstance(event, RequestProtocolError) and isinstance(child, HttpStream):
             return self._take_back(child, event)
+        elif isinstance(event, RequestHeaders) and not isinstance(child, HttpStream):
+            _frame(event, self.context.client.alpn, child.context.server.alpn)
+        elif isinstance(event, RequestData) and not event.data:
+            return _nothing()  # in chunks, it would be the end of the body
         handled: CommandGenerator[None] = super().event_to_child(child, event)
         return handled
 
@@ -160,3 +166,13 @@ class PatientHttpLayer(HttpLayer):
 
 def _nothing() -> CommandGenerator[None]:
     yield from ()
+
+
+def _frame(event: RequestHeaders, spoken: bytes | None, asked: bytes | None) -> None:
+    """Lets an HTTP/1.1 server find the end of a body that HTTP/2 ends by a flag (RFC 9112 §6.3).
+
+    mitmproxy forwards it without a word about its length: the server would read it as the next request.
+    """
+    headers = event.request.headers
+    if spoken == b"h2" != asked and not event.end_stream and "content-length" not in headers:
+        headers["Transfer-Encoding"] = "chunked"
