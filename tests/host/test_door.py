@@ -15,14 +15,20 @@ class House:
 
     def __init__(self):
         self.inside = 0
+        self.left = asyncio.Event()
+        """Nobody is inside any more."""
         self.admission = Admission(lambda: self.inside, 2)
 
     async def serve(self, reader, writer):
         self.inside += 1
+        self.left.clear()
         writer.write(b"welcome")
         await reader.read()
-        self.inside -= 1
         writer.close()
+        await writer.wait_closed()
+        self.inside -= 1
+        if not self.inside:
+            self.left.set()
 
 
 def in_house(scene):
@@ -35,7 +41,8 @@ def in_house(scene):
         door.open()
         async with asyncio.timeout(SOON_S):
             await scene(house, door, partial(asyncio.open_connection, "127.0.0.1", port))
-        door.close()
+            door.close()
+            await house.left.wait()
 
     asyncio.run(run(), loop_factory=partial(HeldPortLoop, [held], house.admission))
 
