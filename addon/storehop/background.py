@@ -1,4 +1,4 @@
-"""Work in a thread that an end of the process does not wait for.
+"""Work beside the event loop: in a thread that an end of the process does not wait for, or from time to time.
 
 asyncio.to_thread takes the loop's executor, whose threads are joined when the process ends: one that hangs in a
 read (a dead network file system, a file without an end) would hold it for good.
@@ -42,3 +42,13 @@ def start[Result](work: Callable[[], Result]) -> asyncio.Future[Result]:
 
     Thread(target=run, name="storehop background", daemon=True).start()
     return done
+
+
+async def taken_within(request: asyncio.Event, seconds: float) -> bool:
+    """Whether somebody set `request` within so many seconds; it is cleared then."""
+    try:
+        await asyncio.wait_for(request.wait(), seconds)
+    except TimeoutError:
+        return False
+    request.clear()
+    return True

@@ -2,13 +2,17 @@
 
 import re
 
-import pytest
 from ruamel.yaml import YAML
 
 from storehop.options import RunOptions, row_of
 from tests.support.image import PACKAGING, environment
+from tests.support.needs import missing
 
-compose_spec = pytest.importorskip("compose_spec", reason="has no binaries for this Python")
+try:
+    import compose_spec
+except ImportError:
+    missing("compose_spec has no binaries for this Python")
+
 TEXT = (PACKAGING / "compose.yaml").read_text()
 FILE = YAML(typ="safe").load(TEXT)
 STOREHOP = FILE["services"]["storehop"]

@@ -81,10 +81,6 @@ class Metrics(Watcher):
             "Whether the rule files could be used when last read.",
             registry=self.registry,
         )
-        self._reload_success.set(1)
-        for outcome in _OUTCOMES:
-            self._attempts(outcome)
-        self.expect(())
         self._accepted = Histogram(
             "storehop_click_to_accepted_seconds",
             "From the click to AppsFlyer's acceptance.",
@@ -96,6 +92,14 @@ class Metrics(Watcher):
         self._decision = Histogram(
             "storehop_decision_seconds", "Time to decide.", buckets=DECISION_BUCKETS_S, registry=self.registry
         )
+        self._begin()
+
+    def _begin(self) -> None:
+        """Shows series before their first event, so that the first one is an increase."""
+        self._reload_success.set(1)
+        for outcome in _OUTCOMES:
+            self._attempts(outcome)
+        self.expect(())
 
     def observe(self, state: Callable[[], State]) -> None:
         """Adds metrics that ask `state` at each scrape."""

@@ -15,7 +15,7 @@ from itertools import count
 from pathlib import Path
 from time import sleep
 
-from storehop.background import in_background
+from storehop.background import in_background, taken_within
 from storehop.decide.rules import RuleSet
 from storehop.rulefile import LoadResult, RuleFault, RuleFileError, files, read, summary
 
@@ -89,21 +89,12 @@ class LiveRules:
     async def _watch(self, on_reload: OnReload) -> None:
         """One look at a time, so that an older reading never replaces a newer one."""
         while True:
-            is_requested = await self._wait_for_look()
+            is_requested = await taken_within(self._reload_request, LOOK_PAUSE_S)
             try:
                 if is_requested or await self._has_changed():
                     await self._reload(on_reload, is_requested=is_requested)
             except Exception:  # of any kind: the next change must not need a restart
                 logger.exception("looking at the rules failed in our own code, the last good ones stay")
-
-    async def _wait_for_look(self) -> bool:
-        """Waits until the next look. Returns whether somebody requested it by `reload`."""
-        try:
-            await asyncio.wait_for(self._reload_request.wait(), LOOK_PAUSE_S)
-        except TimeoutError:
-            return False
-        self._reload_request.clear()
-        return True
 
     async def _has_changed(self) -> bool:
         look_again = await in_background(partial(files.still_current, self._stamp))

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from storehop.background import in_background
+from storehop.background import in_background, taken_within
 from storehop.host.tls.certificate import Certificate
 from storehop.host.tls.expiry import Expiry
 from storehop.host.tls.places import CertificatesError, Look, certificates_of, look
@@ -72,21 +72,12 @@ class LiveCertificates:
         while True:
             try:
                 self.expiry.warn()
-                is_requested = await self._wait_for_look()
+                is_requested = await taken_within(self._reload_request, LOOK_PAUSE_S)
                 now = await in_background(partial(look, self._names))
                 if is_requested or now != self._seen:
                     await self._use(await self._settled(now))
             except Exception:  # of any kind: the next change must not need a restart
                 logger.exception("looking at the certificates failed in our own code, the last good ones stay")
-
-    async def _wait_for_look(self) -> bool:
-        """Waits until the next look. Returns whether somebody requested it by `reload`."""
-        try:
-            await asyncio.wait_for(self._reload_request.wait(), LOOK_PAUSE_S)
-        except TimeoutError:
-            return False
-        self._reload_request.clear()
-        return True
 
     async def _settled(self, before: tuple[Look, ...]) -> tuple[Look, ...]:
         """What two looks in a row have seen."""
