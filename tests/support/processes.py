@@ -106,7 +106,10 @@ class Process:
         It inherits `fds`.
         """
         folders = os.pathsep.join(map(str, filter(None, (modules, ADDON))))
-        environment = os.environ | {"PYTHONPATH": folders, "PYTHONUNBUFFERED": "1", "TERM": "xterm-256color"}
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith("STOREHOP_")
+        }  # the tests'
+        environment = inherited | {"PYTHONPATH": folders, "PYTHONUNBUFFERED": "1", "TERM": "xterm-256color"}
         ours, theirs = _terminal() if terminal else (None, None)
         process = await asyncio.create_subprocess_exec(
             *map(str, command),
