@@ -161,3 +161,9 @@ class Delivery:
     """`http://host[:port]` of the proxy for every call; `env`: from the environment; None: no proxy."""
     max_outbox: int = 256 * 1024 * 1024
     """Bytes. Above this size of the outbox clicks pass."""
+    outbox_replicas: int = 1
+    """Of a shared outbox: replicas that must have acknowledged a click. 0: the server itself guarantees it."""
+    outbox_wait: float = 0.1
+    """Seconds that they may take."""
+    outbox_name: str = "storehop"
+    """What the keys of a shared outbox begin with: another name is another outbox."""

@@ -20,7 +20,7 @@ A call's states:
 The laws, which the conformance suite runs on every engine:
 
      1  What was accepted survives a kill of the process (and a power cut, where the engine promises that).
-     2  What was refused or withdrawn is never handed out.
+     2  What was refused or withdrawn is never handed out. (UnknownError: may be, until it is withdrawn.)
      3  Of two accepts with one answer's key, within its seconds, the first is taken; the other gets its text.
      4  A call has one live lease at the most.
      5  A stale lease settles, withdraws and extends nothing, and is told so (False).
@@ -52,20 +52,42 @@ class NoRoomError(EngineError):
     """It has too little room for this batch. A smaller one may fit."""
 
 
+class UnknownError(EngineError):
+    """It may be stored or not: no answer came, or the server that answered has no say any more.
+
+    What was to be accepted must be withdrawn. Until that is written, or where it comes later than the lease's end,
+    a call may be sent whose click passed.
+    """
+
+
+class EngineWatcher(Protocol):
+    """Hears on the outbox's thread how a shared engine does. Raises nothing."""
+
+    def waited(self, seconds: float) -> None:
+        """So long the replicas took to acknowledge a batch."""
+
+    def failed_over(self) -> None:
+        """Another server is the primary now."""
+
+
 class Engine(Protocol):
     """Keeps an outbox. Its laws stand at the top of this file."""
 
+    kind: str
+    """`sqlite` or `redis`."""
     where: str
     """Which outbox, for people; without credentials."""
     most: int
     """Operations that a batch may hold."""
     patience_s: float
     """How long the storing of a click may take before the click passes."""
+    remarks: tuple[str, ...]
+    """What people should know while it works: how its settings weaken the promise. Made anew by `run`."""
 
     def run(self, batch: Sequence[Operation[Any]]) -> list[Any]:
         """The operations' results, in their order, once all are stored. Opens what is not open.
 
-        Raises EngineError: then nothing of the batch is stored (a Sweep's room apart).
+        Raises EngineError: then nothing of the batch is stored (a Sweep's room, and an UnknownError, apart).
         """
 
     def exclusive(self) -> AbstractContextManager[None]:

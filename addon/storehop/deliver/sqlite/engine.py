@@ -30,8 +30,10 @@ class SqliteEngine:
     accepted. A corrupt file is set aside for a new one where `sets_aside`; else it stays as it is, and `run` raises.
     """
 
+    kind = "sqlite"
     most = 500
     patience_s = 1.0
+    remarks: tuple[str, ...] = ()
 
     def __init__(
         self,

@@ -1,0 +1,1 @@
+"""An outbox on Redis or Valkey, for many hosts. Nothing else in storehop knows Redis."""
