@@ -1,6 +1,8 @@
 """How long tests wait for something before they fail, on a machine that does other things too; how long scenes last."""
 
 import os
+import time
+from collections.abc import Callable
 
 SOON_S = 60.0
 """Whatever a test awaits has happened by then."""
@@ -8,3 +10,11 @@ START_S = 120.0
 """A process that was started answers by then."""
 IS_LONG = os.environ.get("STOREHOP_LONG") == "1"
 """Whether scenes last for minutes, as `make reliability` has it, or for seconds, as in the suite."""
+
+
+def wait_until(condition: Callable[[], object], deadline_s: float, what: str) -> None:
+    """Asks again and again, for what gives no event; blocks the thread. Fails if it does not come to hold in time."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, f"{what}: not within {deadline_s:g} s"
+        time.sleep(0.005)
