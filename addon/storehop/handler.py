@@ -16,10 +16,10 @@ from storehop.decide.decision import decide
 from storehop.decide.duplicate import are_apart, key_with_hints
 from storehop.decide.hints import lacks_hints, without_hints
 from storehop.decide.rules import RuleSet
-from storehop.deliver.batcher import OutboxError
 from storehop.deliver.courier import Courier, NotAcceptedError
 from storehop.deliver.operations import Answer
 from storehop.deliver.outbox import Outbox
+from storehop.deliver.tickets import OutboxError
 from storehop.duplicates import WINDOW_S, ClickAnswer, Duplicates
 from storehop.model import Click, Decision, Direct, Pass, Reason
 from storehop.observe.watchers import Watchers

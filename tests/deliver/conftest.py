@@ -26,7 +26,12 @@ class GatedEngine:
         self.error = None
         self.is_closed = False
         self.batches = []
-        self.where, self.most, self.patience_s = engine.where, engine.most, SOON_S
+        self.kind, self.where, self.most, self.patience_s = engine.kind, engine.where, engine.most, SOON_S
+        self.remarks = ()
+
+    @property
+    def refusal(self):
+        return self._engine.refusal
 
     def close_gate(self):
         self.waits.clear()

@@ -6,10 +6,11 @@ import threading
 
 import pytest
 
-from storehop.deliver.batcher import CALM_S, OutboxError
+from storehop.deliver.batcher import CALM_S
 from storehop.deliver.engine import EngineError, FullError
 from storehop.deliver.operations import Accept, Answer, Settle, Sweep
 from storehop.deliver.outbox import TooSlowError
+from storehop.deliver.tickets import OutboxError
 from storehop.model import Dead, DeadReason, Delivered, Reason, RetryIn, S2SCall
 
 LEASE_S = 6.0

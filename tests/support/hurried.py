@@ -1,4 +1,4 @@
-"""An engine whose seconds are shorter, for engines that count by a clock which no test can move."""
+"""An engine whose seconds are shorter or longer, for engines that count by a clock which no test can set."""
 
 from dataclasses import fields, replace
 
@@ -12,7 +12,7 @@ class HurriedEngine:
     def __init__(self, engine, second_s):
         self.engine = engine
         self._second_s = second_s
-        self.where, self.most, self.patience_s = engine.where, engine.most, engine.patience_s
+        self.kind, self.where, self.most, self.patience_s = engine.kind, engine.where, engine.most, engine.patience_s
         self.exclusive, self.close = engine.exclusive, engine.close
 
     def run(self, batch):

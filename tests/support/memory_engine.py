@@ -18,9 +18,11 @@ from tests.support.memory_outbox import MemoryOutbox, StoredCall
 class MemoryEngine:
     """One client."""
 
-    where = "memory"
+    kind = where = "memory"
     most = 500
     patience_s = 1.0
+    remarks = ()
+    refusal = None
 
     def __init__(self, outbox: MemoryOutbox) -> None:
         self.outbox = outbox

@@ -18,10 +18,10 @@ from rich.progress import track
 
 from storehop.cli.fail import fail
 from storehop.cli.parameters import run_option
-from storehop.deliver.batcher import OutboxError
 from storehop.deliver.engines import engine_for
 from storehop.deliver.operations import StoredCall
 from storehop.deliver.outbox import Outbox
+from storehop.deliver.tickets import OutboxError
 from storehop.rulefile.values import parse_duration
 from storehop.state import outbox_file, outbox_path
 

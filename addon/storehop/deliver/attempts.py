@@ -12,12 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from storehop.deliver.batcher import OutboxError
 from storehop.deliver.breakers import Breakers
 from storehop.deliver.claim import Claim
 from storehop.deliver.clock import uptime
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.policy import Moment, judge
+from storehop.deliver.tickets import OutboxError
 from storehop.deliver.wire import UnsendableError, Wire
 from storehop.model import Dead, DeadReason, Failure, Fault, Outcome, Reply, RetryIn, Settled, Verdict
 from storehop.settings import Delivery

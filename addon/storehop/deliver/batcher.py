@@ -9,16 +9,15 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any
 
 from storehop.deliver.clock import uptime
-from storehop.deliver.debts import Debts, withdrawal
-from storehop.deliver.engine import Engine, EngineError, FullError
-from storehop.deliver.operations import Accept, Amend, ClaimDue, Operation, Probe, Settle, Sweep, Withdraw
+from storehop.deliver.debts import Debts, withdrawal, withdrawal_of
+from storehop.deliver.engine import Engine, EngineError, FullError, UnknownError
+from storehop.deliver.operations import Accept, Amend, ClaimDue, Probe, Settle, Sweep, Withdraw
+from storehop.deliver.tickets import OutboxError, Ticket, batches, hand_over
 
 logger = logging.getLogger(__name__)
 
@@ -29,22 +28,6 @@ CALM_S = 1.0
 """After a fault: time in which nothing is claimed, so that holders write the verdicts that the fault held up."""
 LAST_PAY_S = 2.0
 """How long the end waits until what is owed can be written."""
-
-
-class OutboxError(Exception):
-    """The outbox could not do it. The message is for people and holds no personal data."""
-
-
-@dataclass(eq=False, slots=True)
-class Ticket:
-    """An operation, and who waits for its result. The thread keeps a result, or the loop abandons it: never both."""
-
-    operation: Operation[Any]
-    future: asyncio.Future[Any]
-    result: Any = None
-    error: Exception | None = None
-    is_kept: bool = False
-    is_abandoned: bool = False
 
 
 class Batcher:
@@ -105,7 +88,7 @@ class Batcher:
         is_ending = False
         while not is_ending:
             tickets, is_ending = self._collect()
-            for batch in _batches(tickets, self._engine.most) if len(tickets) > 1 else [tickets]:
+            for batch in batches(tickets, self._engine.most) if len(tickets) > 1 else [tickets]:
                 self._guarded(batch)
         try:
             self._pay_all()
@@ -154,7 +137,9 @@ class Batcher:
                 logger.exception("the outbox failed in our own code")
             self._meet(error)
             self._fail([ticket for ticket in batch if not ticket.is_kept], error)
-        self._tell(_hand_over, batch)
+        if self._engine.refusal:  # nobody has to lose a click to find out
+            self.set_fault(self._engine.refusal)
+        self._tell(hand_over, batch)
 
     def _run(self, batch: list[Ticket]) -> None:
         if self._debts:
@@ -217,34 +202,13 @@ class Batcher:
             self._calm_until, self._is_stuck = time.monotonic() + CALM_S, False
 
     def _fail(self, tickets: Sequence[Ticket], error: Exception) -> None:
-        """Nothing of them is stored: verdicts stay in mind, the others fail."""
+        """Nothing of them is stored, or nobody knows: verdicts stay in mind, clicks are withdrawn, the others fail."""
+        is_open = isinstance(error, UnknownError)
         for ticket in tickets:
+            if is_open and isinstance(ticket.operation, Accept):
+                self._debts.add(withdrawal_of(ticket.operation), may_be_written=True)
             if isinstance(ticket.operation, Settle | Withdraw):
-                self._debts.add(ticket.operation)
+                self._debts.add(ticket.operation, may_be_written=is_open)
                 ticket.result = True
             else:
                 ticket.error = OutboxError(str(error)) if isinstance(error, EngineError) else error
-
-
-def _batches(tickets: list[Ticket], most: int) -> Iterator[list[Ticket]]:
-    """In their order; a Sweep is alone."""
-    batch: list[Ticket] = []
-    for ticket in tickets:
-        is_alone = any(isinstance(one.operation, Sweep) for one in (ticket, *batch[:1]))
-        if batch and (is_alone or len(batch) == most):
-            yield batch
-            batch = []
-        batch.append(ticket)
-    if batch:
-        yield batch
-
-
-def _hand_over(batch: list[Ticket]) -> None:
-    """On the loop: gives results to whoever waits."""
-    for ticket in batch:
-        if ticket.future.done():
-            continue
-        if ticket.error:
-            ticket.future.set_exception(ticket.error)
-        else:
-            ticket.future.set_result(ticket.result)

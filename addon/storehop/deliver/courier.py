@@ -14,7 +14,6 @@ from collections.abc import Coroutine
 from contextlib import suppress
 
 from storehop.deliver.attempts import PUT_OFF, Attempts, Watcher
-from storehop.deliver.batcher import OutboxError
 from storehop.deliver.breakers import Breakers
 from storehop.deliver.claim import Claim
 from storehop.deliver.clock import uptime
@@ -22,6 +21,7 @@ from storehop.deliver.operations import Answer
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.policy import Load, refusal
 from storehop.deliver.recovery import Recovery
+from storehop.deliver.tickets import OutboxError
 from storehop.deliver.wire import Wire
 from storehop.model import OutboxCounts, Reason, RetryIn, S2SCall
 from storehop.settings import Delivery

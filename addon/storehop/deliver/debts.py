@@ -25,13 +25,17 @@ class Debts:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._owed: dict[str, Debt] = {}
+        self._may_be_written: set[str] = set()
+        """Of these: no answer came."""
 
     def __len__(self) -> int:
         return len(self._owed)
 
-    def add(self, debt: Debt) -> None:
+    def add(self, debt: Debt, *, may_be_written: bool = False) -> None:
         """Keeps it in mind."""
         self._owed[debt.call_id] = debt
+        if may_be_written:
+            self._may_be_written.add(debt.call_id)
 
     def pay(self) -> None:
         """Writes a batch of what deletes a call, then one of the rest, which may need the room. Raises EngineError."""
@@ -65,7 +69,9 @@ class Debts:
             results = [True]  # it must not stop the outbox for good
         for debt, is_ours in zip(debts, results, strict=True):
             del self._owed[debt.call_id]
-            if not is_ours and isinstance(debt, Settle):
+            was_open = debt.call_id in self._may_be_written
+            self._may_be_written.discard(debt.call_id)
+            if not is_ours and isinstance(debt, Settle) and not was_open:
                 logger.warning(
                     "the lease of click=%s was lost during a fault: whoever has it now decides", debt.call_id
                 )
@@ -87,7 +93,12 @@ def withdrawal(operation: Operation[Any], result: Any) -> Withdraw | None:
     """What takes back a stored call whose click passes."""
     if not isinstance(operation, Accept) or not isinstance(result, tuple):
         return None
-    return Withdraw(operation.call.id, operation.lease, operation.answer, Reason.OUTBOX_DOWN)
+    return withdrawal_of(operation)
+
+
+def withdrawal_of(accepted: Accept) -> Withdraw:
+    """What takes back a call that was to be accepted."""
+    return Withdraw(accepted.call.id, accepted.lease, accepted.answer, Reason.OUTBOX_DOWN)
 
 
 def _deletes(debt: Debt) -> bool:

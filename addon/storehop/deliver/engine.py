@@ -82,7 +82,11 @@ class Engine(Protocol):
     patience_s: float
     """How long the storing of a click may take before the click passes."""
     remarks: tuple[str, ...]
-    """What people should know while it works: how its settings weaken the promise. Made anew by `run`."""
+    """What people should know while it works: how its settings weaken the promise."""
+    refusal: str | None
+    """Why it takes no clicks, as far as it knows without one; what it has it hands out and settles. `run` finds both
+    of these out.
+    """
 
     def run(self, batch: Sequence[Operation[Any]]) -> list[Any]:
         """The operations' results, in their order, once all are stored. Opens what is not open.

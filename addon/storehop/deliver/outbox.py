@@ -17,10 +17,11 @@ from dataclasses import replace
 from typing import Any, TypedDict, Unpack
 
 from storehop.deliver import operations as op
-from storehop.deliver.batcher import Batcher, OutboxError, Ticket
+from storehop.deliver.batcher import Batcher
 from storehop.deliver.claim import Claim
 from storehop.deliver.clock import uptime
 from storehop.deliver.engine import Engine
+from storehop.deliver.tickets import OutboxError, Ticket
 from storehop.model import S2SCall, Verdict
 
 logger = logging.getLogger(__name__)

@@ -10,12 +10,12 @@ import logging
 import math
 from dataclasses import dataclass, field
 
-from storehop.deliver.batcher import OutboxError
 from storehop.deliver.breakers import Breakers
 from storehop.deliver.claim import Claim
 from storehop.deliver.clock import uptime
 from storehop.deliver.operations import Swept
 from storehop.deliver.outbox import Outbox
+from storehop.deliver.tickets import OutboxError
 from storehop.settings import Delivery
 
 logger = logging.getLogger(__name__)

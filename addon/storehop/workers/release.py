@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from storehop.deliver.batcher import OutboxError
 from storehop.deliver.engines import engine_for
 from storehop.deliver.outbox import Outbox
+from storehop.deliver.tickets import OutboxError
 
 logger = logging.getLogger(__name__)
 

@@ -24,8 +24,13 @@ for number in range(10_000_000):
 """
 
 
-WAITS = {"real time": [pytest.mark.measures]}
-ENGINES = [pytest.param(name, marks=WAITS.get(name, [])) for name in KITS]
+MARKS = {
+    "real time": [pytest.mark.measures],
+    "redis 7.0": [pytest.mark.process],
+    "redis 8.2": [pytest.mark.process],
+    "redis in real time": [pytest.mark.process, pytest.mark.measures],
+}
+ENGINES = [pytest.param(name, marks=MARKS.get(name, [])) for name in KITS]
 
 
 @pytest.fixture(params=ENGINES)

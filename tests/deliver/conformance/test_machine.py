@@ -5,10 +5,11 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.deliver.conformance.machine import EngineMachine
+from tests.deliver.conformance.test_laws import ENGINES
 from tests.support.engines import KITS
 
 
-@pytest.mark.parametrize("name", KITS)
+@pytest.mark.parametrize("name", ENGINES)
 def test_the_engine_does_what_the_model_says(name):
     """Whatever is asked in whatever order and batch, over crashes, reboots, clock jumps and a full outbox."""
     kit = KITS[name]

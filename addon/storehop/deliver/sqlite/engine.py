@@ -56,7 +56,7 @@ class SqliteEngine:
         self._lock: WriteLock | None = None
         self._db: sqlite3.Connection | None = None
         self._inode: int | None = None
-        self._refusal: str | None = None
+        self.refusal: str | None = None
         self._is_log_full = False
 
     def exclusive(self) -> AbstractContextManager[None]:
@@ -129,7 +129,7 @@ class SqliteEngine:
         is_full = self._max_bytes is not None and upkeep.bound(db, self._max_bytes)
         log_fault = self._wal_fault(db)
         self._is_log_full = log_fault is not None
-        self._refusal = log_fault or ("it is full: max_outbox is reached" if is_full else None)
+        self.refusal = log_fault or ("it is full: max_outbox is reached" if is_full else None)
 
     def _wal_fault(self, db: sqlite3.Connection) -> str | None:
         """A reader that holds a transaction open keeps SQLite from writing the log back, so that it grows."""
@@ -159,12 +159,12 @@ class SqliteEngine:
             return [self._sweep(db, sweep)]
         if op.Probe in kinds:
             self._check_bounds(db)
-        if self._refusal and (kinds & {op.Accept, op.Remember} or (op.Probe in kinds and self._is_log_full)):
-            raise FullError(self._refusal)
+        if self.refusal and (kinds & {op.Accept, op.Remember} or (op.Probe in kinds and self._is_log_full)):
+            raise FullError(self.refusal)
         with transaction(db) if not kinds <= READS else nullcontext():
             results = run_all(db, Now(self._clock.uptime(), self._clock.wall()), batch)
-        if self._refusal and op.Probe in kinds:  # all else can be written, as it has found out
-            raise FullError(self._refusal)
+        if self.refusal and op.Probe in kinds:  # all else can be written, as it has found out
+            raise FullError(self.refusal)
         return results
 
     def _sweep(self, db: sqlite3.Connection, sweep: Any) -> op.Swept:

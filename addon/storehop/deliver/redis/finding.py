@@ -1,0 +1,133 @@
+"""Where the primary is: as the URL says, as the Sentinels say, or as the cluster says of the outbox's slot."""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from redis.crc import key_slot
+
+from storehop.deliver.engine import EngineError
+from storehop.deliver.redis.link import Address, Link
+from storehop.deliver.redis.place import Kind, Place
+
+logger = logging.getLogger(__name__)
+
+ASK_S = 0.1
+"""How long one Sentinel or node of a cluster may take to let us in: another one knows as well."""
+
+
+class Finder(Protocol):
+    """Finds the primary. Belongs to the outbox's thread."""
+
+    def find(self) -> Address:
+        """Raises EngineError where nobody tells."""
+
+    def is_still(self, address: Address) -> bool:
+        """Whether it is the primary, as far as can be told in a moment."""
+
+
+def finder_for(place: Place, tag: str) -> Finder:
+    """`tag` is what the outbox's keys begin with."""
+    match place.kind:
+        case Kind.SERVER:
+            return _Fixed(place.hosts[0])
+        case Kind.SENTINEL:
+            return Sentinels(place)
+        case Kind.CLUSTER:
+            return Cluster(place, tag)
+
+
+class _Fixed:
+    """A name may lead to another server after a failover: it is looked up at each connection."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    def find(self) -> Address:
+        return self._address
+
+    def is_still(self, _address: Address) -> bool:
+        return True
+
+
+class Sentinels:
+    """What most of them know is what one of them has voted for last: the highest epoch counts."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._hosts = list(place.hosts)
+
+    def find(self) -> Address:
+        """Asks them all: one that was cut off may name the primary of before."""
+        answers, faults = [], []
+        for host in list(self._hosts):
+            try:
+                answers.append(self._ask(host))
+            except EngineError as error:
+                faults.append(str(error))
+                self._hosts.remove(host)  # it is asked last from now on
+                self._hosts.append(host)
+        if not answers:
+            raise EngineError(f"no Sentinel tells where {self._place.name} is: {'; '.join(faults)}")
+        return max(answers)[1]
+
+    def is_still(self, address: Address) -> bool:
+        """Asks one."""
+        try:
+            return self._ask(self._hosts[0])[1] == address
+        except EngineError as error:
+            logger.debug("a Sentinel does not answer: %s", error)
+            self._hosts.append(self._hosts.pop(0))
+            return True
+
+    def _ask(self, host: Address) -> tuple[int, Address]:
+        """The epoch of its knowledge, and the primary's address."""
+        link = Link(host, self._place, is_sentinel=True, connect_s=ASK_S)
+        try:
+            # Not only SENTINEL MASTER: in a failover that names the new primary later.
+            address = link.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._place.name)
+            if address is None:
+                raise EngineError(f"{host[0]}:{host[1]}: it knows no primary named {self._place.name}")
+            fields = link.ask("SENTINEL", "MASTER", self._place.name)
+            epoch = int(dict(zip(fields[::2], fields[1::2], strict=True))["config-epoch"])
+        finally:
+            link.close()
+        return epoch, (address[0], int(address[1]))
+
+
+class Cluster:
+    """All keys of an outbox are in one slot: it takes a plain connection to the slot's primary.
+
+    While the slot moves to another node nothing is stored: the script's key never exists, so the old node sends each
+    batch on to the new one (ASK), which refuses it until the move is over.
+    """
+
+    def __init__(self, place: Place, tag: str) -> None:
+        self._place = place
+        self._slot = key_slot(tag.encode())
+
+    def find(self) -> Address:
+        """From the first node that tells."""
+        faults = []
+        for host in self._place.hosts:
+            try:
+                return self._ask(host)
+            except EngineError as error:
+                faults.append(str(error))
+        raise EngineError(f"no node tells where the outbox's slot {self._slot} is: {'; '.join(faults)}")
+
+    def is_still(self, _address: Address) -> bool:
+        """A node that has the slot no more says so itself (MOVED)."""
+        return True
+
+    def _ask(self, host: Address) -> Address:
+        link = Link(host, self._place, connect_s=ASK_S)
+        try:
+            ranges = link.ask("CLUSTER", "SLOTS")
+        finally:
+            link.close()
+        for first, last, primary, *_ in ranges:
+            if first <= self._slot <= last:
+                return primary[0] or host[0], int(primary[1])
+        raise EngineError(f"{host[0]}:{host[1]}: nobody has it")

@@ -1,0 +1,55 @@
+"""Whether a server may keep an outbox, by what it says of itself (design §12)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+LEAST_VERSION = (7, 0)
+"""Scripts with flags."""
+
+
+class Health(NamedTuple):
+    """What is wrong with a server, in sentences."""
+
+    refusal: str | None
+    """Why it takes no clicks. What it has it hands out and settles."""
+    remarks: tuple[str, ...]
+    """How its settings weaken the promise."""
+    history: str
+    """Name of the changes that it makes now: a replica that is promoted gives them a new one."""
+    history_before: str
+    """The name under which it followed another primary."""
+
+
+def fields_of(info: str) -> dict[str, str]:
+    """The lines `name:value` of INFO's reply."""
+    pairs = (line.partition(":") for line in info.splitlines())
+    return {name: value for name, colon, value in pairs if colon}
+
+
+def examine(info: Mapping[str, str], appendfsync: str | None, replicas: int) -> Health:
+    """By INFO's fields, and the setting where it can be read. `replicas` must acknowledge each click."""
+    history, before = info.get("master_replid", ""), info.get("master_replid2", "")
+    return Health(_refusal(info, replicas), _remarks(appendfsync), history, before)
+
+
+def _refusal(info: Mapping[str, str], replicas: int) -> str | None:
+    version = info.get("redis_version", "0")
+    if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < LEAST_VERSION:
+        return f"it is version {version}: expected Redis 7.0 or newer, or Valkey"
+    policy = info.get("maxmemory_policy", "unknown")
+    if policy != "noeviction":
+        return f"it may evict clicks: expected maxmemory-policy noeviction, not {policy}"
+    if info.get("aof_enabled") != "1":
+        return "it would lose its clicks in a restart: expected appendonly yes"
+    connected = int(info.get("connected_slaves", 0))
+    if connected < replicas:
+        return f"{connected} of its replicas are connected, and outbox_replicas is {replicas}"
+    return None
+
+
+def _remarks(appendfsync: str | None) -> tuple[str, ...]:
+    if appendfsync in {None, "always"}:
+        return ()
+    return (f"outbox: appendfsync is {appendfsync}, not always: a power cut of the primary alone loses clicks",)
