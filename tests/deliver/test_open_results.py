@@ -87,7 +87,7 @@ async def test_a_verdict_whose_writing_is_open_is_written_again(lost, engine, ou
 
 async def test_what_the_engine_refuses_is_known_before_a_click(engine, outbox):
     """/readyz says so, and no click has to find it out."""
-    engine._engine.refusal = "it is full"
+    engine._engine._max_bytes = 1
     await outbox.sweep(120)
 
-    assert "it is full" == outbox.fault
+    assert "it is full: max_outbox is reached" == outbox.fault
