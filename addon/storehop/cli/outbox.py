@@ -22,7 +22,7 @@ from storehop.deliver.engines import engine_for
 from storehop.deliver.operations import StoredCall
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.tickets import OutboxError
-from storehop.rulefile.values import parse_duration
+from storehop.durations import parse_duration
 from storehop.state import outbox_file, outbox_path
 
 app = typer.Typer(no_args_is_help=True, help="The stored clicks: pending, dead and why.")

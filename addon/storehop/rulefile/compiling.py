@@ -121,6 +121,9 @@ def _delivery(files: Sequence[tuple[Path, RuleFile]]) -> Delivery:
                 recovery_rate=section.recovery_rate,
                 power_safe=section.durability == "power",
                 max_outbox=section.max_outbox,
+                outbox_replicas=section.outbox_replicas,
+                outbox_wait=section.outbox_wait,
+                outbox_name=section.outbox_name,
             )
     return Delivery()
 

@@ -20,6 +20,7 @@ from storehop.rulefile.values import (
     Name,
     NetworkText,
     Origin,
+    OutboxWait,
     Partner,
     Platforms,
     Proxy,
@@ -70,6 +71,12 @@ class DeliverySection(_Section):
     """power: a stored click survives a power cut; process: only a crash of the process. Counts from the start."""
     max_outbox: Size = 256 * 1024**2
     """Size of the outbox above which clicks pass. Counts from the start."""
+    outbox_replicas: Annotated[int, Field(ge=0, le=5)] = 1
+    """Of a shared outbox: replicas that must have a click before it is answered; 0: none. Counts from the start."""
+    outbox_wait: OutboxWait = 0.1
+    """How long they may take, 1ms to 250ms; then the click passes. Counts from the start."""
+    outbox_name: Name = "storehop"
+    """Names one outbox of those that share a server: all hosts of a fleet say the same. Counts from the start."""
 
 
 class OneLinkSection(_Section):

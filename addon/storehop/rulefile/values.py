@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, StringConstraints, WithJsonSchema
 
+from storehop import durations
 from storehop.addresses import LAST_PORT
 from storehop.decide.address import Network
 from storehop.decide.link import is_app_id
@@ -19,8 +20,6 @@ from storehop.model import Platform
 from storehop.rulefile.apps import meant_app
 from storehop.settings import Gdpr, Limit
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+)(kB|MB|GB)")
 _BYTES = {"kB": 1024, "MB": 1024**2, "GB": 1024**3}
 _MAPPED_BITS = 96
@@ -29,14 +28,6 @@ _PROXY = re.compile(
     r"env|http://(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::([1-9]\d{0,4}))?/?"
 )
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+")
-
-
-def parse_duration(value: Any) -> float:
-    """Seconds of `250ms`, `5s`, `2m` or `1h`. Raises ValueError that says what was expected."""
-    duration = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if duration is None or float(duration[1]) == 0:
-        raise ValueError("expected a duration above zero such as 250ms, 5s or 2m")
-    return float(duration[1]) * _SECONDS[duration[2]]
 
 
 def _bytes(value: Any) -> int:
@@ -160,7 +151,10 @@ def _typed(check: Any, json_type: dict[str, Any]) -> Any:
     return BeforeValidator(check), WithJsonSchema(json_type)
 
 
-type Duration = Annotated[float, *_typed(parse_duration, {"type": "string", "pattern": rf"^{_DURATION.pattern}$"})]
+_DURATION = {"type": "string", "pattern": f"^{durations.PATTERN}$"}
+
+type Duration = Annotated[float, *_typed(durations.parse_duration, _DURATION)]
+type OutboxWait = Annotated[float, *_typed(durations.parse_outbox_wait, _DURATION)]
 type ShortDuration = Annotated[Duration, Field(le=2)]
 type Origin = Annotated[str, *_typed(_origin, {"type": "string", "examples": ["https://ads.network.example"]})]
 type Proxy = Annotated[str, *_typed(_proxy, {"type": "string", "pattern": f"^(?:{_PROXY.pattern})$"})]
