@@ -11,7 +11,7 @@ from storehop.addresses import (
     parse_address,
     parse_address_or_off,
     parse_origin,
-    without_password,
+    without_credentials,
 )
 
 
@@ -105,13 +105,14 @@ def test_a_loopback_address_is_for_this_machine_alone(host, is_so):
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
-        ("redis://user:secret@host:6379/0", "redis://user:***@host:6379/0"),
-        ("rediss://:se@cret/x@host", "rediss://:***@host"),
+        ("redis://user:secret@host:6379/0", "redis://***@host:6379/0"),
+        ("rediss://:se@cret/x@host", "rediss://***@host"),
+        ("redis://secret@host", "redis://***@host"),
         ("redis://host:6379/0", "redis://host:6379/0"),
         ("sqlite:///var/lib/a:b@c.db", "sqlite:///var/lib/a:b@c.db"),
         ("/var/lib/storehop/outbox.db", "/var/lib/storehop/outbox.db"),
     ],
 )
-def test_a_password_is_not_shown(url, shown):
-    """Whatever characters it has; everything else is."""
-    assert shown == without_password(url)
+def test_credentials_are_not_shown(url, shown):
+    """Whatever characters they have; everything else is."""
+    assert shown == without_credentials(url)

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.exposition import generate_latest
 
 from storehop.app import App, Settings
+from storehop.deliver.engines import SharedOutbox
 from storehop.deliver.operations import ListCalls
 from storehop.deliver.sqlite.engine import SqliteEngine
 from storehop.model import Click, Direct, Reason
@@ -67,8 +68,8 @@ async def start(tmp_path, file, rules):
     """Starts a storehop; its admin endpoints lie beside its outbox."""
     started = []
 
-    def make(outbox=file, watchers=(), admin=None, live_rules=None):
-        settings = Settings(str(outbox), admin or tmp_path / "admin.sock")
+    def make(outbox=file, watchers=(), admin=None, live_rules=None, shared=None):
+        settings = Settings(str(outbox), admin or tmp_path / "admin.sock", shared=shared or SharedOutbox())
         metrics = Metrics()
         app = App(live_rules or rules(), settings, metrics, watchers, lambda: Readiness(degraded=app.degraded))
         started.append(app)
@@ -209,6 +210,20 @@ async def test_a_change_of_the_settings_reaches_the_courier(start, rules, tmp_pa
     path = tmp_path / "games.yaml"
     path.write_text(path.read_text().replace("60s", "7s"))
     await until(lambda: app._courier._attempts.delivery.timeout == 7)
+
+
+async def test_what_counts_from_the_start_waits_for_a_restart(start, rules, tmp_path, caplog):
+    """A changed key is named, where no flag has its place."""
+    app, _ = start(live_rules=rules(), shared=SharedOutbox(name="ads"))
+    path = tmp_path / "games.yaml"
+    path.write_text(path.read_text().replace("60s", "7s, durability: process, outbox_wait: 50ms, outbox_name: other"))
+    await until(lambda: app._courier._attempts.delivery.timeout == 7)
+
+    assert ["durability", "outbox_wait"] == [
+        message.removeprefix("delivery.").partition(" has changed: it counts after a restart")[0]
+        for message in caplog.messages
+        if message.startswith("delivery.")
+    ]
 
 
 async def test_other_rules_take_the_place_of_the_first(start, rules, tmp_path):

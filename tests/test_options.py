@@ -77,10 +77,10 @@ def test_an_outbox_is_a_path_or_a_url(monkeypatch, location, file):
     assert Path(file) == outbox_file(location)
 
 
-@pytest.mark.parametrize("location", ["", "redis://a/0", "sqlite://a/b", "sqlite:///", "SQLITE://x"])
+@pytest.mark.parametrize("location", ["", "postgres://a/0", "sqlite://a/b", "sqlite:///", "SQLITE://x"])
 def test_an_outbox_of_an_unknown_kind_is_refused(location):
     """Nothing is made of it by guessing."""
-    with pytest.raises(ValueError, match="expected a path or sqlite:///path"):
+    with pytest.raises(ValueError, match="expected a path, sqlite:///path, redis://host"):
         outbox_file(location)
 
 

@@ -13,7 +13,7 @@ OFF = "off"
 
 _ADDRESS = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]+)):(\d{1,5})")
 _ORIGIN = re.compile(r"(https?)://(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*)(?::([1-9]\d{0,4}))?/?", re.IGNORECASE)
-_PASSWORD = re.compile(r"^([a-z][a-z0-9+.-]*://[^:/@]*:).*@", re.IGNORECASE | re.DOTALL)
+_CREDENTIALS = re.compile(r"^([a-z][a-z0-9+.-]*://)(?!/).*@", re.IGNORECASE | re.DOTALL)
 """Up to the last @: one within the password should be encoded, and is not always."""
 _USUAL_PORTS = {"http": 80, "https": 443}
 
@@ -49,9 +49,9 @@ def parse_address_or_off(text: str) -> Address | None:
         raise ValueError(f"{str(error).partition(' such as')[0]}, or {OFF}") from None
 
 
-def without_password(url: str) -> str:
-    """A URL or path for people and logs: `redis://user:***@host`."""
-    return _PASSWORD.sub(r"\1***@", url)
+def without_credentials(url: str) -> str:
+    """A URL or path for people and logs: `redis://***@host`."""
+    return _CREDENTIALS.sub(r"\1***@", url)
 
 
 def parse_origin(text: str) -> str:

@@ -16,7 +16,7 @@ from storehop.addresses import parse_address_or_off
 from storehop.decide import device
 from storehop.decide.rules import RuleSet
 from storehop.deliver.courier import Courier
-from storehop.deliver.engines import engine_for
+from storehop.deliver.engines import SharedOutbox, engine_for
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.wire import Wire
 from storehop.duplicates import Duplicates
@@ -28,11 +28,18 @@ from storehop.observe.readiness import Readiness
 from storehop.observe.state import State
 from storehop.observe.watchers import Watcher, Watchers
 from storehop.rulefile.live import LiveRules
+from storehop.settings import Delivery
 
 logger = logging.getLogger(__name__)
 
 GRACE_S = 10.0
 """How long calls under way get to finish when the process ends."""
+
+_FROM_START = {
+    "durability": "power_safe",
+    **{name: name for name in ("max_outbox", "outbox_replicas", "outbox_wait", "outbox_name")},
+}
+"""Keys of the rule file that count from the start, and their settings."""
 
 MAX_NAMED_NETWORKS = 8
 """Of trusted proxies, in the log: a CDN has dozens."""
@@ -50,6 +57,8 @@ class Settings:
     """This process's name in leases; one is made where it is empty."""
     workers: int = 1
     """Processes that share one `concurrency`."""
+    shared: SharedOutbox = SharedOutbox()
+    """What flags say of a shared outbox, in place of the rules."""
     standin: str | None = None
     """In a dry run the origin that gets every S2S call, whatever the rules say."""
 
@@ -57,6 +66,10 @@ class Settings:
     def remarks(self) -> tuple[str, ...]:
         """What /readyz says of this process beside whether it is ready."""
         return ("dry run",) if self.standin else ()
+
+    def delivery(self, rules: RuleSet) -> Delivery:
+        """As the rules say it, and the flags in their place."""
+        return self.shared.over(rules.delivery)
 
 
 def _trusted(rules: RuleSet) -> str:
@@ -68,7 +81,8 @@ def _trusted(rules: RuleSet) -> str:
 
 
 class App:
-    """Handles clicks until it is closed. Must be made on a running event loop. Raises ValueError, see `Wire.through`.
+    """Handles clicks until it is closed. Must be made on a running event loop. Raises ValueError, see `Wire.through`
+    and `engine_for`.
 
     `watchers` hear of clicks beside the metrics; `get_readiness` answers for the whole process, `degraded` included.
     """
@@ -85,10 +99,13 @@ class App:
         self._rules = rules
         self._metrics = metrics
         self._readiness: Callable[[], Readiness] = lambda: replace(get_readiness(), remarks=settings.remarks)
-        delivery = rules.current.delivery
+        self._settings = settings
+        self._begun = delivery = settings.delivery(rules.current)
         hearing = Watchers((metrics, *watchers))
         wire = Wire.through(delivery.proxy)  # what may fail comes first
-        self.outbox = Outbox(engine_for(settings.outbox, delivery), settings.holder or str(uuid.uuid4()))
+        self.outbox = Outbox(
+            engine_for(settings.outbox, delivery, shared=settings.shared), settings.holder or str(uuid.uuid4())
+        )
         self._courier = Courier(wire, self.outbox, delivery, hearing, settings.workers)
         duplicates = Duplicates(asyncio.get_running_loop().time)
         self.handler = ClickHandler(duplicates, self._courier, self.outbox, hearing)
@@ -138,8 +155,11 @@ class App:
         self._metrics.reloaded(worked=rules is not None)
         if rules:
             self._metrics.expect(_names(rules))
+            delivery = self._settings.delivery(rules)
+            for key in _that_wait(self._begun, delivery):
+                logger.warning("delivery.%s has changed: it counts after a restart", key)
             try:
-                self._courier.configure(rules.delivery)
+                self._courier.configure(delivery)
             except ValueError as error:
                 logger.error("delivery.proxy: %s; the settings of before stay", error)  # noqa: TRY400  it says all
 
@@ -150,6 +170,11 @@ class App:
         except (OSError, ValueError) as error:
             logger.error("storehop_admin %s: %s", settings.admin, getattr(error, "strerror", None) or error)  # noqa: TRY400
             return None
+
+
+def _that_wait(begun: Delivery, now: Delivery) -> Iterable[str]:
+    """The rule file's keys that have changed, and that count from the start."""
+    return (key for key, name in _FROM_START.items() if getattr(begun, name) != getattr(now, name))
 
 
 def _sockets(admin: str | Path | Sequence[socket.socket]) -> Sequence[socket.socket]:

@@ -14,7 +14,8 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 from storehop.addresses import OFF, Address, parse_address, parse_address_or_off, parse_origin
 from storehop.assets import asset
-from storehop.state import VARIABLES, outbox_file, outbox_path, state_folder
+from storehop.durations import parse_outbox_wait
+from storehop.state import VARIABLES, outbox_path, parse_outbox, parse_outbox_name, state_folder
 
 
 class LogFormat(StrEnum):
@@ -47,11 +48,6 @@ class Option:
     """As an option of mitmproxy: a change counts only when mitmproxy starts."""
 
 
-def _read_outbox(text: str) -> str:
-    outbox_file(text)
-    return text
-
-
 def _read_list(text: str) -> tuple[str, ...]:
     """The parts between commas."""
     parts = tuple(part.strip() for part in text.split(","))
@@ -63,9 +59,9 @@ def _read_list(text: str) -> tuple[str, ...]:
 _RULES = Option("Rule file, or a folder of them. Changes are picked up while it runs.", "PATH", needs_restart=False)
 _ADMIN = Option("Where /healthz, /readyz and /metrics answer.", "HOST:PORT|off", read=parse_address_or_off)
 _OUTBOX = Option(
-    "File that holds clicks until they are delivered.",
+    "Holds clicks until they are delivered: a file, or redis://, redis+sentinel://, redis+cluster:// for many hosts.",
     "PATH|URL",
-    read=_read_outbox,
+    read=parse_outbox,
     shown_default="outbox.db in the state folder",
 )
 
@@ -92,6 +88,15 @@ class RunOptions:
     """None: nowhere."""
     outbox: Annotated[str | None, _OUTBOX] = None
     """A path or URL; see `outbox_location`."""
+    outbox_password_file: Annotated[
+        Path | None, Option("Its first line is the password of a shared outbox. Read at the start.", "FILE")
+    ] = None
+    outbox_name: Annotated[str | None, Option("Overrides delivery.outbox_name.", "NAME", read=parse_outbox_name)] = None
+    outbox_replicas: Annotated[int | None, Option("Overrides delivery.outbox_replicas.", "N", least=0, most=5)] = None
+    outbox_wait: Annotated[
+        float | None, Option("Overrides delivery.outbox_wait.", "DURATION", read=parse_outbox_wait)
+    ] = None
+    """In seconds."""
     options: Annotated[
         Path | None, Option("Options as lines STOREHOP_NAME=value. Flags and the environment are stronger.", "FILE")
     ] = None

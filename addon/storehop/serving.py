@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-from storehop.addresses import OFF, Address, without_password
+from storehop.addresses import OFF, Address, without_credentials
 from storehop.listening.line import HandoverError
 from storehop.listening.sockets import Listeners, bind, close_all, inherited, is_of, of_service_manager
 from storehop.listening.takeover import TakenOver, take_over
@@ -124,7 +124,7 @@ def introduction(options: RunOptions, listeners: Listeners) -> str:
     parts = (
         f"storehop {release} listens on {_where(listeners.clients)} for {options.upstream}",
         f"admin {_where(listeners.admin) or OFF}",
-        f"outbox {without_password(options.outbox_location)}",
+        f"outbox {without_credentials(options.outbox_location)}",
         f"{options.workers} worker{'' if options.workers == 1 else 's'}",
     )
     return "; ".join(parts)

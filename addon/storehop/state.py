@@ -10,6 +10,8 @@ VARIABLES = "STOREHOP_"
 """Every environment variable of ours begins so."""
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SQLITE = "sqlite:///"
+_SHARED = re.compile(r"rediss?(\+[a-z]*)?://")
+_EXPECTED = "expected a path, sqlite:///path, redis://host, redis+sentinel://host,…/name or redis+cluster://host,…"
 
 
 def state_folder() -> Path:
@@ -31,6 +33,11 @@ def outbox_path(folder: Path | None = None) -> Path:
     return (folder or state_folder()) / "outbox.db"
 
 
+def is_shared(location: str) -> bool:
+    """Whether an outbox lies on a server, by its URL: `storehop.deliver.redis.place` reads the rest of it."""
+    return _SHARED.match(location) is not None
+
+
 def outbox_file(location: str) -> Path:
     """The file of an outbox that a path or `sqlite:///path` names; the URL's path is absolute, `~` is the home folder.
 
@@ -40,7 +47,21 @@ def outbox_file(location: str) -> Path:
     if _URL.match(location):
         path = "/" + location.removeprefix(_SQLITE).lstrip("/")
         if not location.startswith(_SQLITE) or path == "/":
-            raise ValueError("expected a path or sqlite:///path")
+            raise ValueError(_EXPECTED)
     elif not location:
-        raise ValueError("expected a path or sqlite:///path")
+        raise ValueError(_EXPECTED)
     return Path(path).expanduser()
+
+
+def parse_outbox(text: str) -> str:
+    """The path or URL of an outbox, as it is. Raises ValueError that says what was expected."""
+    if not is_shared(text):
+        outbox_file(text)
+    return text
+
+
+def parse_outbox_name(text: str) -> str:
+    """What the keys of a shared outbox begin with, as it is. Raises ValueError that says what was expected."""
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", text):
+        raise ValueError("expected only A-Z a-z 0-9 _ . -, 1 to 64 characters")
+    return text

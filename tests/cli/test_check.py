@@ -1,9 +1,14 @@
 """`storehop check`: rule files that can be used, and every fault of those that can't (design §4, §5)."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 from typer.testing import CliRunner
 
 from storehop.cli.app import app
+from storehop.deliver.operations import Probe
+from storehop.deliver.sqlite.engine import SqliteEngine
 
 GOOD = """\
 version: 1
@@ -28,8 +33,12 @@ rules:
 """
 
 
+def storehop(*words):
+    return CliRunner().invoke(app, list(map(str, words)))
+
+
 def check(path):
-    return CliRunner().invoke(app, ["check", str(path)])
+    return storehop("check", path)
 
 
 def places(result):
@@ -152,3 +161,89 @@ def test_a_folders_faults_are_told_together(tmp_path, write):
 def test_a_folder_without_rule_files_is_a_fault(tmp_path):
     """A folder without rule files is one fault of the folder."""
     assert [f"{tmp_path}:1:1"] == places(check(tmp_path))
+
+
+@pytest.fixture
+def outbox(tmp_path):
+    file = tmp_path / "outbox.db"
+    engine = SqliteEngine(file)
+    engine.run([])
+    engine.close()
+    return file
+
+
+def test_an_outbox_is_asked_alone(outbox):
+    """What it is, and that it works."""
+    result = storehop("check", "--outbox", outbox)
+
+    assert (0, f"{outbox}: sqlite, stores clicks\n") == (result.exit_code, result.stdout)
+
+
+def test_an_outbox_is_asked_after_the_rules(tmp_path, outbox):
+    """Both are said."""
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(GOOD)
+    first, *_, last = storehop("check", rules, "--outbox", outbox).stdout.splitlines()
+
+    assert (True, True) == (first.startswith(f"{rules}: 2 rules"), last.startswith(f"{outbox}: sqlite"))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ((), 2, "expected the PATH of rules, or --outbox"),
+        (("--outbox", "/none/outbox.db"), 1, "there is no outbox at /none/outbox.db"),
+        (("--outbox", "redis://me:s3cr3t@one:0"), 2, "'redis://***@one:0': expected hosts such as"),
+        (("--outbox", "redis://one", "--rules", "/none"), 1, "/none:1:1: cannot be read"),
+        (("--outbox", "redis://one", "--outbox-password-file", "/none"), 1, "/none: cannot be read"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(words, code, said):
+    """In one sentence, without credentials."""
+    result = storehop("check", *words)
+
+    assert (code, "") == (result.exit_code, result.stdout)
+    assert said in result.stderr
+    assert "s3cr3t" not in result.stderr
+
+
+def test_an_outbox_s_refusal_is_said(outbox):
+    """With exit 1."""
+    outbox.write_bytes(b"no database" * 1000)
+    result = storehop("check", "--outbox", outbox)
+
+    assert (1, "", True) == (result.exit_code, result.stdout, result.stderr.startswith(f"storehop: {outbox}: "))
+    assert b"no database" in outbox.read_bytes()
+
+
+class Remarkable:
+    """An engine that works, and says how well."""
+
+    def __init__(self, _place, settings, _watcher):
+        self.kind, self.where, self.settings = "redis", "redis://one:6379", settings
+        self.remarks = ()
+
+    def run(self, batch):
+        assert [Probe()] == batch
+        self.remarks = ("no replica",)
+
+    def close(self):
+        pass
+
+
+@pytest.fixture
+def remarkable(monkeypatch):
+    monkeypatch.setitem(sys.modules, "storehop.deliver.redis.engine", SimpleNamespace(RedisEngine=Remarkable))
+
+
+@pytest.mark.parametrize("option", ["", "--rules"])
+def test_remarks_and_terms_of_a_shared_outbox_are_said(tmp_path, remarkable, option):
+    """As the rules and the flags have them."""
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(GOOD + "delivery: {outbox_name: ads, outbox_replicas: 2, outbox_wait: 50ms}\n")
+    words = filter(None, (option, str(rules)))
+    result = storehop("check", *words, "--outbox", "redis://one", "--outbox-replicas", 1)
+
+    assert (0, "storehop: redis://one:6379: no replica\n") == (result.exit_code, result.stderr)
+    terms = "redis://one:6379: redis, stores clicks of the outbox ads, with 1 replica within 50 ms"
+    assert terms == result.stdout.splitlines()[-1]

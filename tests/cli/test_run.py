@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from storehop.cli.app import app
+from storehop.deliver.engines import SharedOutbox
 from storehop.options import LogFormat, LogLevel, RunOptions, rows
 
 RULES = "version: 1\npartner: NetworkA\nrules: [{name: games, match: {app: com.example.game}}]\n"
@@ -96,7 +97,7 @@ def test_the_sidecar_refuses_a_state_folder_that_cannot_be(served, rules):
         pytest.param("--admin", "9321", id="admin without host"),
         pytest.param("--admin", "on", id="admin that is not off"),
         pytest.param("--web", "8081", id="web without host"),
-        pytest.param("--outbox", "redis://localhost/0", id="outbox of an unknown scheme"),
+        pytest.param("--outbox", "postgres://localhost/0", id="outbox of an unknown scheme"),
         pytest.param("--outbox", "sqlite://host/clicks.db", id="outbox with a host"),
         pytest.param("--outbox", "sqlite:///", id="outbox without a path"),
         pytest.param("--outbox", "", id="outbox without a name"),
@@ -352,3 +353,39 @@ def test_a_misspelled_variable_is_said(rules, served, tmp_path):
 
     expected = "storehop: the variable STOREHOP_HEAD_TIMOUT is of no option, did you mean STOREHOP_HEAD_TIMEOUT?\n"
     assert (0, expected) == (result.exit_code, result.stderr)
+
+
+def test_the_variables_of_an_outbox_s_secrets_are_known(rules, served, tmp_path):
+    """They are of no option: a flag would show them to everybody on the machine."""
+    names = ("USERNAME", "PASSWORD", "SENTINEL_USERNAME", "SENTINEL_PASSWORD", "SENTINEL_PASSWORD_FILE")
+    secrets = {f"STOREHOP_OUTBOX_{name}": "x" for name in names}
+    result = storehop("run", *UPSTREAM, "--rules", rules, STOREHOP_STATE=str(tmp_path), **secrets)
+
+    assert (0, "") == (result.exit_code, result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--outbox", "redis://me:s3cr3t@one,two"), 2, "--outbox 'redis://***@one,two': expected one host"),
+        (("--outbox", "reddis://:s3cr3t@one"), 2, "--outbox 'reddis://***@one': expected a path"),
+        (("--outbox", "redis://one", "--outbox-password-file", "/none"), 1, "/none: cannot be read: No such file"),
+        (("--outbox-wait", "1s"), 2, "--outbox-wait '1s': expected a duration from 1ms to 250ms"),
+        (("--outbox-name", "a b"), 2, "--outbox-name 'a b': expected only A-Z a-z 0-9 _ . -"),
+    ],
+)
+def test_a_shared_outbox_that_cannot_be_meant_is_refused(rules, served, words, code, said):
+    """Before anything is started, and without its credentials."""
+    result = storehop("run", *UPSTREAM, "--rules", rules, *words)
+
+    assert ([], code, True) == (served, result.exit_code, said in result.stderr)
+    assert "s3cr3t" not in result.output
+
+
+def test_flags_say_how_a_shared_outbox_is_kept(rules, served, tmp_path):
+    """In place of the rules."""
+    flags = {"--outbox-name": "ads", "--outbox-replicas": 0, "--outbox-wait": "50ms", "--outbox-password-file": rules}
+    words = (word for pair in flags.items() for word in pair)
+    storehop("run", *UPSTREAM, "--rules", rules, "--state", tmp_path, *words)
+
+    assert [SharedOutbox("ads", 0, 0.05, rules)] == [SharedOutbox.of(options) for options in served]

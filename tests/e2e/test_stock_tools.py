@@ -69,11 +69,11 @@ async def test_it_refuses_heads_as_the_sidecar_does(port, ads):
 async def test_an_outbox_of_an_unknown_kind_ends_it(tmp_path, start, module_rules):
     """Nothing is stored by guessing: mitmproxy ends, and says in one line what was expected."""
     usual = stock_command("mitmdump", "regular", module_rules, free_port(), tmp_path)
-    command = [re.sub("^storehop_outbox=.*", "storehop_outbox=redis://localhost/0", str(word)) for word in usual]
+    command = [re.sub("^storehop_outbox=.*", "storehop_outbox=postgres://localhost/0", str(word)) for word in usual]
     process = await start(Process.start, *command)
 
     assert 1 == await process.ended()
-    assert "storehop_outbox 'redis://localhost/0': expected a path or sqlite:///path" in process.output.text
+    assert "storehop_outbox 'postgres://localhost/0': expected a path" in process.output.text
     assert "Traceback" not in process.output.text
 
 

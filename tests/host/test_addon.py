@@ -209,8 +209,8 @@ async def test_other_rules_change_nothing_of_a_dry_run(host, tmp_path):
 
 async def test_an_outbox_of_an_unknown_kind_is_refused(host, running):
     """It says what was expected."""
-    with pytest.raises(exceptions.OptionsError, match="storehop_outbox 'ftp://a': expected"):
-        host.configure(running, storehop_outbox="ftp://a")
+    with pytest.raises(exceptions.OptionsError, match=r"storehop_outbox 'ftp://\*\*\*@a': expected"):
+        host.configure(running, storehop_outbox="ftp://me:s3cr3t@a")
 
 
 async def test_traffic_comes_while_it_runs(host):

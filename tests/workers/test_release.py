@@ -37,7 +37,7 @@ def states(outbox):
 
 async def test_the_calls_of_a_holder_are_released(outbox, caplog):
     """Only those, and the log says how many."""
-    releases = Releases(str(outbox))
+    releases = Releases(SqliteEngine(outbox))
     releases.add("dead")
     await releases.close()
 
@@ -45,18 +45,9 @@ async def test_the_calls_of_a_holder_are_released(outbox, caplog):
     assert ["1 clicks of a worker that ended are delivered by the others"] == caplog.messages
 
 
-async def test_an_outbox_may_be_named_by_its_url(outbox):
-    """As in the options."""
-    releases = Releases(f"sqlite://{outbox}")
-    releases.add("dead")
-    await releases.close()
-
-    assert "due" == states(outbox)["dead"]
-
-
 async def test_a_locked_outbox_holds_nobody_up(outbox, caplog):
     """Whoever adds a holder never waits, and the failure is said."""
-    releases = Releases(str(outbox))
+    releases = Releases(SqliteEngine(outbox))
     with outbox.with_name("outbox.db-turn").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         releases.add("dead")

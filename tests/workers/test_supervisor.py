@@ -31,7 +31,7 @@ HANGS = ("sh", "-c", "exec sleep 100")
 async def hung(monkeypatch, tmp_path):
     """A supervisor of one worker that never says a word."""
     monkeypatch.setattr(worker, "START_S", 0.2)
-    supervisor = Supervisor(HANGS, 1, tmp_path, str(tmp_path / "outbox.db"))
+    supervisor = Supervisor(HANGS, 1, tmp_path, SqliteEngine(tmp_path / "outbox.db"))
     running = asyncio.create_task(supervisor.run())
     yield supervisor._places[0]
     supervisor.end(signal.SIGTERM)
@@ -73,14 +73,14 @@ async def test_a_worker_that_hangs_later_is_replaced(hung, monkeypatch):
 async def test_workers_that_end_before_they_are_ready_end_it(tmp_path, monkeypatch):
     """Where none can start, however long it takes to find out, the exit code is theirs."""
     monkeypatch.setattr(module, "YOUNG_S", 0.0)
-    supervisor = Supervisor(("sh", "-c", "exit 3"), 2, tmp_path, str(tmp_path / "outbox.db"))
+    supervisor = Supervisor(("sh", "-c", "exit 3"), 2, tmp_path, SqliteEngine(tmp_path / "outbox.db"))
 
     assert 3 == await supervisor.run()
 
 
 async def test_a_command_that_cannot_run_is_tried_again(tmp_path, caplog):
     """A fault of the machine while a worker is started ends nothing."""
-    supervisor = Supervisor([str(tmp_path / "none")], 1, tmp_path, str(tmp_path / "outbox.db"))
+    supervisor = Supervisor([str(tmp_path / "none")], 1, tmp_path, SqliteEngine(tmp_path / "outbox.db"))
     running = asyncio.create_task(supervisor.run())
     async with asyncio.timeout(SOON_S):
         while caplog.text.count("could not be started") < 2:
@@ -96,7 +96,7 @@ async def test_a_worker_that_does_not_end_is_killed(tmp_path, monkeypatch, caplo
     monkeypatch.setattr(module, "END_S", 0.2)
     sign = tmp_path / "deaf"
     deaf = f"trap '' TERM INT; echo > {sign}; exec sleep 100"
-    supervisor = Supervisor(("sh", "-c", deaf), 1, tmp_path, str(tmp_path / "outbox.db"))
+    supervisor = Supervisor(("sh", "-c", deaf), 1, tmp_path, SqliteEngine(tmp_path / "outbox.db"))
     running = asyncio.create_task(supervisor.run())
     async with asyncio.timeout(SOON_S):
         while not sign.exists():
@@ -128,7 +128,7 @@ def locked(outbox):
 
 async def test_a_dead_worker_is_replaced_while_the_outbox_is_locked(tmp_path, outbox):
     """The next one is started first; what the dead one had leased can wait."""
-    supervisor = Supervisor(HANGS, 1, tmp_path, str(outbox))
+    supervisor = Supervisor(HANGS, 1, tmp_path, SqliteEngine(outbox))
     with locked(outbox):
         running = asyncio.create_task(supervisor.run())
         first = await _begun(supervisor._places[0])
@@ -145,7 +145,7 @@ async def test_a_dead_worker_is_replaced_while_the_outbox_is_locked(tmp_path, ou
 async def test_the_end_does_not_wait_for_a_locked_outbox(tmp_path, outbox, monkeypatch, caplog):
     """It comes soon, and says that leases are left."""
     monkeypatch.setattr(releasing, "PATIENCE_S", 0.1)
-    supervisor = Supervisor(HANGS, 1, tmp_path, str(outbox))
+    supervisor = Supervisor(HANGS, 1, tmp_path, SqliteEngine(outbox))
     with locked(outbox):
         running = asyncio.create_task(supervisor.run())
         (await _begun(supervisor._places[0])).kill()

@@ -18,6 +18,9 @@ from storehop.cli import path as finding
 from storehop.cli import restart as restarting
 from storehop.cli import run as running
 from storehop.cli import standin as standing_in
+from storehop.cli.asked import Asked, with_outbox_options
+from storehop.cli.check_outbox import check_outbox
+from storehop.cli.fail import fail
 from storehop.cli.parameters import with_run_options
 from storehop.options import WEB, RunOptions, row_of
 from storehop.rulefile.schema import json_schema
@@ -70,11 +73,20 @@ def run(context: typer.Context, **values: object) -> None:
 
 
 @app.command()
+@with_outbox_options
 def check(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Rule file, or a folder of them.")],
+    asked: Asked,
+    path: Annotated[Path | None, typer.Argument(metavar="[PATH]", help="Rule file, or a folder of them.")] = None,
+    outbox: Annotated[
+        str | None, typer.Option(metavar="PATH|URL", help="Ask this outbox, too, whether clicks can be stored there.")
+    ] = None,
 ) -> None:
-    """Say whether rule files can be used: exit 0 and a summary, or exit 1 and every fault."""
-    checking.check(path)
+    """Say whether rule files and an outbox can be used: exit 0 and a summary, or exit 1 and every fault."""
+    if path is None and outbox is None:
+        fail("expected the PATH of rules, or --outbox", 2)
+    rules = checking.check(path) if path else None
+    if outbox is not None:
+        check_outbox(outbox, asked, rules.delivery if rules else None)
 
 
 @app.command()

@@ -20,10 +20,11 @@ def load_or_fail(path: Path, *, warn: bool = False) -> RuleSet:
     return result.rules
 
 
-def check(path: Path) -> None:
+def check(path: Path) -> RuleSet:
     """Prints a summary of the rules and a line for each rule; exits with 1 where we can't use them."""
     rules = load_or_fail(path, warn=True)
     typer.echo(f"{path}: {summary(rules)}")
     for _, rule in rules.rules:
         share = "" if rule.percent == 100 else f", {rule.percent:g} % of clicks"  # noqa: PLR2004  per cent
         typer.echo(f"  {rule.name}: {rule.mode} to {rule.store}{share}")
+    return rules

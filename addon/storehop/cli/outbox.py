@@ -16,14 +16,15 @@ import typer
 from rich.console import Console
 from rich.progress import track
 
+from storehop.cli.asked import Asked, with_outbox_options
 from storehop.cli.fail import fail
 from storehop.cli.parameters import run_option
-from storehop.deliver.engines import engine_for
+from storehop.deliver.batcher import OutboxError
 from storehop.deliver.operations import StoredCall
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.tickets import OutboxError
 from storehop.durations import parse_duration
-from storehop.state import outbox_file, outbox_path
+from storehop.state import outbox_path
 
 app = typer.Typer(no_args_is_help=True, help="The stored clicks: pending, dead and why.")
 
@@ -36,7 +37,9 @@ BATCH = 500
 
 
 @app.command("list")
+@with_outbox_options
 def list_calls(
+    asked: Asked,
     outbox: Where = None,
     state: State = None,
     dead: Annotated[bool, typer.Option("--dead", help="Only the dead ones.")] = False,
@@ -47,7 +50,7 @@ def list_calls(
     ] = False,
 ) -> None:
     """Show what is stored, newest first."""
-    with _opened(outbox, state) as stored:
+    with _opened(asked, outbox, state) as stored:
         rows = [_redacted(row, is_whole=personal_data) for row in stored.rows(dead=True if dead else None)]
     if as_json:
         for row in rows:
@@ -59,7 +62,9 @@ def list_calls(
 
 
 @app.command()
+@with_outbox_options
 def retry(
+    asked: Asked,
     call_id: Annotated[str | None, typer.Argument(metavar="ID", help="One dead letter.")] = None,
     outbox: Where = None,
     state: State = None,
@@ -69,7 +74,7 @@ def retry(
     """Send dead letters again: as if they were clicked now, by the storehop that runs on this outbox."""
     if every == (call_id is not None):
         fail("expected the ID of a dead letter, or --all", 2)
-    with _opened(outbox, state) as stored:
+    with _opened(asked, outbox, state) as stored:
         call_ids = [row.id for row in stored.rows(dead=True, call_id=call_id or "")]
         if call_id and not call_ids:
             fail(f"{call_id} is no dead letter here: see storehop outbox list --dead")
@@ -82,7 +87,9 @@ def retry(
 
 
 @app.command()
+@with_outbox_options
 def purge(
+    asked: Asked,
     older_than: Annotated[str, typer.Option(metavar="DURATION", help="Their least age: 7d, 36h, 90m.")],
     outbox: Where = None,
     state: State = None,
@@ -93,7 +100,7 @@ def purge(
         least = parse_duration(older_than)
     except ValueError as error:
         fail(f"--older-than {older_than!r}: {error}", 2)
-    with _opened(outbox, state) as stored:
+    with _opened(asked, outbox, state) as stored:
         call_ids = [row.id for row in stored.rows(dead=True) if row.age >= least]
         changed = _change(
             stored, call_ids, Outbox.purge, "Purging", f"Delete {_letters(len(call_ids))} for good?", yes=yes
@@ -117,33 +124,23 @@ class _Opened:
 
 
 @contextmanager
-def _opened(location: str | None, state: Path | None) -> Iterator[_Opened]:
-    """The outbox at this path, else in this state folder; a sentence and exit 1 where there is none, or it fails."""
-    try:
-        where = outbox_file(location) if location else outbox_path(state)
-    except ValueError as error:
-        fail(f"--outbox {location!r}: {error}", 2)
-    try:
-        is_there, is_folder = where.is_file(), where.is_dir()
-    except OSError as error:
-        fail(f"{where}: {error.strerror}")
-    if is_folder:
-        fail(f"{where} is a folder: expected --outbox with the file in it, or --state {where}")
-    if not is_there:
-        fail(f"there is no outbox at {where}: name it with --outbox, or its folder with --state")
+def _opened(asked: Asked, location: str | None, state: Path | None) -> Iterator[_Opened]:
+    """The outbox at this path or URL, else in this state folder. A sentence and exit 1: there is none, or it fails."""
+    where = location or str(outbox_path(state))
+    engine = asked.engine(where, asked.delivery(where))
 
     # What goes wrong is said below, in one sentence: a log line of a running host's would be a second one.
     logging.getLogger("storehop").addHandler(logging.NullHandler())
 
     async def made() -> Outbox:
-        return Outbox(engine_for(str(where)), "people")
+        return Outbox(engine, "people")
 
     with asyncio.Runner() as runner:
         outbox = runner.run(made())
         try:
             yield _Opened(outbox, runner)
         except OutboxError as error:
-            fail(f"{where}: {error}")
+            fail(f"{engine.where}: {error}")
         finally:
             runner.run(outbox.close())
 

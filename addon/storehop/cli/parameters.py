@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from storehop.cli.fail import fail
 from storehop.cli.option_file import read_defaults
 from storehop.options import Row, RunOptions, row_of, rows
 
@@ -26,6 +27,17 @@ def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
 def run_option(name: str) -> Any:
     """The flag and environment variable of this option of `RunOptions`, for a command of another kind."""
     return _flag(row_of(RunOptions, name))
+
+
+def read_value(name: str, value: Any) -> Any:
+    """What the user wrote for this option of `RunOptions`, in a command of another kind. Exits with 2."""
+    row = row_of(RunOptions, name)
+    if value is None or row.option.read is None:
+        return value
+    try:
+        return row.option.read(value)
+    except ValueError as error:
+        fail(f"{row.flag} {value!r}: {error}", 2)
 
 
 def _flag(row: Row) -> Any:

@@ -12,11 +12,13 @@ from typing import Any
 
 import typer
 
-from storehop.addresses import is_loopback
+from storehop.addresses import is_loopback, without_credentials
 from storehop.cli import dry_run
 from storehop.cli.check import load_or_fail
 from storehop.cli.fail import fail
 from storehop.decide.rules import RuleSet
+from storehop.deliver.engines import SharedOutbox, check_location, engine_for
+from storehop.deliver.redis.credentials import VARIABLES_OF_SECRETS
 from storehop.options import Row, RunOptions, rows
 from storehop.serving import CannotServeError
 from storehop.state import VARIABLES
@@ -35,22 +37,25 @@ def run(context: typer.Context, values: Mapping[str, object]) -> None:
         _check_certificates(options.tls_cert)
     if options.upstream_ca:
         _check_authorities(options.upstream_ca)
-    _check_proxies(options, load_or_fail(options.rules))
+    rules = load_or_fail(options.rules)
+    _check_proxies(options, rules)
+    if not options.dry_run:
+        _check_outbox(options)
     try:
         if options.dry_run:
             dry_run.serve(options)
         else:
             _check_state(options.state)
-            _serve(options)
+            _serve(options, rules)
     except CannotServeError as error:
         fail(str(error))
 
 
-def _serve(options: RunOptions) -> None:
+def _serve(options: RunOptions, rules: RuleSet) -> None:
     if options.workers > 1 and options.worker_socket is None:
         from storehop.workers.start import supervise  # noqa: PLC0415  as below
 
-        raise typer.Exit(supervise(options))
+        raise typer.Exit(supervise(options, rules.delivery))
     # mitmproxy takes most of a second to import: not for every --help.
     from storehop.host.runner import serve  # noqa: PLC0415
 
@@ -65,7 +70,7 @@ def _read(context: typer.Context, values: Mapping[str, object]) -> RunOptions:
 
 def _warn_of_unknown_variables() -> None:
     """A misspelled one would be ignored in silence. Kubernetes sets some of its own for a Service of our name."""
-    known = {row.variable for row in rows(RunOptions)}
+    known = {row.variable for row in rows(RunOptions)} | VARIABLES_OF_SECRETS
     for name in sorted(os.environ):
         if name.startswith(VARIABLES) and name not in known and not _OF_KUBERNETES.match(name):
             close = difflib.get_close_matches(name, filter(None, known), n=1)
@@ -81,7 +86,7 @@ def _value(context: typer.Context, row: Row, value: object) -> object:
     except ValueError as error:
         source = context.get_parameter_source(row.name)
         name = row.variable if source and source.name == "ENVIRONMENT" else row.flag
-        fail(f"{name} {value!r}: {error}", 2)
+        fail(f"{name} {without_credentials(str(value))!r}: {error}", 2)
 
 
 def _check_together(options: RunOptions) -> None:
@@ -118,6 +123,19 @@ def _check_certificates(names: Sequence[str]) -> None:
         certificates_of(look(names))
     except CertificatesError as error:
         fail("\n".join(f"--tls-cert {line}" for line in str(error).splitlines()))
+
+
+def _check_outbox(options: RunOptions) -> None:
+    """Whether it can be one at all. Where its server is away at the moment, clicks pass meanwhile."""
+    location = options.outbox_location
+    try:
+        check_location(location)
+    except ValueError as error:
+        fail(f"--outbox {without_credentials(location)!r}: {error}", 2)
+    try:
+        engine_for(location, shared=SharedOutbox.of(options)).close()
+    except ValueError as error:
+        fail(str(error))
 
 
 def _check_proxies(options: RunOptions, rules: RuleSet) -> None:

@@ -21,7 +21,9 @@ from mitmproxy.addonmanager import Loader
 from mitmproxy.proxy import layer, mode_specs
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
+from storehop.addresses import without_credentials
 from storehop.app import App, Settings
+from storehop.deliver.engines import check_location
 from storehop.host import flows, retries
 from storehop.host.clicks import Clicks, is_rehearsal
 from storehop.host.connections import Connections
@@ -38,7 +40,6 @@ from storehop.observe.readiness import Readiness
 from storehop.options import AddonOptions, rows
 from storehop.rulefile import RuleFileError
 from storehop.rulefile.live import LiveRules
-from storehop.state import outbox_file
 
 logger = logging.getLogger(__name__)
 
@@ -87,9 +88,9 @@ class Storehop:
     def configure(self, updated: set[str]) -> None:
         if "storehop_outbox" in updated:
             try:
-                outbox_file(ctx.options.storehop_outbox)
+                check_location(ctx.options.storehop_outbox)
             except ValueError as error:
-                self._refuse(f"storehop_outbox {ctx.options.storehop_outbox!r}: {error}", error)
+                self._refuse(f"storehop_outbox {without_credentials(ctx.options.storehop_outbox)!r}: {error}", error)
                 return
         if "storehop_rules" in updated:
             path = Path(ctx.options.storehop_rules).expanduser()

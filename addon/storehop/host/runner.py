@@ -15,6 +15,7 @@ from mitmproxy.options import Options
 
 from storehop.addresses import OFF
 from storehop.app import Settings
+from storehop.deliver.engines import SharedOutbox
 from storehop.host.addon import Storehop
 from storehop.host.connections import Connections, connections_of
 from storehop.host.door import HeldPortLoop
@@ -175,6 +176,7 @@ def _settings(options: RunOptions, opened: Opened, standin: str | None) -> Setti
         admin=worker or opened.listeners.admin,
         holder=worker.stem if worker else "",
         workers=options.workers,
+        shared=SharedOutbox.of(options),
         standin=standin,
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from storehop.deliver.engines import engine_for
+from storehop.deliver.batcher import OutboxError
+from storehop.deliver.engine import Engine
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.tickets import OutboxError
 
@@ -18,9 +19,9 @@ PATIENCE_S = 5.0
 class Releases:
     """Releases holders, one after the other, while nothing else waits for that. Must be made on an event loop."""
 
-    def __init__(self, location: str) -> None:
-        """`location` is the outbox's path or URL."""
-        self._outbox = Outbox(engine_for(location), "supervisor")
+    def __init__(self, engine: Engine) -> None:
+        """`engine` keeps the outbox, for somebody who tidies up."""
+        self._outbox = Outbox(engine, "supervisor")
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add(self, holder: str) -> None:

@@ -9,21 +9,28 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from storehop.deliver.engine import Engine
+from storehop.deliver.engines import SharedOutbox, engine_for
 from storehop.listening.presence import Presence
 from storehop.listening.sockets import close_all
 from storehop.options import RunOptions
 from storehop.serving import Opened, introduction, listen, log_to_stderr, open_listeners, own_command
+from storehop.settings import Delivery
 from storehop.workers.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
 
 
-def supervise(options: RunOptions) -> int:
-    """Serves by `options.workers` processes until a signal ends it. Returns the exit code. Raises CannotServeError."""
-    return asyncio.run(_supervise(options, open_listeners(options)))
+def supervise(options: RunOptions, delivery: Delivery) -> int:
+    """Serves by `options.workers` processes until a signal ends it. Returns the exit code. Raises CannotServeError.
+
+    `delivery` is the rules'. Raises ValueError where it is no outbox.
+    """
+    engine = engine_for(options.outbox_location, delivery, shared=SharedOutbox.of(options), tidies=True)
+    return asyncio.run(_supervise(options, open_listeners(options), engine))
 
 
-async def _supervise(options: RunOptions, opened: Opened) -> int:
+async def _supervise(options: RunOptions, opened: Opened, engine: Engine) -> int:
     lines = log_to_stderr(options)
     # Not in the state folder: a path of a Unix socket has 107 bytes at the most.
     with TemporaryDirectory(prefix="storehop-") as sockets:
@@ -32,7 +39,7 @@ async def _supervise(options: RunOptions, opened: Opened) -> int:
             command,
             options.workers,
             Path(sockets),
-            options.outbox_location,
+            engine,
             opened.listeners,
             lines_dropped=lambda: lines.dropped,
         )

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from storehop.deliver.engine import Engine
 from storehop.listening.line import HandoverError
 from storehop.listening.sockets import Listeners
 from storehop.observe.admin import AdminServer
@@ -53,17 +54,17 @@ class Supervisor:
         command: Sequence[str],
         number: int,
         folder: Path,
-        outbox: str,
+        engine: Engine,
         listeners: Listeners | None = None,
         *,
         lines_dropped: Callable[[], int] = int,
     ) -> None:
-        """`outbox` is a path or URL; `lines_dropped` counts lines of our own log."""
+        """`engine` keeps the outbox, for somebody who tidies up; `lines_dropped` counts lines of our own log."""
         self._lines_dropped = lines_dropped
         self._command = command
         self._folder = folder
         self._listeners = listeners or Listeners()
-        self._releases = Releases(outbox)
+        self._releases = Releases(engine)
         self._exit_code = 0
         self._places = [_Place(place, self._new(place)) for place in range(1, number + 1)]
         self._starting: set[Worker] = set()
