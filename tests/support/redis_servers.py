@@ -12,9 +12,10 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import redis
 from redis.backoff import NoBackoff
@@ -69,9 +70,26 @@ def _group() -> subprocess.Popen[bytes]:
     return subprocess.Popen(["sh", "-c", "cat > /dev/null; kill -9 0"], stdin=subprocess.PIPE, process_group=0)
 
 
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """Where a server runs."""
+
+    address: str = "127.0.0.1"
+    """Other servers and storehop find it there."""
+    seen_at: str = ""
+    """The tests find it there, if elsewhere."""
+    prefix: tuple[str, ...] = ()
+    """Comes before its command: `("ip", "netns", "exec", NAME)`."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return (self.address, self.seen_at) if self.seen_at else (self.address,)
+
+
 class RedisServer:
     """One server; it is `with RedisServer("7.0") as server:`, or `start` and `close`. Everything blocks."""
 
+    _usual: ClassVar[dict[str, str]] = DURABLE
     _arguments: tuple[str, ...] = ()
     """They follow the program and its file."""
 
@@ -79,22 +97,24 @@ class RedisServer:
         self,
         version: str = "7.0",
         *,
-        host: str = "127.0.0.1",
+        seat: Seat = Seat(),
         port: int = 0,
         folder: Path | None = None,
         replica_of: tuple[str, int] | None = None,
         prefix: Sequence[str] = (),
         **config: object,
     ) -> None:
-        """`prefix` comes before the program: `("ip", "netns", "exec", …)`, `("env", "LD_PRELOAD=…")`.
+        """`prefix` comes before the program: `("env", "LD_PRELOAD=…")`.
 
-        `config` is redis.conf with `_` for `-`; it goes before DURABLE, and None leaves a line out.
+        `config` is redis.conf with `_` for `-`; it goes before the usual, and None leaves a line out.
         """
-        self.version, self.host, self.port = version, host, port or free_port()
-        self.program, self._prefix = need_redis(version), prefix
+        self.version, self.host, self.port = version, seat.address, port or free_port()
+        self._command = [*seat.prefix, *prefix, need_redis(version)]
+        self._reached_at = seat.addresses[-1]
         self._is_own_folder = folder is None
         self.folder = folder or Path(tempfile.mkdtemp(prefix="storehop-redis-"))
-        lines = DURABLE | {name.replace("_", "-"): value for name, value in config.items()}
+        usual = {"bind": " ".join(seat.addresses), "port": self.port, "dir": self.folder}
+        lines = usual | self._usual | {name.replace("_", "-"): value for name, value in config.items()}
         if replica_of:
             lines["replicaof"] = f"{replica_of[0]} {replica_of[1]}"
         self.settings = {name: str(value) for name, value in lines.items() if value is not None}
@@ -138,19 +158,19 @@ class RedisServer:
     def _own(self) -> redis.Redis:
         return self.client()
 
-    def start(self) -> Self:
+    def start(self, replica_of: tuple[str, int] | None = None) -> Self:
         """Answers PING when this returns."""
-        self.begin()
+        self.begin(replica_of)
         self.ready()
         return self
 
-    def begin(self) -> None:
-        """Starts the process, and does not wait for it."""
+    def begin(self, replica_of: tuple[str, int] | None = None) -> None:
+        """Starts the process, and does not wait for it. `replica_of` is for this time."""
         file = self.folder / "redis.conf"
-        if not file.exists():  # Sentinels and CONFIG REWRITE change theirs: a restart goes on with it
-            settings = {"bind": self.host, "port": self.port, "dir": self.folder} | self.settings
-            file.write_text("".join(f"{name} {value or '""'}\n" for name, value in settings.items()))
-        command = [*self._prefix, self.program, file, *self._arguments]
+        if not file.exists():  # Sentinels write it anew: a restart goes on with that
+            file.write_text("".join(f"{name} {value or '""'}\n" for name, value in self.settings.items()))
+        replica = ["--replicaof", *map(str, replica_of)] if replica_of else []
+        command = [*self._command, file, *self._arguments, *replica]
         with (self.folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(
                 command,
@@ -174,7 +194,7 @@ class RedisServer:
     def client(self, **options: object) -> redis.Redis:
         """A further client, which is closed with the server. It retries nothing."""
         usual = {"decode_responses": True, "socket_timeout": 5.0, "socket_connect_timeout": 5.0}
-        made = redis.Redis(self.host, self.port, retry=Retry(NoBackoff(), 0), **usual | options)
+        made = redis.Redis(self._reached_at, self.port, retry=Retry(NoBackoff(), 0), **usual | options)
         self._clients.append(made)
         return made
 
@@ -206,10 +226,10 @@ class RedisServer:
         """SIGCONT."""
         os.kill(self.pid, signal.SIGCONT)
 
-    def restart(self) -> None:
+    def restart(self, replica_of: tuple[str, int] | None = None) -> None:
         """Starts it again with the same folder and port; kills it before, if it lives."""
         self.kill()
-        self.start()
+        self.start(replica_of)
 
     def close(self) -> None:
         """Nothing is left of it."""

@@ -1,0 +1,52 @@
+"""The Sentinel sets that the tests of the outbox on Redis run."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.patience import SOON_S, wait_until
+from tests.support.redis_servers import BINARIES
+from tests.support.sentinels import RedisSet
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture(scope="module", params=BINARIES)
+def servers(request):
+    with RedisSet(request.param) as made:
+        yield made
+
+
+def test_a_kill_makes_another_primary(servers):
+    """It has what the killed one had acknowledged with a replica; the killed one is a replica of it."""
+    old = servers.primary()
+    client = old.client()
+    client.set("a", "1")
+    assert client.wait(1, 5000)
+
+    servers.kill_primary()
+
+    new = servers.primary()
+    assert new is not old
+    assert new.client().get("a") == "1"
+    assert old.info("replication")["master_port"] == new.port
+
+
+def test_a_failover_makes_another_primary(servers):
+    """The old one goes on for a while: it has no replica then, so WAIT comes short there."""
+    old = servers.primary()
+    client = old.client()
+
+    servers.failover(settle=False)
+
+    assert servers.primary() is not old
+    wait_until(lambda: not old.info("replication")["connected_slaves"], SOON_S, "no replica")
+    client.set("b", "1")
+    assert client.wait(1, 100) == 0
+
+
+def test_the_url_names_all_sentinels(servers):
+    """And what they call the primary."""
+    ports = ",".join(f"127.0.0.1:{one.port}" for one in servers.sentinels)
+
+    assert f"redis+sentinel://{ports}/storehop" == servers.url
