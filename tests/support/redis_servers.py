@@ -33,7 +33,6 @@ DURABLE = {
     "repl-diskless-sync-delay": "0",
     "repl-ping-replica-period": "1",
     "protected-mode": "no",
-    "daemonize": "no",
 }
 """As the manual has a server that holds an outbox."""
 
