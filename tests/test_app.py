@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
+from pathlib import Path
 
 import pytest
 from prometheus_client.exposition import generate_latest
 
+from storehop import app as app_module
 from storehop.app import App, Settings
 from storehop.deliver.engines import SharedOutbox
 from storehop.deliver.operations import ListCalls
@@ -81,6 +84,27 @@ async def start(tmp_path, file, rules):
             await app.close()
 
 
+class SharedEngine(SqliteEngine):
+    """Says and tells what an engine may that many hosts share."""
+
+    kind = "redis"
+    remarks = ("appendfsync is everysec: a power cut loses a second of clicks",)
+
+    def __init__(self, location, _delivery, watcher):
+        super().__init__(Path(location))
+        self._watcher = watcher
+
+    def run(self, batch):
+        self._watcher.waited(0.004)
+        return super().run(batch)
+
+
+@pytest.fixture
+def shared(monkeypatch):
+    """Storehops that are started have an engine which is shared."""
+    monkeypatch.setattr(app_module, "engine_for", SharedEngine)
+
+
 def tap(name):
     return Click(name, "GET", f"{LINK}{name}", {"user-agent": USER_AGENT}, "93.184.216.34")
 
@@ -89,13 +113,18 @@ async def decision(app, name, live_rules):
     return (await app.handler.handle(tap(name), live_rules.current)).decision
 
 
-async def ready(path):
-    """What /readyz?strict says: its status."""
+async def readyz(path):
+    """What /readyz?strict says: (status, lines)."""
     reader, writer = await asyncio.open_unix_connection(path)
     writer.write(b"GET /readyz?strict HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n")
-    status = (await reader.read()).split(b" ")[1]
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
-    return int(status)
+    return int(head.split(b" ")[1]), body.decode().splitlines()
+
+
+async def ready(path):
+    status, _ = await readyz(path)
+    return status
 
 
 def metric(metrics, line):
@@ -239,3 +268,27 @@ async def test_other_rules_take_the_place_of_the_first(start, rules, tmp_path):
 
     assert metric(metrics, f'storehop_rules_info{{hash="{others.current.digest}"}} 1.0')
     assert metric(metrics, 'storehop_rules_reload_total{result="failed"} 0.0')
+
+
+async def test_a_weaker_promise_is_no_fault(start, shared, tmp_path):
+    """/readyz says it in its body; nobody is turned away, not even by ?strict."""
+    start()
+
+    note = "note: outbox: appendfsync is everysec: a power cut loses a second of clicks"
+    assert (200, ["ok", note]) == await readyz(tmp_path / "admin.sock")
+
+
+async def test_a_shared_engine_is_watched(start, shared):
+    """By the metrics, from its thread."""
+    _, metrics = start()
+
+    await until(lambda: not metric(metrics, "storehop_outbox_wait_seconds_count 0.0"))
+    assert metric(metrics, 'storehop_outbox_info{engine="redis"} 1.0')
+
+
+async def test_the_start_says_what_keeps_the_outbox(start, file, caplog):
+    """Where it is, and which engine's."""
+    caplog.set_level(logging.INFO)
+    start()
+
+    assert f"storehop: the outbox is {file} (sqlite)" in caplog.messages

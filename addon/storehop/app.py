@@ -106,6 +106,10 @@ class App:
         self.outbox = Outbox(
             engine_for(settings.outbox, delivery, shared=settings.shared), settings.holder or str(uuid.uuid4())
         )
+        self._get_readiness, self._remarks = get_readiness, settings.remarks
+        delivery = rules.current.delivery
+        engine = engine_for(settings.outbox, delivery, metrics.engine)
+        self.outbox = Outbox(engine, settings.holder or str(uuid.uuid4()))
         self._courier = Courier(wire, self.outbox, delivery, hearing, settings.workers)
         duplicates = Duplicates(asyncio.get_running_loop().time)
         self.handler = ClickHandler(duplicates, self._courier, self.outbox, hearing)
@@ -113,6 +117,7 @@ class App:
         metrics.expect(_names(rules.current))
         rules.watch(self._use)
         self._admin = self._admin_server(settings)
+        logger.info("storehop: the outbox is %s (%s)", self.outbox.where, self.outbox.kind)
         logger.info("storehop: %s from %s; trusted proxies: %s", rules.summary(), rules.path, _trusted(rules.current))
 
     @property
@@ -140,12 +145,18 @@ class App:
         self._rules.stop()
         await self._courier.close(GRACE_S)
 
+    def _readiness(self) -> Readiness:
+        """For /readyz. What weakens the outbox's promise is no fault: nobody is turned away for it."""
+        outbox = (f"outbox: {remark}" for remark in self.outbox.remarks)
+        return replace(self._get_readiness(), remarks=(*self._remarks, *outbox))
+
     def _state(self) -> State:
         """For a scrape."""
         return State(
             self._courier.counts,
             len(self._courier.open_breakers),
             self._rules.current.digest,
+            self.outbox.kind,
             self.outbox.fault is not None,
             self._readiness().is_ready,
         )

@@ -32,6 +32,8 @@ class GatedEngine:
     @property
     def refusal(self):
         return self._engine.refusal
+        self.kind, self.where, self.remarks = engine.kind, engine.where, engine.remarks
+        self.most, self.patience_s = engine.most, SOON_S
 
     def close_gate(self):
         self.waits.clear()

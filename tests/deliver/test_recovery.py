@@ -1,6 +1,7 @@
 """What a look at the outbox comes to: sweeps, probes, what is overdue, and how soon to look again."""
 
 import asyncio
+import logging
 
 import pytest
 
@@ -127,3 +128,50 @@ async def test_a_mistake_of_ours_ends_nothing(recovery, monkeypatch, caplog):
     await look(recovery)
 
     assert ["looking at the outbox failed in our own code"] == caplog.messages
+
+
+WEAK = "appendfsync is everysec: a power cut loses a second of clicks"
+
+
+async def lines_of_remarks(recovery, engine, caplog, *times):
+    """(level, message) of each line that is said while the engine's remarks change from look to look."""
+    caplog.set_level(logging.INFO, module.__name__)
+    for engine.remarks in times:
+        await look(recovery)
+    return [(record.levelname, record.message) for record in caplog.records]
+
+
+async def test_a_remark_of_the_engine_is_said_once(recovery, engine, caplog):
+    """The promise is weaker than people think; nothing fails."""
+    lines = await lines_of_remarks(recovery, engine, caplog, (WEAK,), (WEAK,))
+
+    assert [("WARNING", f"the outbox {engine.where}: {WEAK}")] == lines
+
+
+async def test_a_remark_that_goes_is_said_once(recovery, engine, caplog):
+    """Whoever mended it sees that it worked."""
+    _, *lines = await lines_of_remarks(recovery, engine, caplog, (WEAK,), (), ())
+
+    assert [("INFO", f"the outbox {engine.where}: no longer: {WEAK}")] == lines
+
+
+async def test_of_several_remarks_only_what_changes_is_said(recovery, engine, caplog):
+    """The others are known."""
+    _, *lines = await lines_of_remarks(recovery, engine, caplog, (WEAK,), ("no replica", WEAK))
+
+    assert [("WARNING", f"the outbox {engine.where}: no replica")] == lines
+
+
+async def test_a_fault_is_no_end_of_a_remark(recovery, engine, disk_full, caplog):
+    """An engine that is away knows nothing of its settings, and has the same ones when it is back."""
+    await lines_of_remarks(recovery, engine, caplog, (WEAK,))
+    caplog.clear()
+    engine.error, engine.remarks, recovery._next_sweep = disk_full, (), 0.0
+    await look(recovery)
+    is_down = recovery._outbox.fault is not None
+    await look(recovery)
+    engine.error, engine.remarks = None, (WEAK,)
+    await look(recovery)
+
+    assert (True, None) == (is_down, recovery._outbox.fault)
+    assert [] == [record.message for record in caplog.records if WEAK in record.message]

@@ -1,5 +1,6 @@
 """Metrics: names, labels and figures as design §5 says."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -42,7 +43,7 @@ DESIGN = {
 @pytest.fixture
 def metrics():
     made = Metrics()
-    made.observe(lambda: State(OutboxCounts(3, 1, 12.5), 2, "abc", is_outbox_down=True, is_ready=True))
+    made.observe(lambda: State(OutboxCounts(3, 1, 12.5), 2, "abc", "redis", is_outbox_down=True, is_ready=True))
     return made
 
 
@@ -287,3 +288,51 @@ def test_what_runs_is_named(metrics):
 def test_no_series_says_when_it_began(metrics):
     """In neither format: half of what is scraped would be times."""
     assert b"_created" not in generate_latest(metrics.registry) + generate_openmetrics(metrics.registry)
+
+
+def test_the_engine_of_the_outbox_is_named(metrics):
+    """A dashboard asks whether its totals are shared."""
+    assert 1.0 == samples(metrics)["storehop_outbox_info", (("engine", "redis"),)]
+
+
+@pytest.mark.parametrize("name", ["storehop_outbox_wait_seconds_count", "storehop_outbox_failovers_total"])
+def test_what_a_shared_engine_counts_is_there_before_it_happens(metrics, name):
+    """With every engine: no alert misses a series."""
+    assert 0.0 == samples(metrics)[name, ()]
+
+
+def test_a_wait_counts_by_its_length(metrics):
+    """From half a millisecond up to a click's patience."""
+    metrics.engine.waited(0.0004)
+    metrics.engine.waited(0.04)
+    found = samples(metrics)
+    counts = [found["storehop_outbox_wait_seconds_bucket", (("le", le),)] for le in ("0.0005", "0.025", "0.05", "0.3")]
+
+    assert [1.0, 1.0, 2.0, 2.0] == counts
+    assert 0.0404 == pytest.approx(found["storehop_outbox_wait_seconds_sum", ()])
+
+
+def test_failovers_are_counted(metrics):
+    """Each that this process has met."""
+    metrics.engine.failed_over()
+
+    assert 1.0 == samples(metrics)["storehop_outbox_failovers_total", ()]
+
+
+def test_threads_lose_no_count(metrics):
+    """The outbox's thread counts while the loop's is asked."""
+    with ThreadPoolExecutor(4) as threads:
+        for _ in range(4_000):
+            threads.submit(metrics.engine.waited, 0.001)
+
+    assert 4_000.0 == samples(metrics)["storehop_outbox_wait_seconds_count", ()]
+
+
+@pytest.mark.parametrize("name", ["pending", "dead", "oldest_seconds"])
+def test_what_all_hosts_see_alike_says_so(metrics, name):
+    """Whoever builds a dashboard would add it up."""
+    (helps,) = [
+        one for one in generate_latest(metrics.registry).decode().splitlines() if f"HELP storehop_outbox_{name} " in one
+    ]
+
+    assert helps.endswith("take the max, not the sum.")

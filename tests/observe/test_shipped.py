@@ -32,7 +32,7 @@ RUN_BOOK = (RULES / "packaging" / "README.md").read_text()
 def buckets():
     """The bounds of our histograms as they are exposed."""
     metrics = Metrics()
-    metrics.observe(lambda: State(OutboxCounts(1, 1, 1.0), 1, "abc", is_outbox_down=False, is_ready=True))
+    metrics.observe(lambda: State(OutboxCounts(1, 1, 1.0), 1, "abc", "sqlite", is_outbox_down=False, is_ready=True))
     return generate_latest(metrics.registry).decode()
 
 

@@ -13,6 +13,8 @@ class HurriedEngine:
         self.engine = engine
         self._second_s = second_s
         self.kind, self.where, self.most, self.patience_s = engine.kind, engine.where, engine.most, engine.patience_s
+        self.kind, self.remarks = engine.kind, engine.remarks
+        self.where, self.most, self.patience_s = engine.where, engine.most, engine.patience_s
         self.exclusive, self.close = engine.exclusive, engine.close
 
     def run(self, batch):

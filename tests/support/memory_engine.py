@@ -23,6 +23,7 @@ class MemoryEngine:
     patience_s = 1.0
     remarks = ()
     refusal = None
+    remarks: tuple[str, ...] = ()
 
     def __init__(self, outbox: MemoryOutbox) -> None:
         self.outbox = outbox

@@ -184,10 +184,12 @@ def real():
 
     made = [Real(), Real()]
     for number, metrics in enumerate(made):
-        state = State(OutboxCounts(3, 1, 12.5), 0, f"hash{number}", is_outbox_down=False, is_ready=True)
+        state = State(OutboxCounts(3, 1, 12.5), 0, f"hash{number}", "redis", is_outbox_down=False, is_ready=True)
         metrics.observe(lambda state=state: state)
         metrics.answered(CLICK, Pass(Reason.BOT, f"rule {number}"))
         metrics.answered(CLICK, Pass(Reason.NO_RULE))
+        metrics.engine.waited(0.002)
+        metrics.engine.failed_over()
         call = S2SCall(f"c{number}", "https://app.appsflyer.com", "/x", ())
         metrics.settled(Settled(call, Reply(200), Delivered(), 1, 0.03))
     return Merged(*made)
@@ -196,6 +198,22 @@ def real():
 def test_our_own_metrics_add_up(real):
     """What one process says of clicks, all of them say together."""
     assert 2 == real.value("storehop_clicks_total", decision="pass", reason="no_rule", rule="")
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "together"),
+    [
+        ("storehop_outbox_pending", {}, 3),
+        ("storehop_outbox_dead", {}, 1),
+        ("storehop_outbox_oldest_seconds", {}, 12.5),
+        ("storehop_outbox_info", {"engine": "redis"}, 1),
+        ("storehop_outbox_wait_seconds_count", {}, 2),
+        ("storehop_outbox_failovers_total", {}, 2),
+    ],
+)
+def test_an_outbox_is_one_for_all_workers(real, name, labels, together):
+    """They see it alike; what each has met itself adds up."""
+    assert together == real.value(name, **labels)
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,10 @@ def engine_for(
     no bound of the file is his. Credentials that the URL does not have come from the environment, now.
 
     Raises ValueError that says what was expected, and no credential.
+    watcher: EngineWatcher | None = None,  # noqa: ARG001  a shared engine's
+    """The engine of the outbox that a path or URL names. Raises ValueError that says what was expected.
+    Without `delivery` it is for somebody who looks at an outbox or tidies it up: a file that is none stays where it is,
+    and no bound of the file is his. `watcher` hears how a shared engine does.
     """
     settings = shared.over(delivery or Delivery())
     if is_shared(location):

@@ -55,8 +55,8 @@ class Outbox:
     """
 
     def __init__(self, engine: Engine, holder: str) -> None:
-        self.where = engine.where
-        self._patience_s = engine.patience_s
+        self.kind, self.where = engine.kind, engine.where
+        self._engine, self._patience_s = engine, engine.patience_s
         self._holder, self._leases = holder, itertools.count()
         self._loop = asyncio.get_running_loop()
         self._batcher = Batcher(engine)
@@ -71,6 +71,11 @@ class Outbox:
     def fault(self) -> str | None:
         """Why clicks can't be stored, or None."""
         return self._batcher.fault
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know while it works; see `Engine.remarks`."""
+        return self._engine.remarks
 
     async def check(self) -> None:
         """Finds out whether the engine takes clicks again; only this ends a fault."""

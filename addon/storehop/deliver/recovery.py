@@ -52,6 +52,7 @@ class Recovery:
         self._outbox = outbox
         self._breakers = breakers
         self._next_sweep = 0.0
+        self._remarks: tuple[str, ...] = ()
         self.swept = Swept((), 0, 0, 0, 0, None)
         self.due = 0
 
@@ -72,7 +73,20 @@ class Recovery:
             logger.debug("recovery waits for the outbox: %s", error)
         except Exception:  # whatever it is: what is stored must not wait for a restart
             logger.exception("looking at the outbox failed in our own code")
+        self._say_remarks()
         return look
+
+    def _say_remarks(self) -> None:
+        """Each once when it comes and when it goes. During a fault nobody knows whether one goes."""
+        if self._outbox.fault:
+            return
+        before, self._remarks = self._remarks, self._outbox.remarks
+        for remark in self._remarks:
+            if remark not in before:
+                logger.warning("the outbox %s: %s", self._outbox.where, remark)
+        for remark in before:
+            if remark not in self._remarks:
+                logger.info("the outbox %s: no longer: %s", self._outbox.where, remark)
 
     async def _sweep(self, max_age_s: float) -> tuple[str, ...]:
         """Makes room, gives up what is too old, and counts."""

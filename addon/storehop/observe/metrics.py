@@ -35,6 +35,7 @@ from storehop.model import (
     Source,
 )
 from storehop.observe.coverage import Coverage, signals
+from storehop.observe.engine import EngineMetrics
 from storehop.observe.state import BuildInfo, State, StateCollector
 from storehop.observe.traffic import Traffic
 from storehop.observe.watchers import Watcher
@@ -62,6 +63,7 @@ class Metrics(Watcher):
         self.traffic = Traffic()
         for collector in (self.traffic, BuildInfo(), ProcessCollector(registry=None), *more):
             self.registry.register(collector)
+        self.engine = EngineMetrics(self.registry)
         clicks = Counter(
             "storehop_clicks", "Clicks by decision.", ("decision", "reason", "rule"), registry=self.registry
         )

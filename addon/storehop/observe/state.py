@@ -12,6 +12,8 @@ from prometheus_client.registry import Collector
 
 from storehop.model import OutboxCounts
 
+_ALIKE = "All who share an outbox say the same: take the max, not the sum."
+
 
 class State(NamedTuple):
     """How a process is now."""
@@ -20,6 +22,8 @@ class State(NamedTuple):
     open_breakers: int
     digest: str
     """Of the rules in use."""
+    engine: str
+    """Which one keeps the outbox: `sqlite` or `redis`."""
     is_outbox_down: bool
     is_ready: bool
 
@@ -31,13 +35,17 @@ class StateCollector(Collector):
         self._state = state
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        counts, open_breakers, digest, is_outbox_down, is_ready = self._state()
-        yield GaugeMetricFamily("storehop_outbox_pending", "Stored clicks that are not delivered yet.", counts.pending)
-        yield GaugeMetricFamily("storehop_outbox_dead", "Dead letters in the outbox.", counts.dead)
-        yield GaugeMetricFamily("storehop_outbox_oldest_seconds", "Age of the oldest of them.", counts.oldest_s or 0.0)
+        counts, open_breakers, digest, engine, is_outbox_down, is_ready = self._state()
+        pending, oldest_s = counts.pending, counts.oldest_s or 0.0
+        yield GaugeMetricFamily(
+            "storehop_outbox_pending", f"Stored clicks that are not delivered yet. {_ALIKE}", pending
+        )
+        yield GaugeMetricFamily("storehop_outbox_dead", f"Dead letters in the outbox. {_ALIKE}", counts.dead)
+        yield GaugeMetricFamily("storehop_outbox_oldest_seconds", f"Age of the oldest stored click. {_ALIKE}", oldest_s)
         yield GaugeMetricFamily("storehop_outbox_down", "Whether clicks can't be stored, and so pass.", is_outbox_down)
         yield GaugeMetricFamily("storehop_breaker_open", "Hosts whose breaker is open.", open_breakers)
         yield ready(is_ready)
+        yield _info("storehop_outbox_info", "The engine that keeps the outbox.", engine=engine)
         yield _info("storehop_rules_info", "The rules in use.", hash=digest)
 
 
