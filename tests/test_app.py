@@ -90,7 +90,7 @@ class SharedEngine(SqliteEngine):
     kind = "redis"
     remarks = ("appendfsync is everysec: a power cut loses a second of clicks",)
 
-    def __init__(self, location, _delivery, watcher):
+    def __init__(self, location, _delivery, watcher, **_shared):
         super().__init__(Path(location))
         self._watcher = watcher
 

@@ -98,17 +98,11 @@ class App:
         device.warm_up()
         self._rules = rules
         self._metrics = metrics
-        self._readiness: Callable[[], Readiness] = lambda: replace(get_readiness(), remarks=settings.remarks)
-        self._settings = settings
+        self._get_readiness, self._settings = get_readiness, settings
         self._begun = delivery = settings.delivery(rules.current)
         hearing = Watchers((metrics, *watchers))
         wire = Wire.through(delivery.proxy)  # what may fail comes first
-        self.outbox = Outbox(
-            engine_for(settings.outbox, delivery, shared=settings.shared), settings.holder or str(uuid.uuid4())
-        )
-        self._get_readiness, self._remarks = get_readiness, settings.remarks
-        delivery = rules.current.delivery
-        engine = engine_for(settings.outbox, delivery, metrics.engine)
+        engine = engine_for(settings.outbox, delivery, metrics.engine, shared=settings.shared)
         self.outbox = Outbox(engine, settings.holder or str(uuid.uuid4()))
         self._courier = Courier(wire, self.outbox, delivery, hearing, settings.workers)
         duplicates = Duplicates(asyncio.get_running_loop().time)
@@ -148,7 +142,7 @@ class App:
     def _readiness(self) -> Readiness:
         """For /readyz. What weakens the outbox's promise is no fault: nobody is turned away for it."""
         outbox = (f"outbox: {remark}" for remark in self.outbox.remarks)
-        return replace(self._get_readiness(), remarks=(*self._remarks, *outbox))
+        return replace(self._get_readiness(), remarks=(*self._settings.remarks, *outbox))
 
     def _state(self) -> State:
         """For a scrape."""

@@ -27,13 +27,11 @@ class GatedEngine:
         self.is_closed = False
         self.batches = []
         self.kind, self.where, self.most, self.patience_s = engine.kind, engine.where, engine.most, SOON_S
-        self.remarks = ()
+        self.remarks = engine.remarks
 
     @property
     def refusal(self):
         return self._engine.refusal
-        self.kind, self.where, self.remarks = engine.kind, engine.where, engine.remarks
-        self.most, self.patience_s = engine.most, SOON_S
 
     def close_gate(self):
         self.waits.clear()

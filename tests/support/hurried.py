@@ -12,7 +12,6 @@ class HurriedEngine:
     def __init__(self, engine, second_s):
         self.engine = engine
         self._second_s = second_s
-        self.kind, self.where, self.most, self.patience_s = engine.kind, engine.where, engine.most, engine.patience_s
         self.kind, self.remarks = engine.kind, engine.remarks
         self.where, self.most, self.patience_s = engine.where, engine.most, engine.patience_s
         self.exclusive, self.close = engine.exclusive, engine.close

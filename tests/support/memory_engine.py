@@ -21,9 +21,8 @@ class MemoryEngine:
     kind = where = "memory"
     most = 500
     patience_s = 1.0
-    remarks = ()
-    refusal = None
     remarks: tuple[str, ...] = ()
+    refusal = None
 
     def __init__(self, outbox: MemoryOutbox) -> None:
         self.outbox = outbox

@@ -19,7 +19,6 @@ from rich.progress import track
 from storehop.cli.asked import Asked, with_outbox_options
 from storehop.cli.fail import fail
 from storehop.cli.parameters import run_option
-from storehop.deliver.batcher import OutboxError
 from storehop.deliver.operations import StoredCall
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.tickets import OutboxError

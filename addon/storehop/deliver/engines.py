@@ -61,14 +61,11 @@ def engine_for(
 ) -> Engine:
     """The engine of the outbox that a path or URL names. It connects to nothing yet.
 
-    With `tidies` it is for somebody who looks at an outbox or tidies it up: a file that is none stays where it is, and
-    no bound of the file is his. Credentials that the URL does not have come from the environment, now.
+    `watcher` hears how a shared engine does. With `tidies` it is for somebody who looks at an outbox or tidies it up:
+    a file that is none stays where it is, and no bound of the file is his. Credentials that the URL does not have come
+    from the environment, now.
 
     Raises ValueError that says what was expected, and no credential.
-    watcher: EngineWatcher | None = None,  # noqa: ARG001  a shared engine's
-    """The engine of the outbox that a path or URL names. Raises ValueError that says what was expected.
-    Without `delivery` it is for somebody who looks at an outbox or tidies it up: a file that is none stays where it is,
-    and no bound of the file is his. `watcher` hears how a shared engine does.
     """
     settings = shared.over(delivery or Delivery())
     if is_shared(location):
@@ -84,9 +81,9 @@ def engine_for(
 def _redis_engine(url: str, settings: Delivery, watcher: EngineWatcher | None, password_file: Path | None) -> Engine:
     place = Place.from_url(url, credentials_of(os.environ, password_file))
     try:
-        from storehop.deliver.redis.engine import RedisEngine  # type: ignore[import-untyped]  # noqa: PLC0415  its library is an extra
+        from storehop.deliver.redis.engine import RedisEngine  # noqa: PLC0415  its library is an extra
     except ModuleNotFoundError as error:
         if error.name and error.name.partition(".")[0] == "redis":
             raise ValueError(f"the outbox {place} needs the extra: pip install 'storehop[redis]'") from None
         raise
-    return RedisEngine(place, settings, watcher)  # type: ignore[no-any-return]
+    return RedisEngine(place, settings, watcher)

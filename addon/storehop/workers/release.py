@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from storehop.deliver.batcher import OutboxError
 from storehop.deliver.engine import Engine
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.tickets import OutboxError
