@@ -12,7 +12,6 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar, Self
@@ -24,6 +23,7 @@ from redis.retry import Retry
 from tests.support.needs import missing, need
 from tests.support.patience import SOON_S, START_S, wait_until
 from tests.support.processes import free_port
+from tests.support.seats import LOOPBACK, Seat
 
 DURABLE = {
     "appendonly": "yes",
@@ -69,22 +69,6 @@ def _group() -> subprocess.Popen[bytes]:
     return subprocess.Popen(["sh", "-c", "cat > /dev/null; kill -9 0"], stdin=subprocess.PIPE, process_group=0)
 
 
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """Where a server runs."""
-
-    address: str = "127.0.0.1"
-    """Other servers and storehop find it there."""
-    seen_at: str = ""
-    """The tests find it there, if elsewhere."""
-    prefix: tuple[str, ...] = ()
-    """Comes before its command: `("ip", "netns", "exec", NAME)`."""
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        return (self.address, self.seen_at) if self.seen_at else (self.address,)
-
-
 class RedisServer:
     """One server; it is `with RedisServer("7.0") as server:`, or `start` and `close`. Everything blocks."""
 
@@ -96,7 +80,7 @@ class RedisServer:
         self,
         version: str = "7.0",
         *,
-        seat: Seat = Seat(),
+        seat: Seat = LOOPBACK,
         port: int = 0,
         folder: Path | None = None,
         replica_of: tuple[str, int] | None = None,
@@ -203,6 +187,13 @@ class RedisServer:
 
     def info(self, section: str = "default") -> dict[str, object]:
         return self._own.info(section)
+
+    @property
+    def role(self) -> str:
+        """`master`, `slave`, or nothing where it does not answer now."""
+        with suppress(redis.RedisError):
+            return str(self.info("replication")["role"])
+        return ""
 
     def kill(self) -> None:
         """SIGKILL, and waits for the end."""
