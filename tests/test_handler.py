@@ -121,7 +121,7 @@ async def start(tmp_path, clock):
         heard = Heard()
         engine = SqliteEngine(tmp_path / "outbox.db", power_safe=False, clock=clock)
         outbox = Outbox(engine, f"process-{len(started)}")
-        outbox._patience_s = SOON_S  # a busy machine's disk is no slow disk
+        outbox.patience_s = SOON_S  # a busy machine's disk is no slow disk
         watchers = Watchers((heard,))
         courier = Courier(Wire.through(None), outbox, Delivery(timeout=SOON_S), watchers)
         handler = ClickHandler(Duplicates(clock.uptime), courier, outbox, watchers)

@@ -56,7 +56,7 @@ async def start(path):
     def make(delivery=Delivery(timeout=SOON_S), engine=None, workers=1):  # noqa: B008  it is frozen
         watcher = Watcher()
         outbox = Outbox(engine or SqliteEngine(path), f"process-{len(started)}")
-        outbox._patience_s = SOON_S  # a busy machine's disk is no slow disk
+        outbox.patience_s = SOON_S  # a busy machine's disk is no slow disk
         courier = Courier(Wire.through(None), outbox, delivery, watcher, workers)
         started.append(courier)
         return Process(courier, outbox, watcher)

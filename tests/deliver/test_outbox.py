@@ -25,7 +25,7 @@ def call(name="c1"):
 @pytest.fixture
 def impatient(engine, outbox):
     """Clicks wait no longer than a moment."""
-    outbox._patience_s = 0.01
+    outbox.patience_s = 0.01
 
 
 async def waiting(engine):

@@ -175,3 +175,12 @@ async def test_a_fault_is_no_end_of_a_remark(recovery, engine, disk_full, caplog
 
     assert (True, None) == (is_down, recovery._outbox.fault)
     assert [] == [record.message for record in caplog.records if WEAK in record.message]
+
+
+async def test_a_faulty_outbox_is_asked_as_often_as_clicks_would_wait(recovery, outbox, engine, disk_full):
+    """A shared one may have another primary any moment."""
+    engine.error = disk_full
+    await look(recovery)
+    outbox.patience_s = 0.3
+
+    assert 0.3 == (await look(recovery)).pause_s

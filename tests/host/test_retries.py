@@ -26,7 +26,7 @@ RULES = RuleSet(digest="digest")
 @pytest.fixture
 async def outbox(tmp_path):
     made = Outbox(SqliteEngine(tmp_path / "outbox.db", power_safe=False), "test")
-    made._patience_s = SOON_S  # a busy machine's disk is no slow disk
+    made.patience_s = SOON_S  # a busy machine's disk is no slow disk
     yield made
     if not made._is_closed:
         await made.close()

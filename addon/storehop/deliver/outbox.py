@@ -56,7 +56,7 @@ class Outbox:
 
     def __init__(self, engine: Engine, holder: str) -> None:
         self.kind, self.where = engine.kind, engine.where
-        self._engine, self._patience_s = engine, engine.patience_s
+        self._engine, self.patience_s = engine, engine.patience_s
         self._holder, self._leases = holder, itertools.count()
         self._loop = asyncio.get_running_loop()
         self._batcher = Batcher(engine)
@@ -220,9 +220,9 @@ class Outbox:
         self._batcher.put([*self._verdicts, ticket])
         self._verdicts = []
         if is_urgent:
-            self._impatient.append((self._loop.time() + self._patience_s, ticket))
+            self._impatient.append((self._loop.time() + self.patience_s, ticket))
             if self._patience is None:
-                self._patience = self._loop.call_later(self._patience_s, self._lose_patience)
+                self._patience = self._loop.call_later(self.patience_s, self._lose_patience)
         return ticket
 
     def _flush(self) -> None:
@@ -236,7 +236,7 @@ class Outbox:
         while self._impatient and (self._impatient[0][0] <= now or self._impatient[0][1].future.done()):
             _, ticket = self._impatient.popleft()
             if not ticket.future.done() and self._batcher.abandon(ticket):
-                slow = f"it takes longer than {self._patience_s:g} s to store a click"
+                slow = f"it takes longer than {self.patience_s:g} s to store a click"
                 self._batcher.set_fault(slow)
                 ticket.future.set_exception(TooSlowError(slow))
         self._patience = None

@@ -36,11 +36,8 @@ class Look:
     """To be sent now."""
     expired: tuple[str, ...] = ()
     """Ids of the calls that got too old."""
-
-    @property
-    def pause_s(self) -> float:
-        """How much later the next look is due."""
-        return BUSY_LOOK_S if self.probes or self.overdue or self.expired else IDLE_LOOK_S
+    pause_s: float = IDLE_LOOK_S
+    """How much later the next look is due."""
 
 
 class Recovery:
@@ -74,6 +71,10 @@ class Recovery:
         except Exception:  # whatever it is: what is stored must not wait for a restart
             logger.exception("looking at the outbox failed in our own code")
         self._say_remarks()
+        if self._outbox.fault:  # a shared one may have another primary any moment
+            look.pause_s = min(IDLE_LOOK_S, self._outbox.patience_s)
+        elif look.probes or look.overdue or look.expired:
+            look.pause_s = BUSY_LOOK_S
         return look
 
     def _say_remarks(self) -> None:

@@ -31,7 +31,7 @@ def fields_of(info: str) -> dict[str, str]:
 def examine(info: Mapping[str, str], appendfsync: str | None, replicas: int) -> Health:
     """By INFO's fields, and the setting where it can be read. `replicas` must acknowledge each click."""
     history, before = info.get("master_replid", ""), info.get("master_replid2", "")
-    return Health(_refusal(info, replicas), _remarks(appendfsync), history, before)
+    return Health(_refusal(info, replicas), _remarks(info, appendfsync), history, before)
 
 
 def _refusal(info: Mapping[str, str], replicas: int) -> str | None:
@@ -41,7 +41,7 @@ def _refusal(info: Mapping[str, str], replicas: int) -> str | None:
     policy = info.get("maxmemory_policy", "unknown")
     if policy != "noeviction":
         return f"it may evict clicks: expected maxmemory-policy noeviction, not {policy}"
-    if info.get("aof_enabled") != "1":
+    if info.get("aof_enabled") != "1" and not _is_managed(info, replicas):
         return "it would lose its clicks in a restart: expected appendonly yes"
     connected = int(info.get("connected_slaves", 0))
     if connected < replicas:
@@ -49,7 +49,14 @@ def _refusal(info: Mapping[str, str], replicas: int) -> str | None:
     return None
 
 
-def _remarks(appendfsync: str | None) -> tuple[str, ...]:
+def _is_managed(info: Mapping[str, str], replicas: int) -> bool:
+    """Amazon's services have logs of their own, and `outbox_replicas: 0` says that the server guarantees its clicks."""
+    return replicas == 0 and info.get("os", "").startswith("Amazon ")
+
+
+def _remarks(info: Mapping[str, str], appendfsync: str | None) -> tuple[str, ...]:
+    if info.get("aof_enabled") != "1":
+        return ("appendonly is no: only the service's own log keeps clicks, where it has one",)
     if appendfsync in {None, "always"}:
         return ()
-    return (f"outbox: appendfsync is {appendfsync}, not always: a power cut of the primary alone loses clicks",)
+    return (f"appendfsync is {appendfsync}, not always: a power cut of the primary alone loses clicks",)
