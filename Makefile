@@ -11,10 +11,10 @@ CONSTRAINTS := rules/packaging/constraints.txt
 LOWEST_WARNINGS := -W ignore::DeprecationWarning -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning
 QUICK_TESTS := -n auto -m "not process and not measures" --hypothesis-profile quick
 
-.PHONY: help demo test quick oldest lowest wheel constraints reliability restarts agreement corpora hints bench profile cost picture check format clean
+.PHONY: help demo test quick oldest lowest wheel constraints reliability reliability-fleet restarts agreement corpora hints bench bench-fleet profile cost picture check format clean
 
 help: ## what there is to make
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 19
 
 demo: $(READY) ## a click before and after, on this machine
 	@$(BIN)/storehop demo
@@ -59,6 +59,13 @@ reliability: $(READY) ## the reliability table of tests/e2e/README.md, at the de
 	@echo '|---|---|---|---|---|---|---|'
 	@sed -n 's/.*figures: //p' .venv/reliability.log
 
+reliability-fleet: $(READY) ## the table of rules/fleet/README.md, with real servers, Sentinels and partitions: half an hour
+	@STOREHOP_LONG=1 $(BIN)/python -m pytest -q -s tests/e2e/fleet \
+	  > .venv/reliability-fleet.log || { tail -n 40 .venv/reliability-fleet.log; exit 1; }
+	@echo '| what | clicks | direct | passed | lost | twice | slowest answer |'
+	@echo '|---|---|---|---|---|---|---|'
+	@sed -n 's/.*figures: //p' .venv/reliability-fleet.log
+
 restarts: $(READY) ## the table of restarts without a failed request: two minutes
 	@STOREHOP_LONG=1 $(BIN)/python -m pytest -q -s tests/e2e/test_handover.py \
 	  > .venv/restarts.log || { tail -n 40 .venv/restarts.log; exit 1; }
@@ -80,6 +87,9 @@ hints: $(READY) ## how many clicks of a Chromium have a model, by client_hints
 
 bench: $(READY) ## storehop beside stock mitmdump, a naive addon and nginx; QUICK=1 for a first idea
 	@PYTHONPATH=addon $(BIN)/python -m tests.bench $(if $(QUICK),--quick)
+
+bench-fleet: $(READY) ## a host on Redis beside one with a file, what a primary can do, what a call weighs: six minutes
+	@$(BIN)/python -m tests.bench.fleet $(if $(QUICK),--quick)
 
 profile: $(READY) ## where storehop's processor time goes under a load of clicks
 	@PYTHONPATH=addon $(BIN)/python -m tests.bench.profile_host
