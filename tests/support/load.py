@@ -33,6 +33,8 @@ class Clicks:
     """Got anything else: an error of ours."""
     slowest_s: float = 0.0
     """How long the slowest answer took."""
+    when: dict[str, float] = field(default_factory=dict)
+    """When each click was answered, in seconds of the monotonic clock."""
 
     @classmethod
     def of(cls, parts: Iterable[Clicks]) -> Self:
@@ -44,6 +46,7 @@ class Clicks:
             whole.cut |= part.cut
             whole.wrong += part.wrong
             whole.slowest_s = max(whole.slowest_s, part.slowest_s)
+            whole.when |= part.when
         return whole
 
     @property
@@ -63,6 +66,7 @@ class Load:
 
     prefix: str
     """Every click id begins with it."""
+    address: str = "127.0.0.1"
     clicks: Clicks = field(default_factory=Clicks)
     _numbers: count = field(default_factory=count)
     _stopped: bool = False
@@ -85,7 +89,7 @@ class Load:
         """One connection after the other, as browsers do when one breaks."""
         while not self._stopped:
             with suppress(OSError):
-                async with connection(port) as (reader, writer):
+                async with connection(port, address=self.address) as (reader, writer):
                     due = time.monotonic()
                     while (click_id := self._next(most)) is not None:
                         await self._click(reader, writer, click_id)
@@ -102,7 +106,8 @@ class Load:
         except (OSError, EOFError):
             self.clicks.cut.add(click_id)
             raise ConnectionError from None
-        self.clicks.slowest_s = max(self.clicks.slowest_s, time.monotonic() - begin)
+        self.clicks.when[click_id] = time.monotonic()
+        self.clicks.slowest_s = max(self.clicks.slowest_s, self.clicks.when[click_id] - begin)
         if answer.location == play(click_id):
             self.clicks.direct.add(click_id)
         elif answer.location == f"https://{APPSFLYER}{path_of(click_id)}":

@@ -249,25 +249,25 @@ async def start_stock(tool: str, mode: str, rules: Path, folder: Path, *extra: s
     return await started(port, folder, *stock_command(tool, mode, rules, port, folder), *extra)
 
 
-async def started(port: int, folder: Path, *command: str | Path) -> Host:
+async def started(port: int, folder: Path, *command: str | Path, address: str = "127.0.0.1") -> Host:
     """The process of `command` once it has loaded its rules and takes connections on `port`."""
     process = await Process.start(*command)
     try:
         await process.output.saw("storehop: ", seconds=START_S)
-        await listening(port, process)
+        await listening(port, process, address)
     except BaseException:
         await process.stop()
         raise
     return Host(port, process, folder)
 
 
-async def listening(port: int, process: Process) -> None:
+async def listening(port: int, process: Process, address: str = "127.0.0.1") -> None:
     """Waits until somebody takes connections on this port, or the process has ended."""
     try:
         async with asyncio.timeout(START_S):
             while process.is_alive:
                 try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    _, writer = await asyncio.open_connection(address, port)
                 except OSError:
                     await asyncio.sleep(0.02)  # refused: the only way to learn more is to ask again
                 else:

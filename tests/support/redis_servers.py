@@ -119,6 +119,11 @@ class RedisServer:
         return f"redis://{self.host}:{self.port}"
 
     @property
+    def url_here(self) -> str:
+        """As the tests reach it."""
+        return f"redis://{self._reached_at}:{self.port}"
+
+    @property
     def address(self) -> tuple[str, int]:
         return self.host, self.port
 
