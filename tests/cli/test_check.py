@@ -245,5 +245,5 @@ def test_remarks_and_terms_of_a_shared_outbox_are_said(tmp_path, remarkable, opt
     result = storehop("check", *words, "--outbox", "redis://one", "--outbox-replicas", 1)
 
     assert (0, "storehop: redis://one:6379: no replica\n") == (result.exit_code, result.stderr)
-    terms = "redis://one:6379: redis, stores clicks of the outbox ads, with 1 replica within 50 ms"
+    terms = "redis://one:6379: redis, stores clicks of the outbox ads; asks for 1 replica within 50 ms"
     assert terms == result.stdout.splitlines()[-1]

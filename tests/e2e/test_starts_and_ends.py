@@ -25,12 +25,13 @@ rules:
 """
 
 
-NOT_UPSTREAMS = ["legacy:8000", "ftp://legacy", "http://legacy:99999", "http://legacy/path", "http://user:word@legacy"]
+NOT_UPSTREAMS = ["legacy:8000", "ftp://legacy", "http://legacy:99999", "http://legacy/path"]
 NOT_UPSTREAMS += ["http://le gacy", "http://[::1"]
 NOT_LISTENS = ["8080", "127.0.0.1:99999", "::1:8080"]
 NO_HOST = "x" * 64 + ".example:8080"
 REFUSED = {
     **{f"upstream {it!r}": ({"--upstream": it}, repr(it), "expected http(s)://host[:port]") for it in NOT_UPSTREAMS},
+    "upstream with credentials": ({"--upstream": "http://user:word@legacy"}, "'http://***@legacy'", "expected http"),
     **{f"listen {it!r}": ({"--listen": it}, repr(it), "expected HOST:PORT") for it in NOT_LISTENS},
     "a host that no name can be": ({"--listen": NO_HOST}, repr(NO_HOST), "1 to 63 characters"),
     "a port in use": ({"--listen": "127.0.0.1:{taken}"}, "127.0.0.1:{taken}", "in use"),

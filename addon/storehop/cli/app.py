@@ -76,7 +76,7 @@ def run(context: typer.Context, **values: object) -> None:
 @with_outbox_options
 def check(
     asked: Asked,
-    path: Annotated[Path | None, typer.Argument(metavar="[PATH]", help="Rule file, or a folder of them.")] = None,
+    path: Annotated[Path | None, typer.Argument(metavar="PATH", help="Rule file, or a folder of them.")] = None,
     outbox: Annotated[
         str | None, typer.Option(metavar="PATH|URL", help="Ask this outbox, too, whether clicks can be stored there.")
     ] = None,

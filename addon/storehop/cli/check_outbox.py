@@ -38,5 +38,6 @@ def _refusal(engine: Engine) -> str | None:
 
 
 def _terms(delivery: Delivery) -> str:
-    replicas = f"{delivery.outbox_replicas} replica{'' if delivery.outbox_replicas == 1 else 's'}"
-    return f" of the outbox {delivery.outbox_name}, with {replicas} within {delivery.outbox_wait * 1000:g} ms"
+    count, milliseconds = delivery.outbox_replicas, delivery.outbox_wait * 1000
+    replicas = f"{count} replica{'' if count == 1 else 's'} within {milliseconds:g} ms" if count else "no replica"
+    return f" of the outbox {delivery.outbox_name}; asks for {replicas}"
