@@ -8,8 +8,8 @@ import pytest
 
 from storehop.deliver.batcher import CALM_S
 from storehop.deliver.engine import EngineError, FullError
-from storehop.deliver.operations import Accept, Answer, Settle, Sweep
-from storehop.deliver.outbox import TooSlowError
+from storehop.deliver.operations import Accept, Answer, Probe, Settle, Sweep
+from storehop.deliver.outbox import Outbox, TooSlowError
 from storehop.deliver.tickets import OutboxError
 from storehop.model import Dead, DeadReason, Delivered, Reason, RetryIn, S2SCall
 
@@ -402,17 +402,18 @@ async def test_the_thread_goes_on_whatever_happens(engine, outbox, monkeypatch, 
     assert (await outbox.accept(call(), LEASE_S)).attempt == 1
 
 
-async def test_a_sweep_is_alone(engine, outbox):
-    """What it frees must stay free, whatever its neighbours do."""
+@pytest.mark.parametrize(("kind", "ask"), [(Sweep, lambda outbox: outbox.sweep(120)), (Probe, Outbox.check)])
+async def test_a_sweep_or_a_probe_is_alone(kind, ask, engine, outbox):
+    """What a Sweep frees stays free, and what a Probe finds wrong undoes nothing, whatever their neighbours do."""
     engine.close_gate()
-    held = asyncio.ensure_future(outbox.sweep(120))
+    held = asyncio.ensure_future(ask(outbox))
     await waiting(engine)
-    rest = [asyncio.ensure_future(step) for step in (outbox.accept(call(), LEASE_S), outbox.sweep(120))]
+    rest = [asyncio.ensure_future(step) for step in (outbox.accept(call(), LEASE_S), ask(outbox))]
     await asyncio.sleep(0)
     engine.open_gate()
     await asyncio.gather(held, *rest)
 
-    assert [1, 1] == [len(batch) for batch in engine.batches if any(isinstance(one, Sweep) for one in batch)]
+    assert [1, 1] == [len(batch) for batch in engine.batches if any(isinstance(one, kind) for one in batch)]
 
 
 async def test_what_waits_is_stored_before_the_end(engine, outbox, other):

@@ -186,7 +186,10 @@ class Sweep(Operation[Swept]):
 
 @dataclass(frozen=True, slots=True)
 class Probe(Operation[None]):
-    """Writes as much as a large click and takes it away again: raises where a click could not be stored."""
+    """Writes as much as a large click and takes it away again: raises where a click could not be stored.
+
+    It runs alone in a batch.
+    """
 
 
 @dataclass(frozen=True, slots=True)

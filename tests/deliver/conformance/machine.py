@@ -134,9 +134,11 @@ class EngineMachine(Calls):
         is_free = row.state == "due" or (row.state == "leased" and row.until <= self.now)
         return is_free and row.born <= self.now - max_age_s
 
-    @rule()
-    def probe(self):
+    @rule(client=CLIENTS)
+    def probe(self, client):
+        self.flush()
         self.add(op.Probe(), None)
+        self.flush(client)
 
     @rule(pick=PICK, dead=st.sampled_from([None, True, False]), by_id=st.booleans())
     def list_calls(self, pick, dead, by_id):

@@ -11,6 +11,7 @@ from typing import Any
 from redis import Connection, SSLConnection
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from storehop.deliver.engine import EngineError
@@ -101,6 +102,15 @@ def _connection(address: Address, place: Place, *, is_sentinel: bool, connect_s:
     return Connection(**settings)
 
 
-def _told(address: Address, error: Exception) -> str:
-    """For people: where, and what."""
-    return f"{address[0]}:{address[1]}: {error}"
+def _told(address: Address, error: BaseException) -> str:
+    """For people: where, and what. redis-py's own words name the address again."""
+    return f"{address[0]}:{address[1]}: {_in_words(error)}"
+
+
+def _in_words(error: BaseException) -> str:
+    if isinstance(error, RedisTimeoutError):
+        return "it does not answer in time"
+    cause = error.__context__
+    if isinstance(cause, OSError):
+        return cause.strerror or str(cause)
+    return str(error)
