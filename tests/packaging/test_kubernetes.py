@@ -1,5 +1,6 @@
 """rules/packaging/kubernetes: manifests that a cluster takes, whose parts fit together."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tests.support.processes import ROOT
 from tests.support.prometheus_operator import POD_MONITOR, PROMETHEUS_RULE
 
 FOLDER = PACKAGING / "kubernetes"
-OF_KUBERNETES = ["rules.yaml", "sidecar.yaml", "gateway.yaml"]
+OF_KUBERNETES = ["rules.yaml", "sidecar.yaml", "gateway.yaml", "fleet.yaml", "sentinel.yaml"]
 VERSIONS = ["1.30", kubernetes_validate.latest_version()]
 """The oldest that the manifests are for, and the newest whose schemas there are."""
 AFTER_DRAINING_S = 30
@@ -51,7 +52,10 @@ def variables(name):
     return {one["name"]: one["value"] for one in storehop(name)["env"]}
 
 
-BOTH = pytest.mark.parametrize("name", ["sidecar.yaml", "gateway.yaml"])
+ALL = pytest.mark.parametrize("name", ["sidecar.yaml", "gateway.yaml", "fleet.yaml"])
+FILES = pytest.mark.parametrize("name", ["sidecar.yaml", "gateway.yaml"])
+"""Those whose pods have an outbox of their own."""
+GATEWAYS = pytest.mark.parametrize("name", ["gateway.yaml", "fleet.yaml"])
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -63,13 +67,13 @@ def test_kubernetes_takes_it(name, version):
 
 
 def test_the_operator_takes_the_pod_monitor():
-    """It names a port that both kinds of pods have, and finds them by a label that both bear."""
+    """It names a port that all kinds of pods have, and finds them by a label that all bear."""
     (monitor,) = manifests("podmonitor.yaml")
     jsonschema.validate(monitor, POD_MONITOR)
     (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
     (expression,) = monitor["spec"]["selector"]["matchExpressions"]
 
-    for name in ("sidecar.yaml", "gateway.yaml"):
+    for name in ("sidecar.yaml", "gateway.yaml", "fleet.yaml"):
         assert endpoint["port"] in {port["name"] for port in storehop(name)["ports"]}
         assert pod(name)["metadata"]["labels"][expression["key"]] in expression["values"]
 
@@ -98,7 +102,7 @@ def test_its_rules_are_rules(tmp_path):
     assert ": 1 rule (1 observe), " in ran.stdout
 
 
-@BOTH
+@ALL
 def test_rules_and_state_lie_where_the_image_looks(name):
     """Each path of the image's variables is a mount; the root itself is read-only."""
     mounts = {mount["mountPath"]: mount for mount in storehop(name)["volumeMounts"]}
@@ -107,13 +111,14 @@ def test_rules_and_state_lie_where_the_image_looks(name):
         one["metadata"]["name"]: one for one in claims
     }
 
-    assert {environment()["STOREHOP_STATE"], environment()["STOREHOP_RULES"], "/tmp"} == set(mounts)
+    looks_at = {environment()["STOREHOP_STATE"], environment()["STOREHOP_RULES"], "/tmp"}
+    assert looks_at == set(mounts) - {"/redis"}
     assert set() == {mount["name"] for mount in mounts.values()} - set(volumes)
     (config,) = manifests("rules.yaml")
     assert config["metadata"]["name"] == volumes[mounts["/rules"]["name"]]["configMap"]["name"]
 
 
-@BOTH
+@ALL
 def test_it_may_do_nothing_that_it_need_not(name):
     """What the restricted Pod Security Standard asks for, and a read-only root."""
     container = storehop(name)["securityContext"]
@@ -131,7 +136,7 @@ def test_it_may_do_nothing_that_it_need_not(name):
     assert expected == {key: context.get(key) for key in expected}
 
 
-@BOTH
+@ALL
 def test_probes_ask_the_admin_endpoints(name):
     """Alive is not ready: a pod that drains is not killed, and one that starts waits for nothing outside."""
     paths = {kind: storehop(name)[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "liveness", "readiness")}
@@ -144,21 +149,28 @@ def test_probes_ask_the_admin_endpoints(name):
     ]
 
 
-@BOTH
+@ALL
 def test_a_service_leads_to_storehop(name):
-    """To its port by name, in these pods, and one user's clicks to one pod: each has an outbox of its own."""
+    """To its port by name, in these pods."""
     service = of_kind(name, "Service")[0]["spec"]
 
-    assert ("storehop", "ClientIP") == (service["ports"][0]["targetPort"], service["sessionAffinity"])
+    assert "storehop" == service["ports"][0]["targetPort"]
     assert service["selector"].items() <= pod(name)["metadata"]["labels"].items()
 
 
-def test_a_gateway_has_the_time_to_drain():
+@FILES
+def test_a_user_stays_with_a_pod(name):
+    """Whose outbox nobody else has."""
+    assert "ClientIP" == of_kind(name, "Service")[0]["spec"]["sessionAffinity"]
+
+
+@GATEWAYS
+def test_a_gateway_has_the_time_to_drain(name):
     """It lets clients in until its endpoint is removed everywhere, and is not killed before the rest is done."""
-    drain = float(variables("gateway.yaml")["STOREHOP_DRAIN"])
+    drain = float(variables(name)["STOREHOP_DRAIN"])
 
     assert drain > ENDPOINTS_S
-    assert pod("gateway.yaml")["spec"]["terminationGracePeriodSeconds"] >= drain + AFTER_DRAINING_S
+    assert pod(name)["spec"]["terminationGracePeriodSeconds"] >= drain + AFTER_DRAINING_S
 
 
 def test_a_sidecar_outlives_the_ad_stack():
@@ -182,6 +194,68 @@ def test_a_gateway_keeps_its_clicks():
     assert 10001 == pod("gateway.yaml")["spec"]["securityContext"]["fsGroup"]
     assert 1 == budget["spec"]["maxUnavailable"]
     assert workload["spec"]["selector"] == budget["spec"]["selector"]
+
+
+def servers():
+    """The pod template of the servers that a fleet shares, and its containers by their names."""
+    template = pod("sentinel.yaml")
+    return template, {one["name"]: one for one in template["spec"]["containers"]}
+
+
+def test_a_fleet_finds_its_servers():
+    """It asks every Sentinel by the name of its pod, for the primary that they watch, with the password of all."""
+    (workload,) = of_kind("sentinel.yaml", "StatefulSet")
+    name, domain = workload["metadata"]["name"], workload["spec"]["serviceName"]
+    hosts = ",".join(f"{name}-{number}.{domain}" for number in range(workload["spec"]["replicas"]))
+    given = variables("fleet.yaml")
+    (mount,) = (one for one in storehop("fleet.yaml")["volumeMounts"] if one["mountPath"] == "/redis")
+    (volume,) = (one for one in pod("fleet.yaml")["spec"]["volumes"] if one["name"] == mount["name"])
+    _, containers = servers()
+    (secret,) = (
+        one["valueFrom"]["secretKeyRef"] for one in containers["redis"]["env"] if one["name"] == "REDISCLI_AUTH"
+    )
+    files = {given["STOREHOP_OUTBOX_PASSWORD_FILE"], given["STOREHOP_OUTBOX_SENTINEL_PASSWORD_FILE"]}
+
+    assert f"redis+sentinel://{hosts}/storehop" == given["STOREHOP_OUTBOX"]
+    assert {f"/redis/{secret['key']}"} == files
+    assert secret["name"] == volume["secret"]["secretName"]
+
+
+def test_servers_have_what_their_scripts_need():
+    """Variables, the volume each to itself, the time to hand a role on; and nothing more than that."""
+    template, containers = servers()
+    (scripts,) = of_kind("sentinel.yaml", "ConfigMap")
+    text = "".join(scripts["data"].values())
+
+    for name, container in containers.items():
+        given = {one["name"] for one in container["env"]}
+        mounts = {one["mountPath"]: one for one in container["volumeMounts"]}
+        assert set(re.findall(r"\$([A-Z][A-Z_]+)", text)) == given
+        assert {"/data": name, "/scripts": None} == {place: one.get("subPath") for place, one in mounts.items()}
+        assert ("/data", ["sh", f"/scripts/{name}.sh"]) == (container["workingDir"], container["command"])
+        assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert containers["redis"]["lifecycle"]["preStop"]["exec"]["command"] == ["sh", "/scripts/leave.sh"]
+    assert template["spec"]["terminationGracePeriodSeconds"] >= AFTER_DRAINING_S
+    assert template["spec"]["securityContext"]["runAsNonRoot"]
+
+
+def test_two_servers_never_fail_together():
+    """Three nodes, one pod at a time is taken away, and nobody but storehop's pods comes in."""
+    template, _ = servers()
+    labels = template["metadata"]["labels"]
+    (apart,) = template["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    (budget,) = of_kind("sentinel.yaml", "PodDisruptionBudget")
+    (policy,) = of_kind("sentinel.yaml", "NetworkPolicy")
+    selectors = [one["podSelector"] for one in policy["spec"]["ingress"][0]["from"]]
+    (expression,) = selectors[1]["matchExpressions"]
+
+    assert ("kubernetes.io/hostname", labels) == (apart["topologyKey"], apart["labelSelector"]["matchLabels"])
+    assert (1, labels) == (budget["spec"]["maxUnavailable"], budget["spec"]["selector"]["matchLabels"])
+    assert [labels, labels] == [selectors[0]["matchLabels"], policy["spec"]["podSelector"]["matchLabels"]]
+    assert all(
+        pod(name)["metadata"]["labels"][expression["key"]] in expression["values"]
+        for name in ("sidecar.yaml", "fleet.yaml")
+    )
 
 
 @pytest.mark.process

@@ -9,7 +9,9 @@ from tests.support.image import PACKAGING
 from tests.support.processes import ROOT
 
 FILES = [file for file in sorted(PACKAGING.rglob("*")) if file.is_file() and file.suffix != ".md"]
-VARIABLES = {row.variable for row in rows(RunOptions)}
+CREDENTIALS = {f"STOREHOP_OUTBOX_{whose}PASSWORD_FILE" for whose in ("", "SENTINEL_")}
+"""Where those of a shared outbox lie."""
+VARIABLES = {row.variable for row in rows(RunOptions)} | CREDENTIALS
 FLAGS = {row.flag for row in rows(RunOptions)}
 
 
