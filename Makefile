@@ -38,16 +38,17 @@ lowest: $(READY) ## as quick, with the lowest versions of the dependencies that 
 	.venv/lowest/bin/python $(INSTALL) --editable '.[dev]' --constraint .venv/lowest.txt
 	.venv/lowest/bin/python -m pytest $(QUICK_TESTS) $(LOWEST_WARNINGS) --ignore tests/packaging/test_constraints.py
 
-wheel: $(READY) ## the built wheel works in an empty environment
+wheel: $(READY) ## the built wheel works in an empty environment, without and with its extra
 	rm -rf .venv/dist
 	$(BIN)/python -m hatchling build --target wheel --directory .venv/dist
 	$(BIN)/python -m venv --clear .venv/wheel
-	.venv/wheel/bin/python $(INSTALL) .venv/dist/*.whl --constraint $(CONSTRAINTS)
-	cd / && $(abspath .ci/wheel) $(abspath .venv/wheel/bin)
+	for wheel in .venv/dist/*.whl; do for extra in '' '[redis]'; do \
+	  .venv/wheel/bin/python $(INSTALL) "$$wheel$$extra" --constraint $(CONSTRAINTS) && \
+	  (cd / && $(abspath .ci/wheel) $(abspath .venv/wheel/bin)) || exit 1; done; done
 
 constraints: $(READY) ## the newest versions of what storehop needs become those that are tested; then make test
 	$(BIN)/python -m venv --clear .venv/newest
-	.venv/newest/bin/python $(INSTALL) .
+	.venv/newest/bin/python $(INSTALL) '.[redis]'
 	$(BIN)/python .ci/constraints.py .venv/newest/bin/python > .venv/constraints.txt
 	mv .venv/constraints.txt $(CONSTRAINTS)
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 HEAD = """\
-# What storehop needs, and what that needs, as the tests ran with it: pip install storehop -c constraints.txt
+# What storehop[redis] needs, and what that needs, as the tests ran with it: pip install storehop -c constraints.txt
 # Made by `make constraints`, for each Python from 3.12 on; a test compares them with what is installed.
 """
 

@@ -33,8 +33,8 @@ def test_a_line_is_a_name_and_a_version():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mitmproxy needs other packages elsewhere")
 def test_the_tests_run_with_it():
-    """It holds what storehop needs, what that needs, and nothing else, as it is installed. Else: make constraints."""
-    assert {name: version(name) for name in needed("storehop")} == PINNED
+    """It holds what storehop[redis] needs, what that needs, and nothing else, as installed. Else: make constraints."""
+    assert {name: version(name) for name in needed("storehop", {"redis"})} == PINNED
 
 
 def test_mitmproxy_has_an_upper_bound():

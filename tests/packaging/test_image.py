@@ -103,6 +103,11 @@ def test_pip_takes_the_versions_that_were_tested():
     assert PACKAGING / "constraints.txt" == ROOT / Path(constraints).relative_to("/source")
 
 
+def test_the_image_can_share_an_outbox():
+    """It has what an outbox for many hosts needs, which is an extra elsewhere."""
+    assert "/source[redis]" == run_step(BUILD, "pip install")[-1]
+
+
 def test_the_context_holds_what_is_copied():
     """The ignore file leaves everything out but what the Dockerfile copies."""
     lines = (PACKAGING / "Dockerfile.dockerignore").read_text().splitlines()
