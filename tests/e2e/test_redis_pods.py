@@ -11,6 +11,8 @@ from tests.support.patience import SOON_S
 from tests.support.pods import DOMAIN, NAMES, Pods, pods
 
 SENTINEL = 26379
+USUAL_MS = 1000
+"""So long a Sentinel misses the primary before it votes for another."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -37,6 +39,13 @@ async def test_it_is_as_storehop_wants_it(three, primary):
         "appendfsync": "always",
         "min-replicas-to-write": "1",
     } == dict(zip(lines[::2], lines[1::2], strict=True))
+
+
+async def test_probes_find_all_pods_well(three, primary):
+    """What the manifest asks in each container, asked there."""
+    answers = {(name, *ask): await three.probe(name, *ask) for name in NAMES for ask in three.probes()}
+
+    assert (9, {0}) == (len(answers), set(answers.values()))
 
 
 async def test_nobody_comes_in_without_the_password(three, primary):
@@ -72,14 +81,15 @@ async def test_a_pod_that_is_taken_away_hands_its_role_on(three, primary):
 
 
 async def test_the_last_primary_is_it_again_when_all_start_anew(three, primary):
-    """Pod 0 is special at the very first start alone: it may have older data now."""
-    if primary == NAMES[0]:
-        await three.end(primary)
-        await three.start(primary)
-        primary = await once(lambda: _primary_of_all(three), three)
+    """Also when it is the last to start: neither pod 0 nor a replica takes its place, which may have older data."""
+    primary = await _not_pod_0(three, primary)
+    others = [name for name in NAMES if name != primary]
     await three.say(primary, "set", "all", "here")
     await three.kill()
-    await three.start()
+    await three.start(*others)
+    for name in others:
+        await once(lambda name=name: _misses_the_primary(three, name), three)
+    await three.start(primary)
     now = await once(lambda: _primary_of_all(three), three)
 
     assert (primary, "here") == (now, await three.say(now, "get", "all"))
@@ -87,10 +97,7 @@ async def test_the_last_primary_is_it_again_when_all_start_anew(three, primary):
 
 async def test_a_pod_whose_volume_is_lost_gets_all_from_the_others(three, primary):
     """Also pod 0, which does not begin anew: its Sentinel asks the others."""
-    if primary == NAMES[0]:
-        await three.end(primary)
-        await three.start(primary)
-        primary = await once(lambda: _primary_of_all(three), three)
+    primary = await _not_pod_0(three, primary)
     await three.say(primary, "set", "volume", "kept")
     await three.kill(NAMES[0])
     three.lose_volume(NAMES[0])
@@ -124,14 +131,34 @@ async def _is_replica(three: Pods, name: str, primary: str) -> bool | None:
     return [*lines[:2], *lines[3:4]] == ["slave", f"{primary}.{DOMAIN}", "connected"] or None
 
 
+async def _facts(three: Pods, sentinel: str) -> dict[str, str]:
+    """What this Sentinel knows of the primary."""
+    words = (await three.say(sentinel, "sentinel", "master", "storehop", port=SENTINEL)).splitlines()
+    return dict(zip(words[::2], words[1::2], strict=False))
+
+
+async def _misses_the_primary(three: Pods, sentinel: str) -> bool | None:
+    """For longer than one that is usual takes to vote for another."""
+    return int((await _facts(three, sentinel)).get("last-ping-sent", 0)) > USUAL_MS * 5 or None
+
+
+async def _not_pod_0(three: Pods, primary: str) -> str:
+    """The primary, which is not the one of the first start."""
+    if primary == NAMES[0]:
+        await three.end(primary)
+        await three.start(primary)
+        return await once(lambda: _primary_of_all(three), three)
+    return primary
+
+
 async def _primary_of_all(three: Pods) -> str | None:
     """Known to all Sentinels, as are two replicas and two further Sentinels, which all are well."""
     known = set()
     for name in NAMES:
-        words = (await three.say(name, "sentinel", "master", "storehop", port=SENTINEL)).splitlines()
-        facts = dict(zip(words[::2], words[1::2], strict=False))
+        facts = await _facts(three, name)
         replicas = await three.say(name, "sentinel", "replicas", "storehop", port=SENTINEL)
         is_well = [replicas.splitlines().count(word) for word in ("slave", "ok")] == [4, 2]
-        known.add((facts.get("ip"), facts.get("flags"), facts.get("num-other-sentinels"), is_well))
+        is_usual = facts.get("down-after-milliseconds") == str(USUAL_MS)
+        known.add((facts.get("ip"), facts.get("flags"), facts.get("num-other-sentinels"), is_well, is_usual))
     (ip, *others) = known.pop()
-    return str(ip).partition(".")[0] if not known and others == ["master", "2", True] else None
+    return str(ip).partition(".")[0] if not known and others == ["master", "2", True, True] else None

