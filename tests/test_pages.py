@@ -29,7 +29,7 @@ LONG = [page for page in PAGES[1:] if len(page.read_text().splitlines()) > 150]
 """The front page has a list of pages instead."""
 SHELLS = {"bash", "console", "shell", "shell-session", "zsh"}
 CODES = [code for page in PAGES for code in inline_codes(page)]
-TARGETS = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 PROGRAMS = set(
     """
     apt apt-get cp curl df docker git haproxy helm journalctl kill kubectl ls nginx npm openssl pip pipx podman promtool

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 
 import pytest_asyncio
+from ruamel.yaml import YAML
 
+from tests.support.clients import ANDROID
+from tests.support.image import PACKAGING
 from tests.support.patience import SOON_S
-from tests.support.pods import DOMAIN, NAMES, Pods, pods
+from tests.support.pods import DOMAIN, NAMES, PASSWORD, Pods, pods
+from tests.support.processes import Process
+from tests.support.scenes import RULES, path_of
 
 SENTINEL = 26379
 USUAL_MS = 1000
@@ -106,6 +112,54 @@ async def test_a_pod_whose_volume_is_lost_gets_all_from_the_others(three, primar
 
     assert "kept" == await three.say(NAMES[0], "get", "volume")
     assert primary == await _primary_by(three, NAMES[0])
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def storehop(three, tmp_path, start):
+    """Runs storehop beside the pods, with the variables of fleet.yaml and the password where they say."""
+    (tmp_path / "password").write_text(PASSWORD)
+    given = [f"{name}={value.replace('/redis/', f'{tmp_path}/')}" for name, value in outbox_of_fleet().items()]
+
+    async def run(*words):
+        command = ["env", f"STOREHOP_STATE={tmp_path}", *given, sys.executable, "-m", "storehop", *words]
+        return await start(three.beside, tmp_path, *command)
+
+    return run
+
+
+async def test_storehop_keeps_its_clicks_there(three, primary, storehop, tmp_path):
+    """What was answered is in the outbox that any host sees, also when the node of the primary has died since."""
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(RULES.format(appsflyer=9))  # nobody is there: the call stays in the outbox
+    host = await storehop("run", "--upstream", "http://127.0.0.1:9", "--rules", rules, "--listen", "127.0.0.1:80")
+    click = ["curl", "-s", "-i", "-H", "Host: app.appsflyer.com", "-A", ANDROID, f"http://127.0.0.1{path_of('K1')}"]
+    await host.output.saw("storehop: ")
+    answer = await once(lambda: _said(three.beside(tmp_path, *click), "play.google.com"), three)
+    await three.kill(primary)
+    listed = await once(lambda: _said(storehop("outbox", "list", "--personal-data"), "clickid=K1"), three)
+    checked = await once(
+        lambda: _said(storehop("check", "--outbox", outbox_of_fleet()["STOREHOP_OUTBOX"]), "stores"), three
+    )
+    await three.start(primary)
+
+    assert "302" in answer.splitlines()[0]
+    assert "leased" in listed or "due" in listed
+    assert "with 1 replica within 100 ms" in checked
+
+
+def outbox_of_fleet():
+    """What fleet.yaml tells storehop about its outbox, by variables."""
+    (deployment,) = (
+        one for one in YAML(typ="safe").load_all(PACKAGING / "kubernetes" / "fleet.yaml") if one["kind"] == "Deployment"
+    )
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    return {one["name"]: one["value"] for one in container["env"] if one["name"].startswith("STOREHOP_OUTBOX")}
+
+
+async def _said(begun: Awaitable[Process], word: str) -> str | None:
+    """What a command says, if it succeeds and has this word."""
+    process = await begun
+    return process.output.text if await process.ended() == 0 and word in process.output.text else None
 
 
 async def once[T](ask: Callable[[], Awaitable[T | None]], three: Pods) -> T:

@@ -21,7 +21,8 @@ from tests.support.processes import Process
 from tests.support.redis_servers import need_redis
 
 NAMES = tuple(f"storehop-redis-{number}" for number in range(3))
-DOMAIN = "storehop-redis.ads.svc"
+SERVICE = "storehop-redis"
+DOMAIN = f"{SERVICE}.ads.svc"
 PASSWORD = "letters0and1digits"
 _WORLD = """
 set -e
@@ -115,7 +116,7 @@ class Pods:
         self._tell_names()
 
     def _tell_names(self) -> None:
-        lines = (f"{address} {name}.{DOMAIN}\n" for name, address in self.addresses.items())
+        lines = (f"{at} {name}.{DOMAIN} {name}.{SERVICE}\n" for name, at in self.addresses.items())
         (self.folder / "hosts").write_text("".join(lines))
 
     def probes(self) -> list[tuple[str, str]]:
@@ -140,13 +141,18 @@ class Pods:
         """The last words of every process, for a test that fails."""
         return "\n".join(f"{name}:\n{process.output.text[-2000:]}" for name, process in self.running.items())
 
+    async def beside(self, folder: Path, *command: str | Path) -> Process:
+        """A process that reaches the pods by their names."""
+        assert self.world
+        place = ["--target", str(self.world.process.pid), "--net", "--mount", f"--wd={folder}"]
+        return await Process.start(need("nsenter"), *place, *command)
+
     async def _run(self, name: str, container: str, script: str) -> Process:
         folder = self.folder / name / container
         folder.mkdir(parents=True, exist_ok=True)
         return await self._start(name, folder, "sh", str(self.folder / script))
 
     async def _start(self, name: str, folder: Path, *command: str) -> Process:
-        assert self.world
         variables = {
             "PATH": f"{self.folder / 'bin'}{os.pathsep}/usr/bin{os.pathsep}/bin",
             "POD": name,
@@ -155,8 +161,7 @@ class Pods:
             "REDISCLI_AUTH": PASSWORD,
         }
         inside = ["env", "-i", *(f"{key}={value}" for key, value in variables.items()), *command]
-        place = ["--target", str(self.world.process.pid), "--net", "--mount", f"--wd={folder}"]
-        return await Process.start(need("nsenter"), *place, *inside)
+        return await self.beside(folder, *inside)
 
 
 @asynccontextmanager
