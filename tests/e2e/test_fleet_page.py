@@ -12,6 +12,11 @@ import pytest
 import redis
 from redis.exceptions import NoPermissionError
 
+from storehop.deliver.operations import Probe
+from storehop.deliver.redis.engine import RedisEngine
+from storehop.deliver.redis.place import Place
+from storehop.deliver.redis.script import script
+from storehop.settings import Delivery
 from tests.support.balancers import start_haproxy, start_nginx
 from tests.support.needs import need
 from tests.support.pages import blocks
@@ -98,6 +103,33 @@ def test_the_user_may_do_no_more(server):
 
     assert "always" == user.config_get("appendfsync")["appendfsync"]
     assert "master" == user.role()[0]
+
+
+@VERSIONS
+def test_storehop_finds_no_fault(server):
+    """A server with the page's settings, and a user of its own there: it stores, and has nothing to remark."""
+    _, name, *rules = block("acl").split()
+    server.client().execute_command("ACL", "SETUSER", name, *rules)
+    server.config("min-replicas-to-write", 0)
+    (password,) = (rule[1:] for rule in rules if rule.startswith(">"))
+    place = Place.from_url(f"redis://{name}:{password}@127.0.0.1:{server.port}")
+    engine = RedisEngine(place, Delivery(outbox_replicas=0))
+    try:
+        engine.run([Probe()])
+        assert (None, ()) == (engine.refusal, engine.remarks)
+    finally:
+        engine.close()
+
+
+def test_the_user_may_do_what_storehop_does():
+    """The script's commands are those of the page's line, no more and no fewer; others come from outside of it."""
+    allowed = {rule[1:] for rule in block("acl").split() if rule.startswith("+")}
+    from_outside = {"eval", "evalsha", "wait", "role", "info", "ping", "select", "config|get", "cluster|slots"}
+    text, _ = script()
+    called = set(re.findall(r"\bcall\('([A-Z]+)'", text))
+
+    assert {command.lower() for command in called} == allowed - from_outside
+    assert from_outside <= allowed
 
 
 def test_an_outbox_can_be_deleted():

@@ -4,14 +4,13 @@ import re
 
 import pytest
 
+from storehop.deliver.redis.credentials import VARIABLES_OF_SECRETS
 from storehop.options import RunOptions, rows
 from tests.support.image import PACKAGING
 from tests.support.processes import ROOT
 
 FILES = [file for file in sorted(PACKAGING.rglob("*")) if file.is_file() and file.suffix != ".md"]
-CREDENTIALS = {f"STOREHOP_OUTBOX_{whose}PASSWORD_FILE" for whose in ("", "SENTINEL_")}
-"""Where those of a shared outbox lie."""
-VARIABLES = {row.variable for row in rows(RunOptions)} | CREDENTIALS
+VARIABLES = {row.variable for row in rows(RunOptions)} | VARIABLES_OF_SECRETS
 FLAGS = {row.flag for row in rows(RunOptions)}
 
 
