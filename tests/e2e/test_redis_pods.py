@@ -144,7 +144,7 @@ async def test_storehop_keeps_its_clicks_there(three, primary, storehop, tmp_pat
 
     assert "302" in answer.splitlines()[0]
     assert "leased" in listed or "due" in listed
-    assert "with 1 replica within 100 ms" in checked
+    assert "asks for 1 replica within 100 ms" in checked
 
 
 def outbox_of_fleet():
