@@ -31,7 +31,7 @@ def fields_of(info: str) -> dict[str, str]:
 def examine(info: Mapping[str, str], appendfsync: str | None, replicas: int) -> Health:
     """By INFO's fields, and the setting where it can be read. `replicas` must acknowledge each click."""
     history, before = info.get("master_replid", ""), info.get("master_replid2", "")
-    return Health(_refusal(info, replicas), _remarks(info, appendfsync), history, before)
+    return Health(_refusal(info, replicas), _remarks(info, appendfsync, replicas), history, before)
 
 
 def _refusal(info: Mapping[str, str], replicas: int) -> str | None:
@@ -54,9 +54,10 @@ def _is_managed(info: Mapping[str, str], replicas: int) -> bool:
     return replicas == 0 and info.get("os", "").startswith("Amazon ")
 
 
-def _remarks(info: Mapping[str, str], appendfsync: str | None) -> tuple[str, ...]:
+def _remarks(info: Mapping[str, str], appendfsync: str | None, replicas: int) -> tuple[str, ...]:
     if info.get("aof_enabled") != "1":
-        return ("appendonly is no: only the service's own log keeps clicks, where it has one",)
+        own = "appendonly is no: only the service's own log keeps clicks, where it has one"
+        return (own,) if _is_managed(info, replicas) else ()
     if appendfsync in {None, "always"}:
         return ()
     return (f"appendfsync is {appendfsync}, not always: a power cut of the primary alone loses clicks",)
