@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,10 @@ class Seat:
     @property
     def addresses(self) -> tuple[str, ...]:
         return (self.address, self.seen_at) if self.seen_at else (self.address,)
+
+    def on(self, *prefix: str) -> Seat:
+        """The same, and its machine has this fault: `LOOPBACK.on(*SlowDisk(folder).prefix)`."""
+        return replace(self, prefix=(*self.prefix, *prefix))
 
 
 LOOPBACK = Seat()

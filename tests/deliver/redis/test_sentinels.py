@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import redis
 
+from tests.support.machine_faults import SlowDisk
 from tests.support.patience import SOON_S, wait_until
 from tests.support.redis_servers import BINARIES
+from tests.support.seats import LOOPBACK
 from tests.support.sentinels import RedisSet
 
 pytestmark = pytest.mark.process
@@ -43,6 +46,30 @@ def test_a_failover_makes_another_primary(servers):
     wait_until(lambda: not old.info("replication")["connected_slaves"], SOON_S, "no replica")
     client.set("b", "1")
     assert client.wait(1, 100) == 0
+
+
+def test_a_primary_that_stops_is_followed(servers):
+    """It goes on as a primary when it can, and the Sentinels make it a replica."""
+    old = servers.primary()
+
+    old.stop()
+    new = servers.followed(old)
+    old.cont()
+    servers.settled()
+
+    assert (["master", "slave"], True) == ([new.role, old.role], new is servers.primary())
+
+
+def test_a_primary_whose_disk_hangs_is_followed(tmp_path):
+    """The disk is that of its machine alone."""
+    disk = SlowDisk(tmp_path)
+    with RedisSet(seats=[LOOPBACK.on(*disk.prefix), LOOPBACK, LOOPBACK]) as servers:
+        old = servers.primary()
+        disk.hang()
+        with pytest.raises(redis.TimeoutError):
+            old.client(socket_timeout=0.1).set("a", "1")  # what is not written waits for no disk
+
+        assert servers.followed(old) is not old
 
 
 def test_the_url_names_all_sentinels(servers):
