@@ -7,7 +7,8 @@ import asyncio
 import pytest
 import pytest_asyncio
 
-from tests.support.fleet import fleet
+from tests.support.fleet import Fleet, fleet
+from tests.support.load import Load
 from tests.support.namespaces import Network, need_namespaces
 from tests.support.patience import SOON_S
 from tests.support.scenes import new_id, play
@@ -57,17 +58,16 @@ async def test_a_stopped_host_answers_later(hosts):
     assert (1, 302) == (len(waiting), (await asking).status)
 
 
-async def test_what_passed_is_known_of_each_fault(hosts):
-    """How long clicks passed after the one, and that none did after the other."""
-    load = hosts.loads[0]
-    before, hosts.marks = hosts.marks, [0.0, 100.0, 200.0]
-    load.clicks.passed |= {"a", "b"}
-    load.clicks.when |= {"a": 101.0, "b": 103.5}
-    found = hosts.passing_s()
-    hosts.marks = before
-    load.clicks.passed -= {"a", "b"}
+def test_what_passed_is_known_of_each_fault():
+    """A direct click at the same host ends a stretch, one at another host does not."""
+    first, second = Load("first-"), Load("second-")
+    first.clicks.when = {"a": 101.0, "b": 102.5, "c": 102.6, "d": 104.0}
+    first.clicks.passed, first.clicks.direct = {"a", "b", "d"}, {"c"}
+    second.clicks.when, second.clicks.direct = {"e": 102.0}, {"e"}
+    of_two = Fleet(str, [], None, [first, second], [0.0, 100.0, 200.0])
 
-    assert [2.5, 0.0] == found
+    assert [(101.0, 102.5), (104.0, 104.0)] == of_two.stretches()
+    assert ([1.5, 0.0], [3.0, 0.0]) == (of_two.passing_s(), of_two.troubled_s())
 
 
 @pytest.fixture

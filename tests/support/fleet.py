@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from storehop.deliver.engine import EngineError
@@ -124,17 +126,26 @@ class Fleet:
         """Now comes a fault."""
         self.marks.append(time.monotonic())
 
+    def stretches(self) -> list[tuple[float, float]]:
+        """Begins and ends of the times in which all clicks at a host passed: from the first answer to the last one."""
+        return sorted(stretch for load in self.loads for stretch in _stretches(load.clicks))
+
     def passing_s(self) -> list[float]:
-        """Of each fault: from the first to the last click that passed until the next one; 0 where none did."""
-        clicks = self.clicks
-        times = sorted(clicks.when[click_id] for click_id in clicks.passed)
-        spans = zip(self.marks[1:], [*self.marks[2:], time.monotonic()], strict=True)
-        found = [[at for at in times if begin <= at < end] for begin, end in spans]
-        return [of_fault[-1] - of_fault[0] if of_fault else 0.0 for of_fault in found]
+        """Of each fault until the next one: the longest stretch that has begun in it; 0 where nothing passed."""
+        return [max((end - begin for begin, end in found), default=0.0) for found in self._by_fault()]
+
+    def troubled_s(self) -> list[float]:
+        """Of each fault until the next one: from the first click that passed to the last one."""
+        found = self._by_fault()
+        return [max(end for _, end in one) - one[0][0] if one else 0.0 for one in found]
+
+    def _by_fault(self) -> list[list[tuple[float, float]]]:
+        spans = zip(self.marks[1:], [*self.marks[2:], math.inf], strict=True)
+        return [[one for one in self.stretches() if begin <= one[0] < end] for begin, end in spans]
 
     async def stored(self, *, dead: bool | None = False) -> list[str]:
         """The click ids of what the outbox holds: pending, dead, or (None) both."""
-        return await asyncio.to_thread(_stored, self.url(), dead=dead)
+        return await asyncio.to_thread(_stored, self.url, dead=dead)
 
     async def settle(self, seconds: float = 2 * SOON_S) -> None:
         """Waits until all that is stored has been sent, whatever the engine says meanwhile."""
@@ -155,8 +166,16 @@ class Fleet:
         return Tally(self.clicks, Counter(self.appsflyer.accepted), dead, len(await self.stored()))
 
 
-def _stored(url: str, *, dead: bool | None) -> list[str]:
-    engine = engine_for(url, tidies=True)
+def _stretches(clicks: Clicks) -> Iterator[tuple[float, float]]:
+    in_order = sorted(clicks.passed | clicks.direct, key=clicks.when.__getitem__)
+    for has_passed, ids in groupby(in_order, key=clicks.passed.__contains__):
+        times = [clicks.when[click_id] for click_id in ids]
+        if has_passed:
+            yield times[0], times[-1]
+
+
+def _stored(url: Callable[[], str], *, dead: bool | None) -> list[str]:
+    engine = engine_for(url(), tidies=True)
     try:
         return click_ids(call.url for call in engine.run([ListCalls(dead)])[0])
     finally:
@@ -166,7 +185,7 @@ def _stored(url: str, *, dead: bool | None) -> list[str]:
 @asynccontextmanager
 async def fleet(
     folder: Path,
-    outbox: str,
+    outbox: str | Sequence[str],
     *extra: str | Path,
     seats: Sequence[Seat | NetworkHost] = (LOOPBACK, LOOPBACK),
     url: Callable[[], str] | None = None,
@@ -175,6 +194,7 @@ async def fleet(
 ) -> AsyncIterator[Fleet]:
     """One host on each seat, on the outbox of this path or URL; `url` says where the tests find it, if elsewhere.
 
+    Where each host has a way of its own to it, `outbox` is one URL a host.
     `extra` are arguments of the command line, `more` is further settings of the delivery, beginning with a comma.
     In a Network, `outside` is where hosts find the tests.
     """
@@ -185,16 +205,17 @@ async def fleet(
     rules = folder / "rules.yaml"
     rules.write_text(RULES.format(address=outside, port=appsflyer.port, more=more))
     members = []
-    for number, seat in enumerate(seats, 1):
+    outboxes = [outbox] * len(seats) if isinstance(outbox, str) else outbox
+    for number, (seat, place) in enumerate(zip(seats, outboxes, strict=True), 1):
         at = seat.seat if isinstance(seat, NetworkHost) else seat
         port, own, address = free_port(), folder / f"host{number}", at.addresses[-1]
         command = sidecar_command(f"http://{outside}:{ads.port}", rules, f"{address}:{port}", own)
-        members.append(Member([*at.prefix, *command, "--outbox", outbox, *extra], port, own, address))
+        members.append(Member([*at.prefix, *command, "--outbox", place, *extra], port, own, address))
     try:
         async with asyncio.TaskGroup() as group:
             for member in members:
                 group.create_task(member.start())
-        yield Fleet(url or (lambda: outbox), members, appsflyer)
+        yield Fleet(url or (lambda: outboxes[0]), members, appsflyer)
     finally:
         for member in members:
             if member.is_alive:

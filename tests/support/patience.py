@@ -12,9 +12,13 @@ IS_LONG = os.environ.get("STOREHOP_LONG") == "1"
 """Whether scenes last for minutes, as `make reliability` has it, or for seconds, as in the suite."""
 
 
-def wait_until(condition: Callable[[], object], deadline_s: float, what: str) -> None:
-    """Asks again and again, for what gives no event; blocks the thread. Fails if it does not come to hold in time."""
+def wait_until[Found](condition: Callable[[], Found], deadline_s: float, what: str, *, step_s: float = 0.005) -> Found:
+    """Asks again and again, for what gives no event; blocks the thread. Returns what is true, or fails.
+
+    `step_s` is longer where the asking is work that others would wait for.
+    """
     end = time.monotonic() + deadline_s
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < end, f"{what}: not within {deadline_s:g} s"
-        time.sleep(0.005)
+        time.sleep(step_s)
+    return found

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import cached_property
 from typing import ClassVar, Self
 from uuid import uuid4
 
@@ -51,6 +52,16 @@ class Sentinel(RedisServer):
         super().ready()
         self._own.execute_command("SENTINEL DEBUG", "info-period", 1000)  # 10 s: nothing but the tests would wait
 
+    @cached_property
+    def _hasty(self) -> redis.Redis:
+        return self.client(socket_timeout=0.5, socket_connect_timeout=0.5)
+
+    def names(self) -> tuple[str, int] | None:
+        """Whom it calls the primary now; None where it does not answer."""
+        with suppress(redis.RedisError):
+            return self._hasty.sentinel_get_master_addr_by_name(NAME)
+        return None
+
     def state(self) -> dict[str, object]:
         """What it thinks of the primary."""
         return self._own.sentinel_master(NAME)
@@ -70,6 +81,10 @@ class Sentinel(RedisServer):
             self._own.execute_command("SENTINEL FAILOVER", NAME)
             return True
         return False
+
+
+def _wait[Found](condition: Callable[[], Found], what: str) -> Found:
+    return wait_until(condition, START_S, what, step_s=0.03)
 
 
 class RedisSet:
@@ -106,19 +121,16 @@ class RedisSet:
         return f"redis+sentinel://{hosts}/{NAME}"
 
     def primary(self) -> RedisServer:
-        """Whom most of the Sentinels call so."""
-        said = [self._at(one) for one in self.sentinels]
-        (found,) = (one for one in self.servers if said.count(one.address) >= QUORUM)
-        return found
+        """Whom most of the Sentinels call so, once they do."""
+        return _wait(self._named, "a primary")
 
-    def _at(self, sentinel: Sentinel) -> tuple[str, int] | None:
-        with suppress(redis.RedisError):
-            return sentinel.client(socket_timeout=0.5).sentinel_get_master_addr_by_name(NAME)
-        return None
+    def _named(self) -> RedisServer | None:
+        said = [one.names() for one in self.sentinels]
+        return next((one for one in self.servers if said.count(one.address) >= QUORUM), None)
 
     def in_sync(self, primary: RedisServer) -> None:
         """Waits until all the others replicate from it."""
-        wait_until(lambda: self._is_in_sync(primary), START_S, f"two replicas of {primary.port}")
+        _wait(lambda: self._is_in_sync(primary), f"two replicas of {primary.port}")
 
     def _is_in_sync(self, primary: RedisServer) -> bool:
         with suppress(redis.RedisError):
@@ -130,11 +142,11 @@ class RedisSet:
     def settled(self) -> None:
         """Waits until all is well: both replicas in sync, and each Sentinel would lead a failover."""
         self.in_sync(self.primary())
-        wait_until(lambda: all(one.sees_all() for one in self.sentinels), START_S, "Sentinels that see all")
+        _wait(lambda: all(one.sees_all() for one in self.sentinels), "Sentinels that see all")
 
     def kill_primary(self) -> float:
         """SIGKILL; the killed one comes back as a replica. How many seconds it took until there was another."""
-        wait_until(lambda: time.monotonic() > self._rested, START_S, "Sentinels that may act again")
+        _wait(lambda: time.monotonic() > self._rested, "Sentinels that may act again")
         old = self.primary()
         began = time.monotonic()
         old.kill()
@@ -146,15 +158,14 @@ class RedisSet:
 
     def followed(self, old: RedisServer) -> RedisServer:
         """Waits until there is another primary than this. Returns it."""
-        wait_until(lambda: self._is_followed(old), START_S, f"another primary than {old.port}")
+        new = _wait(lambda: self._follower(old), f"another primary than {old.port}")
         self._rested = time.monotonic() + 2 * FAILOVER_TIMEOUT_S
-        return self.primary()
+        return new
 
-    def _is_followed(self, old: RedisServer) -> bool:
-        """Whether most Sentinels name another one, and that one knows it."""
-        said = [self._at(one) for one in self.sentinels]
-        found = [one for one in self.servers if one is not old and said.count(one.address) >= QUORUM]
-        return bool(found) and found[0].role == "master"
+    def _follower(self, old: RedisServer) -> RedisServer | None:
+        """Whom most Sentinels name, if it is another one and knows it."""
+        new = self._named()
+        return new if new and new is not old and new.role == "master" else None
 
     def failover(self, *, settle: bool = True) -> float:
         """A planned one, by the Sentinels. How many seconds it took until there was another primary.
@@ -163,7 +174,7 @@ class RedisSet:
         """
         old = self.primary()
         began = time.monotonic()
-        wait_until(self.sentinels[0].failover, START_S, "a failover that is not refused")
+        _wait(self.sentinels[0].failover, "a failover that is not refused")
         self.followed(old)
         took = time.monotonic() - began
         if settle:
