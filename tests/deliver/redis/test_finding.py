@@ -7,9 +7,7 @@ from storehop.deliver.redis.finding import Sentinels, finder_for
 from storehop.deliver.redis.place import Place
 from tests.support.processes import free_port
 from tests.support.redis_cluster import RedisCluster
-from tests.support.redis_servers import RedisServer
-from tests.support.seats import LOOPBACK
-from tests.support.sentinels import NAME, RedisSet, Sentinel
+from tests.support.sentinels import NAME, RedisSet
 
 pytestmark = pytest.mark.process
 
@@ -17,13 +15,6 @@ pytestmark = pytest.mark.process
 @pytest.fixture(scope="module")
 def servers():
     with RedisSet() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def stale():
-    """A Sentinel that knows nothing of the others: it was cut off."""
-    with RedisServer() as server, Sentinel("7.0", LOOPBACK, server) as made:
         yield made
 
 
@@ -47,14 +38,6 @@ def test_sentinels_name_the_primary(servers):
 def test_a_sentinel_that_is_gone_stops_nobody(servers):
     """The others know as well."""
     found = sentinels(("127.0.0.1", free_port()), servers.sentinels[0].address).find()
-
-    assert servers.primary().address == found
-
-
-def test_the_newest_word_counts(servers, stale):
-    """A Sentinel that was cut off names the primary of before, of an older epoch."""
-    servers.failover(settle=False)
-    found = sentinels(stale.address, *(one.address for one in servers.sentinels)).find()
 
     assert servers.primary().address == found
 

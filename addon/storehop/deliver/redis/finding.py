@@ -14,7 +14,7 @@ from storehop.deliver.redis.place import Kind, Place
 logger = logging.getLogger(__name__)
 
 ASK_S = 0.1
-"""How long one Sentinel or node of a cluster may take to let us in: another one knows as well."""
+"""How long one Sentinel or node of a cluster may take to let us in, and to reply: another one knows as well."""
 
 
 class Finder(Protocol):
@@ -73,9 +73,9 @@ class Sentinels:
         return max(answers)[1]
 
     def is_still(self, address: Address) -> bool:
-        """Asks one."""
+        """Asks one; and all where it names another: it may have been cut off."""
         try:
-            return self._ask(self._hosts[0])[1] == address
+            return self._ask(self._hosts[0])[1] == address or self.find() == address
         except EngineError as error:
             logger.debug("a Sentinel does not answer: %s", error)
             self._hosts.append(self._hosts.pop(0))
@@ -83,7 +83,7 @@ class Sentinels:
 
     def _ask(self, host: Address) -> tuple[int, Address]:
         """The epoch of its knowledge, and the primary's address."""
-        link = Link(host, self._place, is_sentinel=True, connect_s=ASK_S)
+        link = Link(host, self._place, is_sentinel=True, connect_s=ASK_S, reply_s=ASK_S)
         try:
             # Not only SENTINEL MASTER: in a failover that names the new primary later.
             address = link.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._place.name)
@@ -122,7 +122,7 @@ class Cluster:
         return True
 
     def _ask(self, host: Address) -> Address:
-        link = Link(host, self._place, connect_s=ASK_S)
+        link = Link(host, self._place, connect_s=ASK_S, reply_s=ASK_S)
         try:
             ranges = link.ask("CLUSTER", "SLOTS")
         finally:

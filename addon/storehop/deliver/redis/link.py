@@ -34,11 +34,17 @@ class Link:
     """Belongs to one thread. Raises EngineError where it can't be opened, GoneError when it breaks."""
 
     def __init__(
-        self, address: Address, place: Place, *, is_sentinel: bool = False, connect_s: float = CONNECT_S
+        self,
+        address: Address,
+        place: Place,
+        *,
+        is_sentinel: bool = False,
+        connect_s: float = CONNECT_S,
+        reply_s: float = REPLY_S,
     ) -> None:
         """`place` has the credentials and says whether TLS is spoken."""
         self.address = address
-        self._connection = _connection(address, place, is_sentinel=is_sentinel, connect_s=connect_s)
+        self._connection = _connection(address, place, is_sentinel=is_sentinel, timeouts=(connect_s, reply_s))
         try:
             self._connection.connect()
         except (RedisError, OSError) as error:
@@ -80,8 +86,9 @@ class Link:
         return GoneError(_told(self.address, error))
 
 
-def _connection(address: Address, place: Place, *, is_sentinel: bool, connect_s: float) -> Connection:
+def _connection(address: Address, place: Place, *, is_sentinel: bool, timeouts: tuple[float, float]) -> Connection:
     host, port = address
+    connect_s, reply_s = timeouts
     settings: dict[str, Any] = {
         "host": host,
         "port": port,
@@ -89,7 +96,7 @@ def _connection(address: Address, place: Place, *, is_sentinel: bool, connect_s:
         "username": place.sentinel_username if is_sentinel else place.username,
         "password": place.sentinel_password if is_sentinel else place.password,
         "socket_connect_timeout": connect_s,
-        "socket_timeout": REPLY_S,
+        "socket_timeout": reply_s,
         "socket_keepalive": True,
         "retry": Retry(NoBackoff(), 0),
         "driver_info": None,  # two round trips for CLIENT SETINFO

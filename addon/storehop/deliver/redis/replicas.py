@@ -17,7 +17,7 @@ from storehop.deliver.redis.place import Place
 logger = logging.getLogger(__name__)
 
 ASK_S = 0.05
-"""How long a replica that left may take to let us in."""
+"""How long a replica that left may take to let us in, and to reply."""
 
 
 class Replicas:
@@ -37,7 +37,7 @@ class Replicas:
 
     def _follows(self, replica: Address) -> bool:
         try:
-            link = Link(replica, self._place, connect_s=ASK_S)
+            link = Link(replica, self._place, connect_s=ASK_S, reply_s=ASK_S)
             try:
                 return bool(link.ask("ROLE")[0] != "master")
             finally:

@@ -1,0 +1,88 @@
+"""Which server is the primary, where those that tell are cut off or stopped."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from storehop.deliver.redis.finding import ASK_S, Sentinels
+from storehop.deliver.redis.place import Place
+from storehop.deliver.redis.replicas import Replicas
+from tests.support.patience import SOON_S, wait_until
+from tests.support.redis_servers import RedisServer
+from tests.support.seats import LOOPBACK
+from tests.support.sentinels import NAME, Sentinel
+
+pytestmark = pytest.mark.process
+
+
+class Two:
+    """A Sentinel that knows of no failover, and one that does: each has a primary of its own."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.servers = [stack.enter_context(RedisServer()) for _ in range(2)]
+        self.sentinels = [Sentinel("7.0", LOOPBACK, server) for server in self.servers]
+        for epoch, sentinel in enumerate(self.sentinels, 1):
+            sentinel.settings[f"sentinel config-epoch {NAME}"] = str(epoch)
+            stack.enter_context(sentinel)
+        self.old, self.new = (server.address for server in self.servers)
+        hosts = ",".join(f"{one.host}:{one.port}" for one in self.sentinels)
+        self.finder = Sentinels(Place.from_url(f"redis+sentinel://{hosts}/{NAME}"))
+
+
+@pytest.fixture(scope="module")
+def two():
+    with ExitStack() as stack:
+        yield Two(stack)
+
+
+def test_the_sentinel_that_knows_more_is_believed(two):
+    """The one that is asked first was cut off."""
+    assert two.new == two.finder.find()
+
+
+def test_a_primary_is_not_left_for_what_one_sentinel_says(two):
+    """It was cut off from the others, and would have each look at the outbox fail until it knows."""
+    assert two.finder.is_still(two.new)
+
+
+def test_a_primary_is_left_when_another_follows_it(two):
+    """Though one Sentinel names it still."""
+    two.finder._hosts.reverse()
+
+    assert not two.finder.is_still(two.old)
+
+
+def test_a_sentinel_that_is_stopped_is_not_waited_for(two):
+    """Clicks wait meanwhile."""
+    first = next(one for one in two.sentinels if one.address == two.finder._hosts[0])
+    first.stop()
+    try:
+        began = time.monotonic()
+        is_still = two.finder.is_still(two.new)
+        took = time.monotonic() - began
+    finally:
+        first.cont()
+
+    assert is_still
+    assert ASK_S <= took < 2 * ASK_S
+
+
+def test_a_replica_that_is_stopped_is_not_waited_for():
+    """Its kernel lets us in all the same."""
+    with RedisServer() as primary, RedisServer(replica_of=primary.address) as replica:
+        wait_until(lambda: replica.info("replication")["master_link_status"] == "up", SOON_S, "a replica")
+        replicas = Replicas(Place.from_url(primary.url), primary.address, lambda _address: True)
+        assert replicas.are_of_no_other([replica.address])
+        replica.stop()
+        try:
+            began = time.monotonic()
+            is_fine = replicas.are_of_no_other([])
+            took = time.monotonic() - began
+        finally:
+            replica.cont()
+
+    assert is_fine
+    assert took < 2 * ASK_S
