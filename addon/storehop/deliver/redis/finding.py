@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+from operator import attrgetter
+from typing import Any, NamedTuple, Protocol
 
 from redis.crc import key_slot
 
@@ -19,6 +20,9 @@ ASK_S = 0.1
 
 class Finder(Protocol):
     """Finds the primary. Belongs to the outbox's thread."""
+
+    others: frozenset[Address]
+    """Who may lead in its place, as far as the last `find` has heard."""
 
     def find(self) -> Address:
         """Raises EngineError where nobody tells."""
@@ -41,6 +45,8 @@ def finder_for(place: Place, tag: str) -> Finder:
 class _Fixed:
     """A name may lead to another server after a failover: it is looked up at each connection."""
 
+    others: frozenset[Address] = frozenset()
+
     def __init__(self, address: Address) -> None:
         self._address = address
 
@@ -51,12 +57,22 @@ class _Fixed:
         return True
 
 
+class _Told(NamedTuple):
+    """By a Sentinel."""
+
+    epoch: int
+    """Of its knowledge."""
+    primary: Address
+    replicas: frozenset[Address]
+
+
 class Sentinels:
     """What most of them know is what one of them has voted for last: the highest epoch counts."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
         self._hosts = list(place.hosts)
+        self.others: frozenset[Address] = frozenset()
 
     def find(self) -> Address:
         """Asks them all: one that was cut off may name the primary of before."""
@@ -70,30 +86,35 @@ class Sentinels:
                 self._hosts.append(host)
         if not answers:
             raise EngineError(f"no Sentinel tells where {self._place.name} is: {'; '.join(faults)}")
-        return max(answers)[1]
+        self.others = frozenset().union(*(one.replicas for one in answers))
+        return max(answers, key=attrgetter("epoch")).primary
 
     def is_still(self, address: Address) -> bool:
         """Asks one; and all where it names another: it may have been cut off."""
         try:
-            return self._ask(self._hosts[0])[1] == address or self.find() == address
+            return self._ask(self._hosts[0]).primary == address or self.find() == address
         except EngineError as error:
             logger.debug("a Sentinel does not answer: %s", error)
             self._hosts.append(self._hosts.pop(0))
             return True
 
-    def _ask(self, host: Address) -> tuple[int, Address]:
-        """The epoch of its knowledge, and the primary's address."""
+    def _ask(self, host: Address) -> _Told:
         link = Link(host, self._place, is_sentinel=True, connect_s=ASK_S, reply_s=ASK_S)
         try:
             # Not only SENTINEL MASTER: in a failover that names the new primary later.
             address = link.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._place.name)
             if address is None:
                 raise EngineError(f"{host[0]}:{host[1]}: it knows no primary named {self._place.name}")
-            fields = link.ask("SENTINEL", "MASTER", self._place.name)
-            epoch = int(dict(zip(fields[::2], fields[1::2], strict=True))["config-epoch"])
+            master = _fields_of(link.ask("SENTINEL", "MASTER", self._place.name))
+            replicas = [_fields_of(one) for one in link.ask("SENTINEL", "REPLICAS", self._place.name)]
         finally:
             link.close()
-        return epoch, (address[0], int(address[1]))
+        alive = frozenset((one["ip"], int(one["port"])) for one in replicas if "s_down" not in one["flags"])
+        return _Told(int(master["config-epoch"]), (address[0], int(address[1])), alive)
+
+
+def _fields_of(pairs: list[Any]) -> dict[str, str]:
+    return dict(zip(pairs[::2], pairs[1::2], strict=True))
 
 
 class Cluster:
@@ -106,6 +127,7 @@ class Cluster:
     def __init__(self, place: Place, tag: str) -> None:
         self._place = place
         self._slot = key_slot(tag.encode())
+        self.others: frozenset[Address] = frozenset()
 
     def find(self) -> Address:
         """From the first node that tells."""
@@ -127,7 +149,9 @@ class Cluster:
             ranges = link.ask("CLUSTER", "SLOTS")
         finally:
             link.close()
-        for first, last, primary, *_ in ranges:
+        for first, last, *nodes in ranges:
             if first <= self._slot <= last:
-                return primary[0] or host[0], int(primary[1])
+                primary, *others = [(node[0] or host[0], int(node[1])) for node in nodes]
+                self.others = frozenset(others)
+                return primary
         raise EngineError(f"{host[0]}:{host[1]}: nobody has it")

@@ -47,7 +47,7 @@ class Primary:
         self._watcher = watcher
         self.address = finder.find()
         self._link = Link(self.address, place)
-        self._followers = Replicas(place, self.address, finder.is_still)
+        self._followers = Replicas(place, self.address, finder.is_still, finder.others)
         self._now_ms, self._now_at = 0.0, 0.0
 
     def close(self) -> None:
@@ -59,7 +59,9 @@ class Primary:
         info = fields_of(self._link.ask("INFO"))
         if info.get("role") != "master":
             raise EngineError(f"{self.address[0]}:{self.address[1]}: it is a replica")
-        return examine(info, self._appendfsync(), self._replicas)
+        health = examine(info, self._appendfsync(), self._replicas)
+        self._followers.history = health.history
+        return health
 
     def _appendfsync(self) -> str | None:
         """None where it may not be read."""
