@@ -2,7 +2,7 @@
 
 import pytest
 
-from storehop.deliver.redis.health import examine, fields_of
+from storehop.deliver.redis.health import examine, fields_of, too_old
 
 GOOD = {"redis_version": "7.0.15", "maxmemory_policy": "noeviction", "aof_enabled": "1", "connected_slaves": "2"}
 
@@ -19,7 +19,6 @@ def test_a_server_as_the_manual_has_it_is_taken():
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({"redis_version": "6.2.14"}, "it is version 6.2.14: expected Redis 7.0 or newer, or Valkey"),
         ({"maxmemory_policy": "allkeys-lru"}, "expected maxmemory-policy noeviction, not allkeys-lru"),
         ({"maxmemory_policy": "volatile-ttl"}, "expected maxmemory-policy noeviction, not volatile-ttl"),
         ({"aof_enabled": "0"}, "expected appendonly yes"),
@@ -38,7 +37,13 @@ def test_what_may_lose_clicks_is_refused(changes, expected):
 @pytest.mark.parametrize("version", ["7.2.4", "8.2.3", "10.0.0"])
 def test_newer_versions_are_taken(version):
     """Valkey calls itself 7.2.4 here."""
-    assert health(redis_version=version).refusal is None
+    assert too_old(GOOD | {"redis_version": version}) is None
+
+
+@pytest.mark.parametrize("version", ["6.2.14", "5.0", "unknown"])
+def test_older_versions_are_of_no_use(version):
+    """They don't know our script."""
+    assert f"it is version {version}: expected Redis 7.0 or newer, or Valkey" == too_old({"redis_version": version})
 
 
 def test_a_service_that_keeps_a_log_of_its_own_is_taken():

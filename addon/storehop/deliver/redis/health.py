@@ -28,6 +28,14 @@ def fields_of(info: str) -> dict[str, str]:
     return {name: value for name, colon, value in pairs if colon}
 
 
+def too_old(info: Mapping[str, str]) -> str | None:
+    """Why it can't even hand out what it has."""
+    version = info.get("redis_version", "0")
+    if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < LEAST_VERSION:
+        return f"it is version {version}: expected Redis 7.0 or newer, or Valkey"
+    return None
+
+
 def examine(info: Mapping[str, str], appendfsync: str | None, replicas: int) -> Health:
     """By INFO's fields, and the setting where it can be read. `replicas` must acknowledge each click."""
     history, before = info.get("master_replid", ""), info.get("master_replid2", "")
@@ -35,9 +43,6 @@ def examine(info: Mapping[str, str], appendfsync: str | None, replicas: int) -> 
 
 
 def _refusal(info: Mapping[str, str], replicas: int) -> str | None:
-    version = info.get("redis_version", "0")
-    if tuple(int(part) for part in version.split(".")[:2] if part.isdigit()) < LEAST_VERSION:
-        return f"it is version {version}: expected Redis 7.0 or newer, or Valkey"
     policy = info.get("maxmemory_policy", "unknown")
     if policy != "noeviction":
         return f"it may evict clicks: expected maxmemory-policy noeviction, not {policy}"

@@ -11,10 +11,10 @@ from typing import Any
 from redis import Connection, SSLConnection
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from storehop.deliver.engine import EngineError
+from storehop.deliver.redis.meaning import meaning
 from storehop.deliver.redis.place import Place
 
 CONNECT_S = 0.25
@@ -45,10 +45,12 @@ class Link:
         """`place` has the credentials and says whether TLS is spoken."""
         self.address = address
         self._connection = _connection(address, place, is_sentinel=is_sentinel, timeouts=(connect_s, reply_s))
+        self._turned_away: ResponseError | None = None
+        """Stands for the replies that follow it, too."""
         try:
             self._connection.connect()
         except (RedisError, OSError) as error:
-            raise EngineError(_told(address, error)) from error
+            raise EngineError(told(address, error)) from error
 
     def send(self, *commands: Command) -> None:
         """All in one write. `read` gives their replies, in their order."""
@@ -59,13 +61,16 @@ class Link:
 
     def read(self) -> Any:
         """The next reply; what the server refuses is a ResponseError, returned."""
+        if self._turned_away:
+            return self._turned_away
         try:
             return self._connection.read_response()
         except ResponseError as error:
             return error
         except (BusyLoadingError, AuthenticationError) as error:  # redis-py gives the connection up; so do we
             self.close()
-            return ResponseError(str(error))
+            self._turned_away = ResponseError(meaning(error))
+            return self._turned_away
         except (RedisError, OSError) as error:
             raise self._gone(error) from error
 
@@ -74,7 +79,7 @@ class Link:
         self.send(command)
         reply = self.read()
         if isinstance(reply, ResponseError):
-            raise EngineError(_told(self.address, reply))
+            raise EngineError(told(self.address, reply))
         return reply
 
     def close(self) -> None:
@@ -83,7 +88,7 @@ class Link:
 
     def _gone(self, error: Exception) -> GoneError:
         self.close()
-        return GoneError(_told(self.address, error))
+        return GoneError(told(self.address, error))
 
 
 def _connection(address: Address, place: Place, *, is_sentinel: bool, timeouts: tuple[float, float]) -> Connection:
@@ -109,15 +114,6 @@ def _connection(address: Address, place: Place, *, is_sentinel: bool, timeouts: 
     return Connection(**settings)
 
 
-def _told(address: Address, error: BaseException) -> str:
-    """For people: where, and what. redis-py's own words name the address again."""
-    return f"{address[0]}:{address[1]}: {_in_words(error)}"
-
-
-def _in_words(error: BaseException) -> str:
-    if isinstance(error, RedisTimeoutError):
-        return "it does not answer in time"
-    cause = error.__context__
-    if isinstance(cause, OSError):
-        return cause.strerror or str(cause)
-    return str(error)
+def told(address: Address, error: Exception) -> str:
+    """For people: where, and what."""
+    return f"{address[0]}:{address[1]}: {meaning(error)}"

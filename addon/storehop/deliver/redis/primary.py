@@ -13,8 +13,8 @@ from storehop.deliver.engine import EngineError, EngineWatcher, FullError
 from storehop.deliver.operations import Operation
 from storehop.deliver.redis import codec
 from storehop.deliver.redis.finding import Finder
-from storehop.deliver.redis.health import Health, examine, fields_of
-from storehop.deliver.redis.link import Command, GoneError, Link
+from storehop.deliver.redis.health import Health, examine, fields_of, too_old
+from storehop.deliver.redis.link import Command, GoneError, Link, told
 from storehop.deliver.redis.place import Place
 from storehop.deliver.redis.replicas import Replicas
 from storehop.deliver.redis.script import script
@@ -55,10 +55,11 @@ class Primary:
         self._link.close()
 
     def health(self) -> Health:
-        """What it says of itself. Raises EngineError where it is no primary."""
+        """What it says of itself. Raises EngineError where it is no primary, or of no use as one."""
         info = fields_of(self._link.ask("INFO"))
-        if info.get("role") != "master":
-            raise EngineError(f"{self.address[0]}:{self.address[1]}: it is a replica")
+        why_not = too_old(info) or (None if info.get("role") == "master" else "it is a replica")
+        if why_not:
+            raise EngineError(f"{self.address[0]}:{self.address[1]}: {why_not}")
         health = examine(info, self._appendfsync(), self._replicas)
         self._followers.history = health.history
         return health
@@ -102,7 +103,7 @@ class Primary:
         if isinstance(reply, OutOfMemoryError):
             raise FullError("its memory is full: maxmemory is reached")
         if isinstance(reply, ResponseError):
-            raise EngineError(f"{self.address[0]}:{self.address[1]}: {reply}")
+            raise EngineError(told(self.address, reply))
         return str(reply)
 
     def _ask(self, command: Command, how: Run) -> Any:
@@ -128,13 +129,13 @@ class Primary:
         if self._watcher:
             self._watcher.waited(waited_s)
         if isinstance(acknowledged, ResponseError):
-            raise GoneError(str(acknowledged))
+            raise GoneError(told(self.address, acknowledged))
         if acknowledged < self._replicas:
             raise GoneError(f"{acknowledged} of {self._replicas} replicas acknowledged within {self._wait_ms} ms")
 
     def _check_role(self, role: Any) -> None:
         if isinstance(role, ResponseError):
-            raise GoneError(str(role))
+            raise GoneError(told(self.address, role))
         if role[0] != "master":
             raise GoneError("it is a replica now")
         if not self._followers.are_of_no_other([(host, int(port)) for host, port, _ in role[2]]):
