@@ -25,19 +25,20 @@ class FaultyAppsFlyer(_Server):
         self.when: dict[str, float] = {}
         """When each click id was accepted, in seconds of the monotonic clock."""
         self.fault: str | None = None
-        """One of FAULTS; or `flaky`, `slow`, `rst` and `fin`, which are said below."""
+        """One of FAULTS; or `flaky`, `slow`, `hold`, `rst` and `fin`, which are said below."""
         self._used: WeakSet[asyncio.StreamWriter] = WeakSet()
         self._chance = random.Random(14)
 
-    async def respond(self, request: Received, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def respond(self, request: Received, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.fault in {"rst", "fin"} and writer in self._used:  # closed as it is used again, unread
             (writer.transport.abort if self.fault == "rst" else writer.close)()
             return
         self._used.add(writer)
         click_id = dict(request.params)["clickid"]
         self.seen[click_id] += 1
-        if self.fault == "slow":
-            await asyncio.sleep(1.0)
+        await self._take_time()
+        if reader.at_eof():  # the caller waits no more
+            return
         if self.fault == "flaky" and self._chance.random() < 0.1:
             writer.write(response("503 Service Unavailable"))
             return
@@ -60,3 +61,9 @@ class FaultyAppsFlyer(_Server):
                 writer.write(response("429 Too Many Requests"))
             case status:
                 writer.write(response(f"{status} Broken"))
+
+    async def _take_time(self) -> None:
+        if self.fault == "slow":
+            await asyncio.sleep(1.0)
+        while self.fault == "hold":  # answered when it is over
+            await asyncio.sleep(0.02)
