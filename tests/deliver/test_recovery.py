@@ -44,7 +44,7 @@ async def names_when_due(recovery, **settings):
     return [claim.call.id for claim in found]
 
 
-async def test_an_empty_outbox_is_looked_at_once_a_second(recovery):
+async def test_an_empty_outbox_is_looked_at_about_once_a_second(recovery):
     """Nothing is sent, nobody hears of anything."""
     found = await look(recovery)
 
@@ -56,6 +56,25 @@ async def test_what_another_process_left_is_overdue(recovery, other):
     await other.accept(call(), 0.0)
 
     assert ["c1"] == await names_when_due(recovery)
+
+
+async def test_what_is_due_is_looked_at_again_soon(recovery, other, monkeypatch):
+    """It is overdue in a moment: a look that came too early must not cost a second."""
+    monkeypatch.setattr(module, "OVERDUE_S", 60.0)
+    await other.accept(call(), 0.0)
+    found = await look(recovery)
+
+    assert ([], BUSY_LOOK_S) == (found.overdue, found.pause_s)
+
+
+async def test_what_is_due_to_an_origin_that_is_down_hurries_nobody(recovery, other, breakers):
+    """It waits for the probe."""
+    await other.accept(call(), 0.0)
+    for _ in range(20):
+        breakers.record(ORIGIN, DOWN)
+    await look(recovery)
+
+    assert IDLE_LOOK_S == (await look(recovery)).pause_s
 
 
 async def test_after_work_it_looks_again_soon(recovery, other):

@@ -20,8 +20,10 @@ from storehop.settings import Delivery
 
 logger = logging.getLogger(__name__)
 
-BUSY_LOOK_S, IDLE_LOOK_S = 0.1, 1.0
-"""Between two looks: while something is sent again, and while nothing is."""
+BUSY_LOOK_S, IDLE_LOOK_S = 0.1, 0.8
+"""Between two looks: while something is due, and while nothing is. What a killed process had is sent within two seconds
+and the time that a call may take: its lease lasts one of them longer than that.
+"""
 OVERDUE_S = 0.5
 """How long a call must be due until recovery takes it: it may have a task, or a verdict on its way into the outbox."""
 
@@ -73,7 +75,7 @@ class Recovery:
         self._say_remarks()
         if self._outbox.fault:  # a shared one may have another primary any moment
             look.pause_s = min(IDLE_LOOK_S, self._outbox.patience_s)
-        elif look.probes or look.overdue or look.expired:
+        elif look.probes or look.overdue or look.expired or self.due:
             look.pause_s = BUSY_LOOK_S
         return look
 
