@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Self
 
 from storehop.deliver.engine import EngineError
 from tests.support.fleet import Fleet
+from tests.support.load import Clicks
 from tests.support.patience import IS_LONG, SOON_S
 from tests.support.redis_servers import BINARIES
 from tests.support.tally import Tally, milliseconds
@@ -30,7 +34,7 @@ class Story:
 
     tally: Tally
     passing_s: list[float]
-    """Of each fault: how long clicks passed."""
+    """Of each fault: how long all clicks of a host passed, at the most."""
     in_flight: int
     """How many calls may have been under way at the faults, all together."""
     unkept: frozenset[str] = frozenset()
@@ -39,7 +43,7 @@ class Story:
     @classmethod
     async def of(cls, hosts: Fleet, what: str, unkept: Collection[str] = ()) -> Self:
         """Settles, counts, and prints a row."""
-        passing_s = hosts.passing_s()
+        passing_s = stretches(hosts)
         tally = await hosts.tally()
         longest = max(passing_s, default=0.0)
         at_risk = f"; kept by their host alone: {len(unkept)}" if unkept else ""
@@ -54,6 +58,18 @@ class Story:
         """Nothing is sent twice beyond what was in flight, and nothing three times."""
         assert self.tally.doubled.total() <= self.in_flight
         assert max(self.tally.accepted.values()) <= 2
+
+
+def stretches(hosts: Fleet) -> list[float]:
+    """Of each fault, the longest time in which all clicks of a host passed; 0 where none did."""
+    spans = zip(hosts.marks[1:], [*hosts.marks[2:], time.monotonic()], strict=True)
+    return [max(_stretch(load.clicks, begin, end) for load in hosts.loads) for begin, end in spans]
+
+
+def _stretch(clicks: Clicks, begin: float, end: float) -> float:
+    answers = sorted((at, click_id in clicks.passed) for click_id, at in clicks.when.items() if begin <= at < end)
+    runs = [[at for at, _ in run] for has_passed, run in groupby(answers, key=itemgetter(1)) if has_passed]
+    return max((run[-1] - run[0] for run in runs), default=0.0)
 
 
 async def unkept(hosts: Fleet) -> set[str]:

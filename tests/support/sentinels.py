@@ -141,8 +141,13 @@ class RedisSet:
 
     def settled(self) -> None:
         """Waits until all is well: both replicas in sync, and each Sentinel would lead a failover."""
-        self.in_sync(self.primary())
+        _wait(self._has_all, "two replicas of the primary")  # there may be another one meanwhile
         _wait(lambda: all(one.sees_all() for one in self.sentinels), "Sentinels that see all")
+
+    def _has_all(self) -> bool:
+        with suppress(ValueError):  # the Sentinels disagree
+            return self._is_in_sync(self.primary())
+        return False
 
     def kill_primary(self) -> float:
         """SIGKILL; the killed one comes back as a replica. How many seconds it took until there was another."""
