@@ -2,17 +2,20 @@
 
 import asyncio
 import logging
+import threading
 
 import pytest
 
 from storehop.deliver import recovery as module
 from storehop.deliver.breakers import Breakers
+from storehop.deliver.operations import Release, Sweep
 from storehop.deliver.recovery import BUSY_LOOK_S, IDLE_LOOK_S, Recovery
 from storehop.model import Failure, Fault, S2SCall
 from storehop.settings import Delivery
 
 ORIGIN = "https://af.test"
 LEASE_S = 6.0
+SOON_S = 60.0
 DOWN = Failure(Fault.CONNECT, maybe_sent=False)
 
 
@@ -203,3 +206,23 @@ async def test_a_faulty_outbox_is_asked_as_often_as_clicks_would_wait(recovery, 
     outbox.patience_s = 0.3
 
     assert 0.3 == (await look(recovery)).pause_s
+
+
+async def test_what_fails_right_after_a_probe_is_a_fault(engine, outbox, disk_full, monkeypatch):
+    """However late the loop hears that the probe went well: else nobody would ever probe again, nor claim."""
+    run, has_failed = engine.run, threading.Event()
+
+    def fail_after_the_probe(batch):
+        if isinstance(batch[0], Release):
+            raise disk_full
+        if isinstance(batch[0], Sweep):
+            has_failed.set()
+        return run(batch)
+
+    monkeypatch.setattr(engine, "run", fail_after_the_probe)
+    asked = [asyncio.create_task(one) for one in (outbox.check(), outbox.release("x"), outbox.sweep(120))]
+    await asyncio.sleep(0)
+    has_failed.wait(SOON_S)
+    await asyncio.gather(*asked, return_exceptions=True)
+
+    assert str(disk_full) == outbox.fault

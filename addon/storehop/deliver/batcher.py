@@ -174,6 +174,8 @@ class Batcher:
                 self._store([ticket])
         else:
             self._recover_from_fault(live)
+            if any(isinstance(ticket.operation, Probe) for ticket in live):
+                self.set_fault(None)  # here: the loop might hear of it after the next fault
             for ticket, result in zip(live, results, strict=True):
                 is_leasing = isinstance(ticket.operation, ClaimDue | Amend)
                 ticket.result = self._debts.without(result) if is_leasing else result

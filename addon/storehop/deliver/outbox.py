@@ -83,8 +83,6 @@ class Outbox:
             await self._ask(op.Probe())
         except OutboxError as error:
             logger.debug("the outbox is still unusable: %s", error)
-        else:
-            self._batcher.set_fault(None)
 
     async def close(self) -> None:
         """Stores what waits and lets the engine go; one that hangs is left behind."""
