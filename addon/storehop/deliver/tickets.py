@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from storehop.deliver.operations import Operation, Probe, Sweep
+from storehop.deliver.operations import Operation, Probe, Release, Sweep
 
 
 class OutboxError(Exception):
@@ -27,10 +27,10 @@ class Ticket:
 
 
 def batches(tickets: list[Ticket], most: int) -> Iterator[list[Ticket]]:
-    """In their order; a Sweep and a Probe are alone."""
+    """In their order; a Sweep, a Probe and a Release are alone."""
     batch: list[Ticket] = []
     for ticket in tickets:
-        is_alone = any(isinstance(one.operation, Sweep | Probe) for one in (ticket, *batch[:1]))
+        is_alone = any(isinstance(one.operation, Sweep | Probe | Release) for one in (ticket, *batch[:1]))
         if batch and (is_alone or len(batch) == most):
             yield batch
             batch = []

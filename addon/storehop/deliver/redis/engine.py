@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import batched
 from typing import Any
 
 from storehop.deliver import operations as op
@@ -23,10 +24,10 @@ logger = logging.getLogger(__name__)
 PAUSE_S = 0.1
 """After a connection that could not be made, about: twenty hosts must not storm a server that starts."""
 READS = frozenset({op.ListCalls, op.Marks, op.Recall, codec.Ids, codec.ListThese})
-NEEDS_NO_REPLICA = READS | {op.Settle, op.Remember, op.Forget, op.Release, op.Sweep}
+NEEDS_NO_REPLICA = READS | {op.Settle, op.Remember, op.Forget, op.Release, codec.ReleaseThese, op.Sweep}
 """These give nobody the right to send. A verdict that is lost with its primary lets the call be sent again."""
-LISTED_AT_ONCE = 200
-"""Calls that one run of the script shows: more would hold up the clicks of all hosts."""
+PART = 200
+"""Calls that one run of the script shows or releases: more would hold up the clicks of all hosts."""
 
 
 class RedisEngine:
@@ -65,8 +66,11 @@ class RedisEngine:
             self._examine(primary)
         if self.refusal and kinds & {op.Accept, op.Remember}:
             raise FullError(self.refusal)
-        if len(batch) == 1 and isinstance(batch[0], op.ListCalls):
-            return [self._listed(primary, batch[0])]
+        match batch:
+            case [op.ListCalls() as listing]:
+                return [self._listed(primary, listing)]
+            case [op.Release(holder)]:
+                return [self._released(primary, holder)]
         results = self._run(primary, batch) if batch else []
         if self.refusal and op.Probe in kinds:  # all else can be written, as it has found out
             raise FullError(self.refusal)
@@ -139,12 +143,20 @@ class RedisEngine:
         if operation.call_id:
             (listed,) = self._run(primary, [operation])
             return list(listed)
-        (ids,) = self._run(primary, [codec.Ids(operation.dead)])
         rows: list[op.StoredCall] = []
-        for place in range(0, len(ids), LISTED_AT_ONCE):
-            part = tuple(ids[place : place + LISTED_AT_ONCE])
+        for part in self._parts(primary, operation.dead):
             rows += self._run(primary, [codec.ListThese(part, operation.dead)])[0]
         return sorted(rows, key=lambda row: row.age)
+
+    def _released(self, primary: Primary, holder: str) -> int:
+        """In parts: who has ended leases nothing more meanwhile."""
+        parts = self._parts(primary, dead=False)
+        return sum(self._run(primary, [codec.ReleaseThese(holder, part)])[0] for part in parts)
+
+    def _parts(self, primary: Primary, dead: bool | None) -> Iterator[tuple[str, ...]]:
+        """The ids of the calls that are there now."""
+        (ids,) = self._run(primary, [codec.Ids(dead)])
+        return batched(ids, PART)
 
 
 def _how(kinds: set[type[op.Operation[Any]]], max_bytes: int | None) -> Run:

@@ -103,7 +103,8 @@ class Primary:
         if isinstance(reply, OutOfMemoryError):
             raise FullError("its memory is full: maxmemory is reached")
         if isinstance(reply, ResponseError):
-            raise EngineError(told(self.address, reply))
+            is_halfway = f"script: {sha}" in str(reply)  # a user without a right, a key that we have not written
+            raise (GoneError if is_halfway else EngineError)(told(self.address, reply))
         return str(reply)
 
     def _ask(self, command: Command, how: Run) -> Any:

@@ -3,7 +3,8 @@
 --
 -- KEYS[1] is what the outbox's keys begin with, a hash tag: one slot of a cluster holds them all.
 -- ARGV[1] is the request, JSON of storehop.deliver.redis.codec: {run, writes, deadline?, most_bytes?}.
--- Times and durations are milliseconds. Nothing may fail once the first operation has written.
+-- Times and durations are milliseconds. Nothing should fail once the first operation has written: where something
+-- does, nobody knows what is stored (UnknownError).
 --
 --   :call:<id>        hash   body origin born created? attempts? last? until; leased: lease, held?; dead: reason
 --   :alive            zset   id -> born, of all that is leased or due

@@ -72,8 +72,6 @@ local function delete_dead(id)
     call('DEL', key_of(id))
     dead_bytes = dead_bytes - weight(row.body)
   end
-  if is_dead or not row then
-    call('ZREM', DEAD, id)
-  end
+  call('ZREM', DEAD, id)
   return is_dead
 end

@@ -12,7 +12,7 @@ end
 
 local function keep_answer(answer)
   if answer.ms > 0 then
-    local value = string.format('%.0f %s', now + answer.ms, answer.text)
+    local value = string.format('%.0f ', now + answer.ms) .. answer.text -- %s would end at a NUL
     call('SET', answer_key(answer.key), value, 'PX', answer.ms)
   end
 end

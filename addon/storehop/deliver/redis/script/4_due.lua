@@ -1,15 +1,21 @@
 -- Which calls may be claimed, newest first.
 
+-- Somebody has deleted the call's key.
+local function forget(id, queue_key)
+  call('ZREM', queue_key, id)
+  call('ZREM', ALIVE, id)
+end
+
 -- Moves calls whose time has come to :ready, the last ones first: these are mostly the newest.
 local function find_due()
   for _, id in ipairs(call('ZRANGE', TIMES, now, '-inf', 'BYSCORE', 'REV', 'LIMIT', 0, AT_ONCE)) do
     local row = read(id)
-    call('ZREM', TIMES, id)
     if row then
+      call('ZREM', TIMES, id)
       call('ZADD', ready(row.origin), row.born, id)
       call('SADD', ORIGINS, row.origin)
-    else -- somebody has deleted its key
-      call('ZREM', ALIVE, id)
+    else
+      forget(id, TIMES)
     end
   end
 end
@@ -49,11 +55,13 @@ local function add_newest(rows, origin, one)
     local ids = call('ZRANGE', ready(origin), first, first + PAGE - 1, 'REV')
     for _, id in ipairs(ids) do
       local row = read(id)
-      if row and is_due(row, one) then
+      if not row then
+        forget(id, ready(origin))
+      elseif is_due(row, one) then
         rows[#rows + 1], found = row, found + 1
       end
+      first = first + (row and 1 or 0)
     end
-    first = first + PAGE
   until #ids < PAGE or found >= one.most
 end
 

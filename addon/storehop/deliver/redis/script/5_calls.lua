@@ -97,7 +97,7 @@ end
 
 function operations.release(one)
   local count, prefix = 0, one.holder .. ':'
-  for _, id in ipairs(call('ZRANGE', ALIVE, 0, -1)) do
+  for _, id in ipairs(one.ids or call('ZRANGE', ALIVE, 0, -1)) do
     local token = call('HGET', key_of(id), 'lease')
     if token and token:sub(1, #prefix) == prefix then
       make_due(read(id), now)

@@ -2,9 +2,8 @@
 
 local function drop_dead(most_bytes)
   local dropped = 0
-  while dead_bytes > most_bytes and dropped < AT_ONCE do
-    local oldest = call('ZRANGE', DEAD, 0, 0)[1]
-    if not oldest then
+  for _, oldest in ipairs(dead_bytes > most_bytes and call('ZRANGE', DEAD, 0, AT_ONCE - 1) or {}) do
+    if dead_bytes <= most_bytes then
       break
     end
     dropped = dropped + (delete_dead(oldest) and 1 or 0)
@@ -31,6 +30,11 @@ local function expire(one)
   return expired
 end
 
+-- Where somebody has deleted keys, nothing has told us their bytes.
+local function mend_bytes(pending, dead)
+  pending_bytes, dead_bytes = pending > 0 and pending_bytes or 0, dead > 0 and dead_bytes or 0
+end
+
 function operations.sweep(one)
   local dropped = one.most_dead_bytes and drop_dead(one.most_dead_bytes) or 0
   local expired = expire(one)
@@ -40,7 +44,9 @@ function operations.sweep(one)
   end
   local oldest = call('ZRANGE', ALIVE, 0, 0, 'WITHSCORES')[2]
   local age = oldest and math.max(0, now - tonumber(oldest)) or cjson.null
-  return { expired, dropped, call('ZCARD', ALIVE), due, call('ZCARD', DEAD), age }
+  local pending, dead = call('ZCARD', ALIVE), call('ZCARD', DEAD)
+  mend_bytes(pending, dead)
+  return { expired, dropped, pending, due, dead, age }
 end
 
 function operations.probe(one)

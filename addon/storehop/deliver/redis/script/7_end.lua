@@ -12,7 +12,8 @@ local function why_not()
       end
       new[one.id], added = true, added + weight(one.body)
     end
-    takes = takes or one.what == 'accept' or one.what == 'remember'
+    added = added + (one.what == 'probe' and one.bytes or 0)
+    takes = takes or one.what == 'accept' or one.what == 'remember' or one.what == 'probe'
   end
   local is_full = request.most_bytes and pending_bytes + dead_bytes + added > request.most_bytes
   return is_full and takes and 'full' or nil
