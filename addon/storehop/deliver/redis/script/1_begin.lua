@@ -21,7 +21,7 @@ local call = redis.call
 local ALIVE, TIMES, ORIGINS, DEAD = base .. ':alive', base .. ':times', base .. ':origins', base .. ':dead'
 local MARKS, STATE, PROBE = base .. ':marks', base .. ':state', base .. ':probe'
 local CALL_BYTES = 900 -- what Redis needs for a call beside its body, as `make bench-fleet` weighs it
-local AT_ONCE = 500 -- calls that one operation moves: more would hold up the clicks of all hosts
+local AT_ONCE = 500 -- calls that one operation moves or looks at: more would hold up the clicks of all hosts
 local PAGE = 100
 local BUDGET_S = 0.2 -- time whose share of a rate may be claimed at once
 

@@ -1,4 +1,5 @@
--- What clicks were answered. Redis deletes what has expired, but its clock may be set back: so the time stands in the text.
+-- What clicks were answered. Redis deletes what has expired, but its clock may be set back: so the time stands in the
+-- text.
 
 -- The text that counts, and when it ends; nil where there is none.
 local function answer_of(key)

@@ -62,7 +62,7 @@ local function add_newest(rows, origin, one)
       end
       first = first + (row and 1 or 0)
     end
-  until #ids < PAGE or found >= one.most
+  until #ids < PAGE or found >= one.most or first >= AT_ONCE
 end
 
 local function add_of(rows, ids, one)
