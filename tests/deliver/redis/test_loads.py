@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 from storehop.deliver import operations as op
-from tests.deliver.conformance.steps import accept, claim, one
+from tests.deliver.conformance.steps import accept, claim, is_refused, one
 from tests.support.redis_servers import shared_server
 
 pytestmark = pytest.mark.process
@@ -48,3 +51,20 @@ def test_a_claim_looks_at_a_part_of_what_is_due(server, engine):
     engine.run([claim("c:1", overdue_s=3600.0)])
 
     assert calls(server, "hmget") - before < 600
+
+
+@pytest.mark.measures
+def test_a_deadline_does_not_count_how_long_replicas_took_before(server, engine_at, monkeypatch):
+    """Else a slow replica and a busy server together refuse what would be stored in time."""
+    engine = engine_at(server.url)
+    engine.run([op.Probe()])
+    read = engine._primary._exchange
+    monkeypatch.setattr(engine._primary, "_exchange", lambda *asked: (read(*asked), time.sleep(0.2))[0])
+    engine.run([accept("c1")])
+    server.stop()
+    timer = threading.Timer(0.17, server.cont)
+    timer.start()
+    is_late = is_refused(engine, accept("c2"))
+    timer.join()
+
+    assert not is_late

@@ -48,7 +48,7 @@ class Primary:
         self.address = finder.find()
         self._link = Link(self.address, place)
         self._followers = Replicas(place, self.address, finder.is_still, finder.others)
-        self._now_ms, self._now_at = 0.0, 0.0
+        self._now_ms, self._now_at, self._replied_at = 0.0, 0.0, 0.0
 
     def close(self) -> None:
         """Lets it go."""
@@ -91,7 +91,7 @@ class Primary:
         deadline_ms = self._now_ms + (uptime() - self._now_at + DEADLINE_S) * 1000 if self._now_at else None
         request = codec.request(batch, writes=how.writes, deadline_ms=deadline_ms, max_bytes=how.max_bytes)
         answer: dict[str, Any] = json.loads(self._exchange(request, how))
-        self._now_ms, self._now_at = answer["now"], uptime()
+        self._now_ms, self._now_at = answer["now"], self._replied_at  # not after WAIT: that is no time of the server's
         return answer
 
     def _exchange(self, request: str, how: Run) -> str:
@@ -115,9 +115,9 @@ class Primary:
         role: list[Command] = [("ROLE",)] if is_checked else []
         self._link.send(command, *wait, *role)
         reply = self._link.read()
-        begin = uptime()
+        self._replied_at = uptime()
         acknowledged = self._link.read() if is_awaited else None
-        waited_s = uptime() - begin
+        waited_s = uptime() - self._replied_at
         said = self._link.read() if is_checked else None
         if not isinstance(reply, ResponseError):
             if is_awaited:
