@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -28,8 +28,11 @@ class Two:
             sentinel.settings[f"sentinel config-epoch {NAME}"] = str(epoch)
             stack.enter_context(sentinel)
         self.old, self.new = (server.address for server in self.servers)
-        hosts = ",".join(f"{one.host}:{one.port}" for one in self.sentinels)
-        self.finder = Sentinels(Place.from_url(f"redis+sentinel://{hosts}/{NAME}"))
+
+    def finder(self, *, well_informed_first: bool = False) -> Sentinels:
+        sentinels = reversed(self.sentinels) if well_informed_first else self.sentinels
+        hosts = ",".join(f"{one.host}:{one.port}" for one in sentinels)
+        return Sentinels(Place.from_url(f"redis+sentinel://{hosts}/{NAME}"))
 
 
 @pytest.fixture(scope="module")
@@ -38,30 +41,35 @@ def two():
         yield Two(stack)
 
 
-def test_the_sentinel_that_knows_more_is_believed(two):
+@pytest.fixture
+def finder(two):
+    with closing(two.finder()) as made:
+        yield made
+
+
+def test_the_sentinel_that_knows_more_is_believed(two, finder):
     """The one that is asked first was cut off."""
-    assert two.new == two.finder.find()
+    assert two.new == finder.find()
 
 
-def test_a_primary_is_not_left_for_what_one_sentinel_says(two):
+def test_a_primary_is_not_left_for_what_one_sentinel_says(two, finder):
     """It was cut off from the others, and would have each look at the outbox fail until it knows."""
-    assert two.finder.is_still(two.new)
+    assert finder.is_still(two.new)
 
 
 def test_a_primary_is_left_when_another_follows_it(two):
     """Though one Sentinel names it still."""
-    two.finder._hosts.reverse()
+    with closing(two.finder(well_informed_first=True)) as finder:
+        assert not finder.is_still(two.old)
 
-    assert not two.finder.is_still(two.old)
 
-
-def test_a_sentinel_that_is_stopped_is_not_waited_for(two):
+def test_a_sentinel_that_is_stopped_is_not_waited_for(two, finder):
     """Clicks wait meanwhile."""
-    first = next(one for one in two.sentinels if one.address == two.finder._hosts[0])
+    first = two.sentinels[0]
     first.stop()
     try:
         began = time.monotonic()
-        is_still = two.finder.is_still(two.new)
+        is_still = finder.is_still(two.new)
         took = time.monotonic() - began
     finally:
         first.cont()
@@ -86,3 +94,28 @@ def test_a_replica_that_is_stopped_is_not_waited_for():
 
     assert is_fine
     assert took < 2 * ASK_S
+
+
+def test_while_all_is_well_no_connection_is_made(two):
+    """Clicks wait while a Sentinel is asked; the look-up of its name may take long."""
+    with closing(two.finder(well_informed_first=True)) as finder:
+        assert finder.is_still(two.new)
+        before = [connections(one) for one in two.sentinels]
+        assert finder.is_still(two.new)
+
+    assert before == [connections(one) for one in two.sentinels]
+
+
+def test_a_sentinel_that_starts_again_is_asked_again(two, finder):
+    """Its connection is gone: then nothing is concluded, and the next time there is a new one."""
+    assert finder.is_still(two.old)
+    for one in two.sentinels:
+        one.restart()
+    assert finder.is_still(two.old)
+
+    assert not finder.is_still(two.old)
+
+
+def connections(sentinel: Sentinel) -> object:
+    """How many it has let in so far."""
+    return sentinel.info("stats")["total_connections_received"]

@@ -78,6 +78,7 @@ class RedisEngine:
 
     def close(self) -> None:
         """See `Engine.close`."""
+        self._finder.close()
         if self._primary:
             self._primary.close()
             self._primary = None

@@ -30,6 +30,9 @@ class Finder(Protocol):
     def is_still(self, address: Address) -> bool:
         """Whether it is the primary, as far as can be told in a moment."""
 
+    def close(self) -> None:
+        """Lets go of what it keeps between two questions; it may be asked again."""
+
 
 def finder_for(place: Place, tag: str) -> Finder:
     """`tag` is what the outbox's keys begin with."""
@@ -56,6 +59,9 @@ class _Fixed:
     def is_still(self, _address: Address) -> bool:
         return True
 
+    def close(self) -> None:
+        """It keeps nothing."""
+
 
 class _Told(NamedTuple):
     """By a Sentinel."""
@@ -67,23 +73,33 @@ class _Told(NamedTuple):
 
 
 class Sentinels:
-    """What most of them know is what one of them has voted for last: the highest epoch counts."""
+    """What most of them know is what one of them has voted for last: the highest epoch counts.
+
+    While all is well one is asked, over a connection that is kept: clicks wait meanwhile, and a new connection may
+    have to wait for the look-up of a name.
+    """
 
     def __init__(self, place: Place) -> None:
         self._place = place
         self._hosts = list(place.hosts)
+        self._kept: Link | None = None
+        """To one of them."""
         self.others: frozenset[Address] = frozenset()
 
     def find(self) -> Address:
         """Asks them all: one that was cut off may name the primary of before."""
         answers, faults = [], []
         for host in list(self._hosts):
+            link = None
             try:
-                answers.append(self._ask(host))
+                link = self._link(host)
+                answers.append(self._ask(link))
             except EngineError as error:
                 faults.append(str(error))
-                self._hosts.remove(host)  # it is asked last from now on
-                self._hosts.append(host)
+                self._put_last(host)
+            finally:
+                if link:
+                    link.close()
         if not answers:
             raise EngineError(f"no Sentinel tells where {self._place.name} is: {'; '.join(faults)}")
         self.others = frozenset().union(*(one.replicas for one in answers))
@@ -92,23 +108,38 @@ class Sentinels:
     def is_still(self, address: Address) -> bool:
         """Asks one; and all where it names another: it may have been cut off."""
         try:
-            return self._ask(self._hosts[0]).primary == address or self.find() == address
+            self._kept = self._kept or self._link(self._hosts[0])
+            if self._ask(self._kept).primary == address:
+                return True
+            self._put_last(self._kept.address)
+            return self.find() == address
         except EngineError as error:
             logger.debug("a Sentinel does not answer: %s", error)
-            self._hosts.append(self._hosts.pop(0))
+            self._put_last(self._kept.address if self._kept else self._hosts[0])
             return True
 
-    def _ask(self, host: Address) -> _Told:
-        link = Link(host, self._place, is_sentinel=True, connect_s=ASK_S, reply_s=ASK_S)
-        try:
-            # Not only SENTINEL MASTER: in a failover that names the new primary later.
-            address = link.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._place.name)
-            if address is None:
-                raise EngineError(f"{host[0]}:{host[1]}: it knows no primary named {self._place.name}")
-            master = _fields_of(link.ask("SENTINEL", "MASTER", self._place.name))
-            replicas = [_fields_of(one) for one in link.ask("SENTINEL", "REPLICAS", self._place.name)]
-        finally:
-            link.close()
+    def _put_last(self, host: Address) -> None:
+        """Others are asked first from now on."""
+        self.close()
+        self._hosts.remove(host)
+        self._hosts.append(host)
+
+    def close(self) -> None:
+        """See `Finder.close`."""
+        if self._kept:
+            self._kept.close()
+            self._kept = None
+
+    def _link(self, host: Address) -> Link:
+        return Link(host, self._place, is_sentinel=True, connect_s=ASK_S, reply_s=ASK_S)
+
+    def _ask(self, link: Link) -> _Told:
+        # Not only SENTINEL MASTER: in a failover that names the new primary later.
+        address = link.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._place.name)
+        if address is None:
+            raise EngineError(f"{link.address[0]}:{link.address[1]}: it knows no primary named {self._place.name}")
+        master = _fields_of(link.ask("SENTINEL", "MASTER", self._place.name))
+        replicas = [_fields_of(one) for one in link.ask("SENTINEL", "REPLICAS", self._place.name)]
         alive = frozenset((one["ip"], int(one["port"])) for one in replicas if "s_down" not in one["flags"])
         return _Told(int(master["config-epoch"]), (address[0], int(address[1])), alive)
 
@@ -142,6 +173,9 @@ class Cluster:
     def is_still(self, _address: Address) -> bool:
         """A node that has the slot no more says so itself (MOVED)."""
         return True
+
+    def close(self) -> None:
+        """It keeps nothing."""
 
     def _ask(self, host: Address) -> Address:
         link = Link(host, self._place, connect_s=ASK_S, reply_s=ASK_S)
