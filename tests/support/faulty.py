@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from weakref import WeakSet
 
 from tests.support.standins import Received, _Server, response
@@ -24,8 +24,10 @@ class FaultyAppsFlyer(_Server):
         """How often each click id came, whatever it was answered."""
         self.when: dict[str, float] = {}
         """When each click id was accepted, in seconds of the monotonic clock."""
+        self.callers: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)
+        """When each click id came, and from which address."""
         self.fault: str | None = None
-        """One of FAULTS; or `flaky`, `slow`, `hold`, `rst` and `fin`, which are said below."""
+        """One of FAULTS; or `flaky`, `later`, `slow`, `hold`, `rst` and `fin`, which are said below."""
         self._used: WeakSet[asyncio.StreamWriter] = WeakSet()
         self._chance = random.Random(14)
 
@@ -36,14 +38,15 @@ class FaultyAppsFlyer(_Server):
         self._used.add(writer)
         click_id = dict(request.params)["clickid"]
         self.seen[click_id] += 1
+        self.callers[click_id].append((time.monotonic(), writer.get_extra_info("peername")[0]))
         await self._take_time()
         if reader.at_eof():  # the caller waits no more
             return
-        if self.fault == "flaky" and self._chance.random() < 0.1:
-            writer.write(response("503 Service Unavailable"))
+        if self._is_unlucky(click_id):
+            writer.write(response("503 Service Unavailable", *(["Retry-After: 3"] if self.fault == "later" else [])))
             return
         match self.fault:
-            case None | "slow" | "flaky" | "rst" | "fin":
+            case None | "slow" | "flaky" | "later" | "rst" | "fin":
                 self.accepted[click_id] += 1
                 self.when[click_id] = time.monotonic()
                 writer.write(response("200 OK"))
@@ -67,3 +70,8 @@ class FaultyAppsFlyer(_Server):
             await asyncio.sleep(1.0)
         while self.fault == "hold":  # answered when it is over
             await asyncio.sleep(0.02)
+
+    def _is_unlucky(self, click_id: str) -> bool:
+        """One in ten: `flaky` at any attempt, `later` at the first, and it is told when to come again."""
+        is_its_turn = self.fault == "flaky" or (self.fault == "later" and self.seen[click_id] == 1)
+        return is_its_turn and self._chance.random() < 0.1
