@@ -91,7 +91,7 @@ def law_4_a_call_has_one_live_lease(kit):
     client, other = kit.client(), kit.client()
     client.run([accept("c1"), accept("c2", "a:2", hold_s=10.0)])
     kit.pass_time(LEASE_S - kit.edge_s)
-    early = one(other, claim())
+    early = one(other, claim()) + one(other, claim("b:0", ids=("c1", "c2")))
     kit.pass_time(kit.edge_s)
     lapsed = one(other, claim("b:2"))
     again = one(client, claim("a:9"))
@@ -209,3 +209,16 @@ def law_8_the_newest_goes_first(kit):
         kit.pass_time(1.0)
 
     assert ["c3", "c2"] == ids(one(client, claim(most=2)))
+
+
+def law_8_the_newest_of_many_goes_first(kit):
+    """8: as many as there are after an outage, also of several origins."""
+    client = kit.client()
+    for start in range(0, 300, 100):
+        origins = ("https://af.test", "https://other.test")
+        calls = [call(f"c{start + n}", origins[n % 2]) for n in range(100)]
+        client.run([op.Accept(each, f"a:{each.id}", 0.0) for each in calls])
+        kit.pass_time(1.0)
+    leased = one(client, claim(most=100))
+
+    assert {f"c{number}" for number in range(200, 300)} == set(ids(leased))

@@ -11,14 +11,14 @@ MAX_AGE_S = 15.0
 def law_9_sweep_makes_room_before_it_needs_room(kit):
     """9: in a full outbox answers that count no more go, and then what is too old is given up."""
     client = kit.client()
-    for start in range(0, 2000, 500):
-        client.run([op.Remember(op.Answer(b"%d" % (start + n), "x" * 400, 10.0)) for n in range(500)])
-        client.run([accept(f"c{start + n}", f"a:{start + n}", 0.0) for n in range(500)])
+    for start in range(0, 2000, 100):
+        client.run([op.Remember(op.Answer(b"%d" % (start + n), "x" * 400, 10.0)) for n in range(100)])
+        client.run([accept(f"c{start + n}", f"a:{start + n}", 0.0) for n in range(100)])
     kit.fill_up()
     kit.pass_time(MAX_AGE_S)
-    swept = one(client, op.Sweep(MAX_AGE_S, 2000))
+    swept = [one(client, op.Sweep(MAX_AGE_S, 200)) for _ in range(10)]
 
-    assert (2000, 0) == (len(swept.expired), swept.pending)
+    assert (2000, 0) == (sum(len(each.expired) for each in swept), swept[-1].pending)
 
 
 @needs("can_fill_up")
@@ -68,14 +68,20 @@ def law_of_batches_all_or_nothing(kit):
     """A batch that fails leaves nothing of itself."""
     client, other = kit.client(), kit.client()
     client.run([accept("c1")])
-    try:
-        client.run([op.Mark("a", "b"), accept("c2", "a:2"), accept("c1", "a:3")])
-    except Exception:  # noqa: BLE001  whatever the engine calls it: the same id twice is our own mistake
-        failed = True
-    else:
-        failed = False
+    failed = [
+        _is_mistaken(client, op.Mark("a", "b"), accept("c2", "a:2"), accept(again, "a:3")) for again in ("c1", "c2")
+    ]
 
-    assert (True, {"c1": "leased"}, {}) == (failed, states(other), one(other, op.Marks()))
+    assert ([True, True], {"c1": "leased"}, {}) == (failed, states(other), one(other, op.Marks()))
+
+
+def _is_mistaken(client, *batch):
+    """Whatever the engine calls it: the same id twice is our own mistake."""
+    try:
+        client.run(batch)
+    except Exception:  # noqa: BLE001
+        return True
+    return False
 
 
 def law_of_rates_recovery_has_one_budget(kit):

@@ -9,7 +9,7 @@ import pytest
 
 from storehop.deliver import operations as op
 from storehop.deliver.engine import EngineError
-from storehop.model import Delivered
+from storehop.model import Delivered, RetryIn
 from tests.deliver.conformance.laws import LAWS
 from tests.support.engines import MemoryKit
 from tests.support.memory_engine import MemoryEngine
@@ -171,6 +171,117 @@ class HasABudgetOfItsOwn(MemoryEngine):
         return result
 
 
+class ClaimsAnyOrigin(MemoryEngine):
+    def _claimdue(self, one):
+        return super()._claimdue(replace(one, only="", but=()))
+
+
+class ClaimsWhatIsHardlyDue(MemoryEngine):
+    def _claimdue(self, one):
+        return super()._claimdue(replace(one, overdue_s=0.0))
+
+
+class RetriesAtOnce(MemoryEngine):
+    def _settle(self, one):
+        result = super()._settle(one)
+        if one.call_id in self.outbox.calls:
+            self.outbox.calls[one.call_id].until = self.now
+        return result
+
+
+class CountsWhatWasNotTried(MemoryEngine):
+    def _settle(self, one):
+        spent = RetryIn(one.verdict.seconds) if isinstance(one.verdict, RetryIn) else one.verdict
+        return super()._settle(replace(one, verdict=spent))
+
+
+class SettlesTwice(MemoryEngine):
+    """A verdict leaves the lease."""
+
+    def _settle(self, one):
+        row = self.outbox.calls.get(one.call_id)
+        settled = super()._settle(one)
+        if settled:
+            row.lease = one.lease
+        return settled or (row is not None and row.lease == one.lease)
+
+
+class SendsWhatWasAmended(MemoryEngine):
+    def _amend(self, one):
+        row = self.outbox.calls.get(one.call.id)
+        return super()._amend(replace(one, call=row.call)) if row else None
+
+
+class ReleasesLikeNames(MemoryEngine):
+    def _release(self, one):
+        holders = {row.lease.split(":")[0] for row in self.outbox.calls.values() if row.lease}
+        return sum(super(ReleasesLikeNames, self)._release(op.Release(h)) for h in holders if h.startswith(one.holder))
+
+
+class RevivesWithItsAge(MemoryEngine):
+    def _revive(self, one):
+        born = {name: row.born for name, row in self.outbox.calls.items()}
+        count = super()._revive(one)
+        for name in one.call_ids:
+            if name in born:
+                self.outbox.calls[name].born = born[name]
+        return count
+
+
+class PurgesAnything(MemoryEngine):
+    def _purge(self, one):
+        return sum(self.outbox.calls.pop(name, None) is not None for name in one.call_ids)
+
+
+class GivesUpWhatIsLeased(MemoryEngine):
+    def _sweep(self, one):
+        for row in self.outbox.calls.values():
+            row.until = min(row.until, self.now)
+        return super()._sweep(one)
+
+
+class KeepsWhatHasLapsed(MemoryEngine):
+    def _sweep(self, one):
+        leased = {name for name, row in self.outbox.calls.items() if row.state == "leased"}
+        kept = {name: self.outbox.calls.pop(name) for name in leased}
+        swept = super()._sweep(one)
+        self.outbox.calls |= kept
+        return swept
+
+
+class CountsAllAsDue(MemoryEngine):
+    def _sweep(self, one):
+        swept = super()._sweep(one)
+        return swept._replace(due=swept.pending)
+
+
+class GoesByTheWall(MemoryEngine):
+    def run(self, batch):
+        self.outbox.clock.up, up = self.outbox.clock.unix, self.outbox.clock.up
+        try:
+            return super().run(batch)
+        finally:
+            self.outbox.clock.up = up
+
+
+class SaysItIsGoneWhenItWasGone(MemoryEngine):
+    def _withdraw(self, one):
+        super()._withdraw(one)
+        return True
+
+
+class SendsTheOldestOfMany(MemoryEngine):
+    """Beyond a page."""
+
+    def _claimdue(self, one):
+        page = dict(list(self.outbox.calls.items())[:100])
+        self.outbox.calls, everything = page, self.outbox.calls
+        try:
+            return super()._claimdue(one)
+        finally:
+            self.outbox.calls = everything
+
+
 MUTATIONS = {
     ForgetsWhenItCrashes: "law_1_what_is_accepted_survives_a_crash",
     KeepsWhatItRefuses: "law_2_what_is_refused_is_never_handed_out",
@@ -195,6 +306,21 @@ MUTATIONS = {
     StaysBroken: "law_10_a_fault_heals_without_a_restart",
     StoresHalfABatch: "law_of_batches_all_or_nothing",
     HasABudgetOfItsOwn: "law_of_rates_recovery_has_one_budget",
+    ClaimsAnyOrigin: "law_of_claims_only_what_is_wanted_is_leased",
+    ClaimsWhatIsHardlyDue: "law_of_claims_only_what_is_wanted_is_leased",
+    RetriesAtOnce: "law_of_claims_a_pause_is_kept",
+    CountsWhatWasNotTried: "law_of_claims_a_pause_is_kept",
+    SettlesTwice: "law_5_a_verdict_ends_a_lease",
+    SendsWhatWasAmended: "law_of_amending_the_new_call_is_sent",
+    ReleasesLikeNames: "law_of_release_a_holder_that_has_ended_lets_go",
+    RevivesWithItsAge: "law_of_people_what_is_revived_is_as_new",
+    PurgesAnything: "law_of_people_only_the_dead_are_purged",
+    GivesUpWhatIsLeased: "law_of_sweeps_what_is_too_old_is_given_up",
+    KeepsWhatHasLapsed: "law_of_sweeps_a_lapsed_lease_saves_nothing",
+    CountsAllAsDue: "law_of_sweeps_what_has_left_is_not_due",
+    GoesByTheWall: "law_of_clocks_nothing_goes_by_the_wall",
+    SaysItIsGoneWhenItWasGone: "law_of_lost_replies_what_is_withdrawn_twice_is_gone_once",
+    SendsTheOldestOfMany: "law_8_the_newest_of_many_goes_first",
 }
 
 
