@@ -42,7 +42,7 @@ MUTATIONS = [
     ("'lease', 'held', 'until')", "'held', 'until')", ONE_VERDICT),
     ("call('ZADD', DEAD, now, row.id)", "", TOO_OLD),
     ("local is_dead = row ~= nil and row.reason ~= nil", "local is_dead = row ~= nil", PURGED),
-    ("if is_dead or not row then", "if not row then", PURGED),
+    ("  call('ZREM', DEAD, id)\n  return is_dead", "  return is_dead", PURGED),
     ("tonumber(ends) > now and text", "text", ONCE),
     ("if not earlier then\n    keep_answer(answer)", "if true then\n    keep_answer(answer)", ONCE),
     ("call('SADD', ORIGINS, row.origin)", "", "law_1_what_is_accepted_survives_a_crash"),
