@@ -92,13 +92,16 @@ class Load:
                 async with connection(port, address=self.address) as (reader, writer):
                     due = time.monotonic()
                     while (click_id := self._next(most)) is not None:
-                        await self._click(reader, writer, click_id)
+                        stays = await self._click(reader, writer, click_id)
                         due = max(due + pause, time.monotonic())  # what is late is not made up for
                         await asyncio.sleep(due - time.monotonic())
+                        if not stays:
+                            raise ConnectionError
                     return
             await asyncio.sleep(0.02)
 
-    async def _click(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, click_id: str) -> None:
+    async def _click(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, click_id: str) -> bool:
+        """Whether the connection stays."""
         begin = time.monotonic()
         try:
             writer.write(request(path_of(click_id)))
@@ -114,6 +117,7 @@ class Load:
             self.clicks.passed.add(click_id)
         else:
             self.clicks.wrong.append(answer.raw.decode("latin-1"))
+        return "close" not in answer.all("Connection")
 
 
 @dataclass(slots=True)

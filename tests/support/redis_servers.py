@@ -114,6 +114,10 @@ class RedisServer:
     def __exit__(self, *_error: object) -> None:
         self.close()
 
+    def becomes(self, version: str) -> None:
+        """It is of this version from its next start on, with the data that it has."""
+        self.version, self._command[-1] = version, need_redis(version)
+
     @property
     def url(self) -> str:
         return f"redis://{self.host}:{self.port}"
