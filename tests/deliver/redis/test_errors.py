@@ -213,6 +213,31 @@ def test_a_demoted_primary_is_left(engine_at, server):
         assert (True, True) == (refused, heals(engine))
 
 
+def test_a_server_that_loads_is_waited_for(engine_at):
+    """LOADING, after a restart; what it had is there."""
+    with RedisServer(key_load_delay=1000, loading_process_events_interval_bytes=1024) as server:
+        engine = engine_at(server.url)
+        engine.run([accept("c1")])
+        server.client().mset({f"other:{number}": "x" for number in range(2000)})
+        server.client().execute_command("BGREWRITEAOF")
+        wait_until(lambda: server.info("persistence")["aof_rewrite_in_progress"] == 0, SOON_S, "a new AOF")
+        server.kill()
+        server.begin()
+        wait_until(lambda: "loading the dataset" in fault_of(engine), SOON_S, "that it says so")
+        healed = heals(engine)
+
+        assert (True, {"c1", "after"}) == (healed, set(states(engine)))
+
+
+def fault_of(engine):
+    """Why it takes no clicks now."""
+    try:
+        engine.run([op.Probe()])
+    except EngineError as error:
+        return str(error)
+    return ""
+
+
 def test_a_server_that_is_busy_is_refused_until_somebody_ends_it(engine_at, server):
     """BUSY, by somebody else's loop; SCRIPT KILL."""
     server.config("busy-reply-threshold", 10)
