@@ -21,7 +21,9 @@ from storehop.deliver.redis.place import Place
 logger = logging.getLogger(__name__)
 
 ASK_S = 0.05
-"""How long a replica that left may take to let us in, and to reply."""
+"""How long a replica that left may take to let us in, and to reply …"""
+FIRST_REPLY_S = 0.2
+"""… but when it has just left it may be busy with its promotion, and clicks are lost that nobody holds back."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 60.0
 """Until one that does not answer is asked again: twice as long each time, for asking may take long."""
 
@@ -56,7 +58,7 @@ class Replicas:
         if uptime() < ends:
             return False
         try:
-            info = self._info_of(replica)
+            info = self._info_of(replica, ASK_S if replica in self._silent else FIRST_REPLY_S)
         except EngineError as error:
             logger.debug("a replica of the outbox has gone: %s", error)
             self._silent[replica] = min(2 * pause_s, LONGEST_PAUSE_S), uptime() + pause_s
@@ -68,8 +70,8 @@ class Replicas:
             self._told.discard(replica)
         return is_promoted
 
-    def _info_of(self, replica: Address) -> dict[str, str]:
-        link = Link(replica, self._place, connect_s=ASK_S, reply_s=ASK_S)
+    def _info_of(self, replica: Address, reply_s: float) -> dict[str, str]:
+        link = Link(replica, self._place, connect_s=ASK_S, reply_s=reply_s)
         try:
             return fields_of(link.ask("INFO", "replication"))
         finally:
