@@ -587,3 +587,13 @@ async def test_people_revive_and_purge_dead_calls(outbox):
 
     assert (1, 1) == (await outbox.revive(["c1", "c3"]), await outbox.purge(["c1", "c2"]))
     assert {"c1": "due", "c3": "leased"} == {one.id: one.state for one in await outbox.stored()}
+
+
+async def test_a_sweep_gives_up_no_more_than_a_batch_holds(engine, outbox):
+    """So that it holds up nobody's click, at any host; the next look gives up more."""
+    for number in range(5):
+        claim = await outbox.accept(call(f"c{number}"), LEASE_S)
+        await outbox.settle(claim, RetryIn(0.0), "503")
+    engine.most = 3
+
+    assert [3, 2] == [len((await outbox.sweep(0.0)).expired) for _ in range(2)]

@@ -30,8 +30,6 @@ SETTLE_PAUSE_S = 0.01
 """How long a verdict waits for others to share a commit: of a delivered call, which a crash would send again."""
 END_PATIENCE_S = 5.0
 """How long the end waits for an engine that hangs."""
-EXPIRED_AT_ONCE = 500
-"""Calls that one sweep gives up: it must not hold up the clicks that are stored meanwhile."""
 
 
 class TooSlowError(OutboxError):
@@ -178,8 +176,11 @@ class Outbox:
     # health, and people
 
     async def sweep(self, max_age_s: float) -> op.Swept:
-        """Makes room, gives up what is too old, and says how the outbox stands."""
-        return await self._ask(op.Sweep(max_age_s, EXPIRED_AT_ONCE))
+        """Makes room, gives up what is too old, and says how the outbox stands.
+
+        It gives up as many calls as a batch may hold: clicks, of all hosts, wait meanwhile.
+        """
+        return await self._ask(op.Sweep(max_age_s, self._engine.most))
 
     async def release(self, holder: str) -> int:
         """Makes due what a process that has ended had leased. Returns how many calls that were."""
