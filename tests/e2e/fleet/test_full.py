@@ -173,24 +173,23 @@ def fill_disk(ballast: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "expected"),
+    ("name", "value", "expected"),
     [
-        ({"maxmemory_policy": "allkeys-lru"}, "expected maxmemory-policy noeviction, not allkeys-lru"),
-        ({"maxmemory_policy": "volatile-ttl"}, "expected maxmemory-policy noeviction, not volatile-ttl"),
-        ({"appendonly": "no"}, "expected appendonly yes"),
-        ({"requirepass": "secret"}, "expected the outbox's user and password"),
+        ("maxmemory-policy", "allkeys-lru", "expected maxmemory-policy noeviction, not allkeys-lru"),
+        ("maxmemory-policy", "volatile-ttl", "expected maxmemory-policy noeviction, not volatile-ttl"),
+        ("appendonly", "no", "expected appendonly yes"),
+        ("requirepass", "secret", "expected the outbox's user and password"),
     ],
 )
-async def test_a_server_that_may_lose_clicks_is_refused_at_the_start(tmp_path, ads, appsflyer, config, expected):
+async def test_a_server_that_may_lose_clicks_is_refused_at_the_start(tmp_path, ads, appsflyer, name, value, expected):
     """It starts, clicks pass, and /readyz says what was expected; it heals when the server is changed."""
-    with RedisServer(**config) as server:
+    with RedisServer() as server:
+        right = server.client().config_get(name)[name]
+        server.config(name, value)
         host, admin = await starting(tmp_path, ads, appsflyer, server)
         before = await get(host.port, ads.redirect(link_of(new_id())))
         told = await get(admin, "/readyz")
-        own = server.client(password=config.get("requirepass"))
-        own.config_set("maxmemory-policy", "noeviction")
-        own.config_set("appendonly", "yes")
-        own.config_set("requirepass", "")
+        server.config(name, right)
         async with asyncio.timeout(SOON_S):
             while (await get(admin, "/readyz?strict")).status != 200:
                 await asyncio.sleep(0.05)
