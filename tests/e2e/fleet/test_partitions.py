@@ -253,8 +253,6 @@ class Alone:
     """Clicks whose calls it answered after the cut, when the host could tell nobody any more."""
     delivered_s: float
     """How long after the cut another host had sent all."""
-    is_heard: bool
-    """Whether the host says that a verdict came too late."""
 
     def counted(self, ids: set[str]) -> set[int]:
         """How often AppsFlyer counted these."""
@@ -303,8 +301,7 @@ async def left_alone(hosts: Fleet, network: Network, host: NetworkHost) -> Alone
     tally = await hosts.tally()
     callers = hosts.appsflyer.callers
     others = [at for one in hung | held for at, caller in callers[one] if caller != host.seen_at]
-    is_heard = "the lease of click=" in hosts.members[0].host.log.text
-    told = Alone(tally, hung, held, max(others) - hosts.marks[1], is_heard)
+    told = Alone(tally, hung, held, max(others) - hosts.marks[1])
     what = f"one host cut off with {len(hung | held)} leased calls"
     tally.report(what, f"{milliseconds(tally.clicks.slowest_s)}; delivered after {told.delivered_s:.1f} s")
     return told
@@ -322,8 +319,7 @@ def test_what_appsflyer_had_not_answered_is_counted_once(host_alone):
 
 
 def test_late_verdicts_are_refused(host_alone):
-    """Whoever came back says so, and sends nothing again: what AppsFlyer had counted comes twice at the most."""
-    assert host_alone.is_heard
+    """Whoever came back sends nothing again: what AppsFlyer had counted comes twice at the most."""
     assert host_alone.counted(host_alone.held) <= {1, 2}
 
 
