@@ -21,9 +21,10 @@ from tests.support.balancers import start_haproxy, start_nginx
 from tests.support.needs import need
 from tests.support.pages import blocks
 from tests.support.processes import ROOT, free_port
-from tests.support.redis_servers import RedisServer, need_redis
+from tests.support.redis_servers import DURABLE, RedisServer, need_redis
 
 PAGE = ROOT / "rules" / "fleet" / "README.md"
+SENTINEL_YAML = ROOT / "rules" / "packaging" / "kubernetes" / "sentinel.yaml"
 VERSIONS = pytest.mark.parametrize("version", ["7.0", "8.2"])
 CLIENTS = [f"81.2.69.{number}" for number in range(1, 41)]
 ADDRESSES = ("10.0.0.1:8080", "10.0.0.2:8080")
@@ -54,6 +55,15 @@ def test_a_server_takes_the_settings(server):
     wanted = settings(block("redis")) | sizes | {"save": "", "requirepass": "", "masterauth": ""}
 
     assert wanted == server.client().config_get(*wanted)
+
+
+@pytest.mark.parametrize("text", [block("redis"), SENTINEL_YAML.read_text()], ids=["page", "pods"])
+def test_the_servers_are_set_as_those_of_the_tests(text):
+    """What is promised was checked with these settings. The others are the tests' own: nobody else waits for them."""
+    wanted = DURABLE | {"save": '""'}
+    own = {"protected-mode", "repl-ping-replica-period"}
+
+    assert [] == [name for name, value in wanted.items() if name not in own and f"{name} {value}\n" not in text]
 
 
 @VERSIONS
