@@ -84,6 +84,18 @@ def test_an_outbox_of_an_unknown_kind_is_refused(location):
         outbox_file(location)
 
 
+@pytest.mark.parametrize("location", ["10.0.0.1:6379", "redis:6379", "[::1]:6379", "one:26379,two:26379/storehop"])
+def test_an_address_is_no_path(location):
+    """It would be a file of the host's own, where people mean a server that hosts share."""
+    with pytest.raises(ValueError, match=r"an address needs redis:// before it; \./ names a file"):
+        outbox_file(location)
+
+
+def test_a_file_may_be_called_like_an_address(tmp_path):
+    """Who says its folder means it."""
+    assert [Path("one:6379"), tmp_path / "one:6379"] == [outbox_file("./one:6379"), outbox_file(f"{tmp_path}/one:6379")]
+
+
 def test_without_a_home_the_state_folder_is_that_of_a_service(monkeypatch):
     """A user that nobody knows has none: a container's, for example."""
     for name in ("STOREHOP_STATE", "XDG_STATE_HOME", "HOME"):

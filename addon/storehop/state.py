@@ -11,6 +11,7 @@ VARIABLES = "STOREHOP_"
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _SQLITE = "sqlite:///"
 _SHARED = re.compile(r"rediss?(\+[a-z]*)?://")
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[\w.-]+):[0-9]+([,/].*)?")
 _EXPECTED = "expected a path, sqlite:///path, redis://host, redis+sentinel://host,…/name or redis+cluster://host,…"
 
 
@@ -50,6 +51,8 @@ def outbox_file(location: str) -> Path:
             raise ValueError(_EXPECTED)
     elif not location:
         raise ValueError(_EXPECTED)
+    elif _ADDRESS.fullmatch(location):
+        raise ValueError(f"{_EXPECTED}; an address needs redis:// before it; ./ names a file")
     return Path(path).expanduser()
 
 
