@@ -280,6 +280,14 @@ def test_a_password_that_is_set_while_it_runs(engine_at, server):
     assert heals(knows)
 
 
+def test_a_password_that_nobody_asks_for(engine_at, server):
+    """A server without one, or a Sentinel that was taken for a server: people read that theirs is too much."""
+    with pytest.raises(EngineError, match=r"has no password, and one was given$") as caught:
+        engine_at(server.url.replace("//", "//:s3cr3t@")).run([op.Probe()])
+
+    assert "s3cr3t" not in str(caught.value)
+
+
 @pytest.mark.parametrize("lacks", ["-eval -evalsha", "-wait", "-role", "-info", "resetkeys ~other"])
 def test_a_user_without_a_right_is_told_and_heals(engine_at, outbox_name, server, lacks):
     """Nothing that it might not do is done."""
