@@ -286,6 +286,15 @@ async def test_a_shared_engine_is_watched(start, shared):
     assert metric(metrics, 'storehop_outbox_info{engine="redis"} 1.0')
 
 
+async def test_the_start_says_which_outbox_is_shared(start, shared, caplog):
+    """Hosts that were given different names share nothing: their logs show it."""
+    caplog.set_level(logging.INFO)
+    start()
+
+    said = "(redis), with the name storehop; asks for 1 replica within 100 ms"
+    assert [True] == [one.endswith(said) for one in caplog.messages if one.startswith("storehop: the outbox is ")]
+
+
 async def test_the_start_says_what_keeps_the_outbox(start, file, caplog):
     """Where it is, and which engine's."""
     caplog.set_level(logging.INFO)

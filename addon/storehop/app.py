@@ -16,7 +16,8 @@ from storehop.addresses import parse_address_or_off
 from storehop.decide import device
 from storehop.decide.rules import RuleSet
 from storehop.deliver.courier import Courier
-from storehop.deliver.engines import SharedOutbox, engine_for
+from storehop.deliver.engine import Engine
+from storehop.deliver.engines import SharedOutbox, engine_for, terms_of
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.wire import Wire
 from storehop.duplicates import Duplicates
@@ -80,6 +81,12 @@ def _trusted(rules: RuleSet) -> str:
     return ", ".join(map(str, networks)) or "none"
 
 
+def _outbox(engine: Engine, delivery: Delivery) -> str:
+    """Where it is, and what makes hosts share it: with another name it is another outbox."""
+    where = f"{engine.where} ({engine.kind})"
+    return where if engine.kind == "sqlite" else f"{where}, with the name {delivery.outbox_name}; {terms_of(delivery)}"
+
+
 class App:
     """Handles clicks until it is closed. Must be made on a running event loop. Raises ValueError, see `Wire.through`
     and `engine_for`.
@@ -111,7 +118,7 @@ class App:
         metrics.expect(_names(rules.current))
         rules.watch(self._use)
         self._admin = self._admin_server(settings)
-        logger.info("storehop: the outbox is %s (%s)", self.outbox.where, self.outbox.kind)
+        logger.info("storehop: the outbox is %s", _outbox(engine, delivery))
         logger.info("storehop: %s from %s; trusted proxies: %s", rules.summary(), rules.path, _trusted(rules.current))
 
     @property

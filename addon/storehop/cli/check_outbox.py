@@ -8,6 +8,7 @@ from storehop.cli.asked import Asked
 from storehop.cli.fail import fail
 from storehop.deliver import operations as op
 from storehop.deliver.engine import Engine, EngineError
+from storehop.deliver.engines import terms_of
 from storehop.settings import Delivery
 from storehop.state import is_shared
 
@@ -38,6 +39,4 @@ def _refusal(engine: Engine) -> str | None:
 
 
 def _terms(delivery: Delivery) -> str:
-    count, milliseconds = delivery.outbox_replicas, delivery.outbox_wait * 1000
-    replicas = f"{count} replica{'' if count == 1 else 's'} within {milliseconds:g} ms" if count else "no replica"
-    return f" of the outbox {delivery.outbox_name}; asks for {replicas}"
+    return f" of the outbox {delivery.outbox_name}; {terms_of(delivery)}"

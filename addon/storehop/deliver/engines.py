@@ -43,6 +43,13 @@ class SharedOutbox:
 _NOTHING_SAID = SharedOutbox()
 
 
+def terms_of(delivery: Delivery) -> str:
+    """What a shared outbox is asked for, in words."""
+    count, milliseconds = delivery.outbox_replicas, delivery.outbox_wait * 1000
+    replicas = f"{count} replica{'' if count == 1 else 's'} within {milliseconds:g} ms" if count else "no replica"
+    return f"asks for {replicas}"
+
+
 def check_location(location: str) -> None:
     """Raises ValueError that says what was expected, and no credential, where this is no path or URL of an outbox."""
     if is_shared(location):
