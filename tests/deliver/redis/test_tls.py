@@ -65,6 +65,21 @@ def test_an_unknown_authority_is_not_trusted(engine_at, authority, tmp_path):
             assert "CERTIFICATE_VERIFY_FAILED" in fault_of(engine_at(url)).upper().replace(" ", "_")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [("none.pem", None, "No such file or directory"), ("note.pem", "no certificate", "no certificate or crl found")],
+)
+def test_a_file_of_authorities_that_can_not_be_read_is_named(engine_at, authority, tmp_path, name, text, said):
+    """It is no fault of the server's."""
+    file = tmp_path / name
+    if text:
+        file.write_text(text)
+    with TlsServer(authority, "localhost") as server:
+        fault = fault_of(engine_at(f"rediss://localhost:{server.tls_port}?ca_file={file}"))
+
+    assert (True, True) == (fault.startswith(f"{file}: "), said in fault)
+
+
 def test_another_server_s_certificate_is_not_trusted(engine_at, authority):
     """It is of another name."""
     with TlsServer(authority, "elsewhere.test") as server:

@@ -6,6 +6,8 @@ the connection would answer the next command (redis-py issues 2665 and 2811).
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from typing import Any
 
 from redis import Connection, SSLConnection
@@ -50,7 +52,7 @@ class Link:
         try:
             self._connection.connect()
         except (RedisError, OSError) as error:
-            raise EngineError(told(address, error)) from error
+            raise EngineError(_fault_of(place.ca_file) or told(address, error)) from error
 
     def send(self, *commands: Command) -> None:
         """All in one write. `read` gives their replies, in their order."""
@@ -112,6 +114,16 @@ def _connection(address: Address, place: Place, *, is_sentinel: bool, timeouts: 
         ca_file = str(place.ca_file) if place.ca_file else None
         return SSLConnection(**settings, ssl_ca_certs=ca_file, ssl_check_hostname=True)
     return Connection(**settings)
+
+
+def _fault_of(ca_file: Path | None) -> str | None:
+    """Why it can't be used: redis-py reads it while it connects, and its error does not name it."""
+    try:
+        if ca_file:
+            ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        return f"{ca_file}: {error.strerror}"
+    return None
 
 
 def told(address: Address, error: Exception) -> str:
