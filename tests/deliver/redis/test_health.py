@@ -2,7 +2,7 @@
 
 import pytest
 
-from storehop.deliver.redis.health import examine, fields_of, too_old
+from storehop.deliver.redis.health import examine, fields_of, no_primary, too_old
 
 GOOD = {"redis_version": "7.0.15", "maxmemory_policy": "noeviction", "aof_enabled": "1", "connected_slaves": "2"}
 
@@ -44,6 +44,20 @@ def test_newer_versions_are_taken(version):
 def test_older_versions_are_of_no_use(version):
     """They don't know our script."""
     assert f"it is version {version}: expected Redis 7.0 or newer, or Valkey" == too_old({"redis_version": version})
+
+
+@pytest.mark.parametrize(
+    ("info", "expected"),
+    [
+        ({"redis_mode": "sentinel"}, "it is a Sentinel: expected redis+sentinel://host,host,host/name"),
+        ({"redis_mode": "standalone", "role": "slave"}, "it is a replica"),
+        ({"redis_mode": "standalone", "role": "master"}, None),
+        ({"redis_mode": "cluster", "role": "master"}, None),
+    ],
+)
+def test_only_a_primary_is_asked(info, expected):
+    """A Sentinel has no role: it is no replica."""
+    assert expected == no_primary(info)
 
 
 def test_a_service_that_keeps_a_log_of_its_own_is_taken():

@@ -28,6 +28,13 @@ def fields_of(info: str) -> dict[str, str]:
     return {name: value for name, colon, value in pairs if colon}
 
 
+def no_primary(info: Mapping[str, str]) -> str | None:
+    """Why it is the wrong one to ask."""
+    if info.get("redis_mode") == "sentinel":
+        return "it is a Sentinel: expected redis+sentinel://host,host,host/name"
+    return None if info.get("role") == "master" else "it is a replica"
+
+
 def too_old(info: Mapping[str, str]) -> str | None:
     """Why it can't even hand out what it has."""
     version = info.get("redis_version", "0")

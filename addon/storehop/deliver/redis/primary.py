@@ -13,7 +13,7 @@ from storehop.deliver.engine import EngineError, EngineWatcher, FullError
 from storehop.deliver.operations import Operation
 from storehop.deliver.redis import codec
 from storehop.deliver.redis.finding import Finder
-from storehop.deliver.redis.health import Health, examine, fields_of, too_old
+from storehop.deliver.redis.health import Health, examine, fields_of, no_primary, too_old
 from storehop.deliver.redis.link import Command, GoneError, Link, told
 from storehop.deliver.redis.place import Place
 from storehop.deliver.redis.replicas import Replicas
@@ -57,7 +57,7 @@ class Primary:
     def health(self) -> Health:
         """What it says of itself. Raises EngineError where it is no primary, or of no use as one."""
         info = fields_of(self._link.ask("INFO"))
-        why_not = too_old(info) or (None if info.get("role") == "master" else "it is a replica")
+        why_not = too_old(info) or no_primary(info)
         if why_not:
             raise EngineError(f"{self.address[0]}:{self.address[1]}: {why_not}")
         health = examine(info, self._appendfsync(), self._replicas)
