@@ -214,3 +214,15 @@ async def test_a_client_meets_the_same_host(begin, start, tmp_path):
 
     assert {1} == {len(names) for names in met.values()}
     assert min(hosts["one"], hosts["two"]) > len(CLIENTS) / 5
+
+
+def test_each_promise_names_a_test_that_is_there():
+    """Of a fleet, or of the engine alone."""
+    _, _, promises = PAGE.read_text().partition("| sentence | test |")
+    named = set(re.findall(r"`(test_\w+\.py)`", promises.partition("**Not promised:**")[0]))
+    there = {
+        file.name for folder in ("e2e/fleet", "deliver/redis") for file in (ROOT / "tests" / folder).glob("test_*.py")
+    }
+
+    assert set() == named - there
+    assert len(named) > 9

@@ -4,12 +4,17 @@ import os
 import time
 from collections.abc import Callable
 
+import pytest
+
 SOON_S = 60.0
 """Whatever a test awaits has happened by then."""
 START_S = 120.0
 """A process that was started answers by then."""
 IS_LONG = os.environ.get("STOREHOP_LONG") == "1"
 """Whether scenes last for minutes, as `make reliability` has it, or for seconds, as in the suite."""
+
+in_full = pytest.mark.skipif(not IS_LONG, reason="for the whole table only; the suite has one fault of each kind")
+"""Marks a scene of a kind that another one shows as well."""
 
 
 def wait_until[Found](condition: Callable[[], Found], deadline_s: float, what: str, *, step_s: float = 0.005) -> Found:

@@ -54,6 +54,22 @@ def test_where_no_sentinel_answers_nothing_is_concluded():
     assert sentinels(("127.0.0.1", free_port())).is_still(("127.0.0.1", 1))
 
 
+def test_that_no_sentinel_answers_is_said(servers):
+    """Clicks go on, but nobody would make another server the primary; until one answers again."""
+    gone = ("127.0.0.1", free_port())
+    finder = sentinels(gone, servers.sentinels[0].address)
+    primary, remarks = servers.primary().address, []
+    finder._hosts = [gone, gone]
+    for _ in range(2):
+        remarks.append(len(finder.remarks))
+        finder.is_still(primary)
+    remarks.append(len(finder.remarks))
+    finder._hosts = [servers.sentinels[0].address, gone]
+    finder.is_still(primary)
+
+    assert [0, 0, 1, 0] == [*remarks, len(finder.remarks)]
+
+
 @pytest.mark.parametrize(
     ("name", "expected"), [("nobody", "knows no primary named nobody"), (NAME, "Connection refused")]
 )

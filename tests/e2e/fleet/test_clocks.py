@@ -18,7 +18,7 @@ import pytest_asyncio
 from tests.support.fleet import Fleet, fleet
 from tests.support.fleet_story import CONCURRENCY, SETTINGS, SLOWEST_S, VERSIONS, running
 from tests.support.machine_faults import JumpingClock
-from tests.support.patience import IS_LONG
+from tests.support.patience import IS_LONG, in_full
 from tests.support.redis_servers import RedisServer
 from tests.support.seats import LOOPBACK
 from tests.support.sentinels import RedisSet
@@ -182,16 +182,19 @@ async def followed(request, tmp_path_factory) -> Told:
         return await told(hosts, f"next primary's clock {FAR_S} s {what}", 0, waiting, (before, after))
 
 
+@in_full
 def test_nothing_is_lost_where_clocks_differ(followed):
     """Two seconds are less than the time that a lease has left beside a call."""
     followed.tally.assert_nothing_lost()
 
 
+@in_full
 def test_little_is_sent_twice_where_clocks_differ(followed):
     """Verdicts that the killed primary alone had: what was in flight, at the most."""
     assert followed.tally.doubled.total() <= 2 * CONCURRENCY
 
 
+@in_full
 def test_the_outbox_counts_on_from_primary_to_primary(followed):
     """Whatever their clocks say."""
     before, after = followed.seen

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from tests.support.fleet import Fleet, fleet
 from tests.support.fleet_story import MOST_PASSING_S, SLOWEST_S, VERSIONS, Story, running, unkept
-from tests.support.patience import IS_LONG
+from tests.support.patience import IS_LONG, in_full
 from tests.support.processes import ADDON
 from tests.support.seats import LOOPBACK, Seat
 from tests.support.sentinels import RedisSet
@@ -83,6 +83,7 @@ def test_nothing_is_lost(story):
     story.assert_nothing_lost()
 
 
+@in_full
 def test_the_control_run_loses_clicks(control):
     """Else the scene would prove nothing."""
     assert control.tally.lost

@@ -16,7 +16,7 @@ from tests.support.clients import get
 from tests.support.fleet import Fleet, fleet
 from tests.support.load import until
 from tests.support.needs import need_mount
-from tests.support.patience import IS_LONG, SOON_S
+from tests.support.patience import IS_LONG, SOON_S, in_full
 from tests.support.processes import Host, free_port, start_sidecar
 from tests.support.redis_servers import RedisServer
 from tests.support.scenes import RULES, link_of, new_id, play, write_rules
@@ -59,7 +59,7 @@ FAULTS: dict[str, tuple[Break, Break, str]] = {
         "it would lose its clicks in a restart: expected appendonly yes",
     ),
 }
-PLAYED = [name for name in FAULTS if IS_LONG or "volatile" not in name]
+PLAYED = list(FAULTS) if IS_LONG else ["maxmemory is reached", "maxmemory-policy is allkeys-lru"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ async def refused(hosts: Fleet) -> None:
 @pytest_asyncio.fixture(
     scope="module",
     loop_scope="session",
-    params=list(FAULTS) if IS_LONG else [name for name in FAULTS if "volatile" not in name],
+    params=PLAYED,
 )
 async def story(request, tmp_path_factory) -> Story:
     """With calls that wait in the outbox when it begins."""
@@ -141,7 +141,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-@pytest.mark.parametrize("appendfsync", ["always", "everysec"])
+@pytest.mark.parametrize("appendfsync", ["always", pytest.param("everysec", marks=in_full)])
 async def test_a_full_disk(tmp_path, small_disk, appendfsync):
     """Clicks pass until there is room. A server that appends always ends itself; else it says MISCONF."""
     with RedisServer(folder=small_disk, appendfsync=appendfsync, auto_aof_rewrite_percentage=0) as server:
@@ -176,7 +176,6 @@ def fill_disk(ballast: Path) -> None:
     ("name", "value", "expected"),
     [
         ("maxmemory-policy", "allkeys-lru", "expected maxmemory-policy noeviction, not allkeys-lru"),
-        ("maxmemory-policy", "volatile-ttl", "expected maxmemory-policy noeviction, not volatile-ttl"),
         ("appendonly", "no", "expected appendonly yes"),
         ("requirepass", "secret", "expected the outbox's user and password"),
     ],

@@ -11,7 +11,7 @@ import pytest_asyncio
 from tests.support.fleet import Fleet, fleet
 from tests.support.fleet_story import running
 from tests.support.load import Load, until
-from tests.support.patience import IS_LONG, SOON_S
+from tests.support.patience import IS_LONG, SOON_S, in_full
 from tests.support.redis_servers import RedisServer
 from tests.support.seats import LOOPBACK
 from tests.support.tally import Tally
@@ -126,12 +126,14 @@ def test_it_is_delivered_soon(killed):
     assert max(killed.delivered.values()) <= WITHIN_S
 
 
+@in_full
 def test_a_crowd_is_delivered(crowd):
     """All of it."""
     assert MANY == len(crowd.clicks)
     crowd.tally.assert_nothing_lost()
 
 
+@in_full
 def test_a_crowd_is_delivered_at_the_recovery_rate(crowd):
     """For all hosts together."""
     times = sorted(crowd.delivered.values())
@@ -141,6 +143,7 @@ def test_a_crowd_is_delivered_at_the_recovery_rate(crowd):
     assert not IS_LONG or MANY / seconds >= CROWDS_RATE * 0.8
 
 
+@in_full
 def test_a_crowd_is_delivered_newest_first(crowd):
     """As soon as all leases have lapsed: of two calls the newer one, or both within half a second."""
     age = {click: number for number, click in enumerate(reversed(crowd.clicks))}

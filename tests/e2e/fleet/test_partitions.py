@@ -16,7 +16,7 @@ from tests.support.fleet import Fleet, fleet
 from tests.support.fleet_story import CONCURRENCY, MOST_PASSING_S, SETTINGS, SLOWEST_S, VERSIONS, running
 from tests.support.load import Clicks, Load, until
 from tests.support.namespaces import Network, NetworkHost, need_namespaces
-from tests.support.patience import IS_LONG, SOON_S
+from tests.support.patience import IS_LONG, SOON_S, in_full
 from tests.support.sentinels import RedisSet
 from tests.support.tally import Tally, milliseconds
 
@@ -132,6 +132,7 @@ def test_nothing_is_lost_with_the_primary(primary_alone):
     assert_all_counted(primary_alone.tally)
 
 
+@in_full
 def test_the_control_run_loses_clicks(control):
     """Else the scene would prove nothing."""
     assert control.tally.lost
@@ -209,23 +210,27 @@ async def replicas_alone(request, tmp_path_factory) -> Part:
         return await part_of(hosts, network.hosts[0], f"both replicas cut off {CUT_S:g} s, Redis {request.param}")
 
 
+@in_full
 def test_without_replicas_all_clicks_pass(replicas_alone):
     """The primary takes them, but nobody else says that it has them."""
     assert replicas_alone.answers_alone
     assert replicas_alone.answers_alone <= replicas_alone.alone.passed
 
 
+@in_full
 def test_what_no_replica_has_is_withdrawn(replicas_alone):
     """Nothing is sent for a click that passed, and nothing twice; and nothing is lost."""
     replicas_alone.tally.assert_nothing_lost()
     assert not replicas_alone.tally.doubled
 
 
+@in_full
 def test_with_its_replicas_back_it_goes_on(replicas_alone):
     """When TCP asks again: after as long again as the cut, at the most. Or one of them was promoted."""
     assert replicas_alone.healed_s() < MOST_PASSING_S + CUT_S
 
 
+@in_full
 def test_no_answer_is_slow_without_replicas(replicas_alone):
     """WAIT ends after `outbox_wait`."""
     assert replicas_alone.tally.clicks.slowest_s < SLOWEST_S

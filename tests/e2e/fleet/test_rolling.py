@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from tests.support.fleet import Fleet, Member, fleet
 from tests.support.fleet_story import MOST_PASSING_S, SETTINGS, Story, running
+from tests.support.patience import IS_LONG
 from tests.support.processes import Process
 from tests.support.redis_servers import RedisServer
 from tests.support.sentinels import RedisSet
@@ -50,7 +51,7 @@ async def restart(member: Member) -> None:
     assert 0 == await command.ended(), command.output.text
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session", params=[OLD, NEW])
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=[OLD, NEW] if IS_LONG else [NEW])
 async def servers_rolled(request, tmp_path_factory) -> Story:
     """To the same version, and to a newer one."""
     folder = tmp_path_factory.mktemp("servers")

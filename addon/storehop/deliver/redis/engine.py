@@ -117,7 +117,7 @@ class RedisEngine:
 
     def _take_health(self, primary: Primary) -> None:
         health = primary.health()
-        self.refusal, self.remarks = health.refusal, health.remarks
+        self.refusal, self.remarks = health.refusal, (*health.remarks, *self._finder.remarks)
         if self._history and self._history == health.history_before:
             logger.warning("the outbox %s has another primary now: %s:%d", self.where, *primary.address)
             if self._watcher:

@@ -24,6 +24,10 @@ class Finder(Protocol):
     others: frozenset[Address]
     """Who may lead in its place, as far as the last `find` has heard."""
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know of those that are asked."""
+
     def find(self) -> Address:
         """Raises EngineError where nobody tells."""
 
@@ -49,6 +53,7 @@ class _Fixed:
     """A name may lead to another server after a failover: it is looked up at each connection."""
 
     others: frozenset[Address] = frozenset()
+    remarks: tuple[str, ...] = ()
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -84,7 +89,16 @@ class Sentinels:
         self._hosts = list(place.hosts)
         self._kept: Link | None = None
         """To one of them."""
+        self._in_vain = 0
+        """How often one was asked since the last answer."""
         self.others: frozenset[Address] = frozenset()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """See `Finder.remarks`."""
+        if self._in_vain < len(self._hosts):
+            return ()
+        return ("no Sentinel answers: nobody makes another server the primary when this one fails",)
 
     def find(self) -> Address:
         """Asks them all: one that was cut off may name the primary of before."""
@@ -109,12 +123,15 @@ class Sentinels:
         """Asks one; and all where it names another: it may have been cut off."""
         try:
             self._kept = self._kept or self._link(self._hosts[0])
-            if self._ask(self._kept).primary == address:
+            told = self._ask(self._kept)
+            self._in_vain = 0
+            if told.primary == address:
                 return True
             self._put_last(self._kept.address)
             return self.find() == address
         except EngineError as error:
             logger.debug("a Sentinel does not answer: %s", error)
+            self._in_vain += 1
             self._put_last(self._kept.address if self._kept else self._hosts[0])
             return True
 
@@ -154,6 +171,8 @@ class Cluster:
     While the slot moves to another node nothing is stored: the script's key never exists, so the old node sends each
     batch on to the new one (ASK), which refuses it until the move is over.
     """
+
+    remarks: tuple[str, ...] = ()
 
     def __init__(self, place: Place, tag: str) -> None:
         self._place = place
