@@ -17,6 +17,7 @@ from tests.support.patterns import WORK, imports_of_re, made_while_running, modu
 
 OPERATORS = {
     "storehop.addresses.": "options, which the operator writes",
+    "storehop.durations.": "options and rule files, which the operator writes",
     "storehop.host.tls.certificate.": "certificates, which the operator has",
     "storehop.rulefile.": "rule files, which the operator writes",
     "storehop.state.": "where the outbox lies, an option",

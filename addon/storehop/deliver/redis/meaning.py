@@ -9,7 +9,7 @@ from redis.exceptions import TimeoutError as LateError
 
 _ECHO = re.compile(r",? with args beginning with.*| script: \w+.*|(?<= on) @user_script.*", re.DOTALL)
 """An unknown command is shown with its arguments; a script's error with a number that says nothing."""
-_ASKS_FOR_NONE = re.compile(r"AUTH .*without any password configured|no password is set")
+_ASKS_FOR_NONE = ("without any password configured", "no password is set")
 _ADVICE: tuple[tuple[type[Exception], str], ...] = (
     (NoPermissionError, "expected an ACL with the rights that the manual names"),
     (AuthenticationError, "expected the outbox's user and password"),
@@ -25,7 +25,7 @@ def meaning(error: Exception) -> str:
     if isinstance(error, MovedError | AskError):
         return f"its slot is at {error.host}:{error.port} now; the URL of a cluster begins with redis+cluster://"
     text = _ECHO.sub("", str(error)).strip()
-    if _ASKS_FOR_NONE.search(text):
+    if any(said in text for said in _ASKS_FOR_NONE):
         return "it has no password, and one was given"
     advice = next((said for kind, said in _ADVICE if isinstance(error, kind)), None)
     return f"{text.rstrip('.')}: {advice}" if advice else text

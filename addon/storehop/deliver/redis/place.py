@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 
 _PORTS = {Kind.SERVER: 6379, Kind.SENTINEL: 26379, Kind.CLUSTER: 6379}
-_URL = re.compile(
+_SHARED_URL = re.compile(
     r"redis(?P<tls>s?)(?:\+(?P<kind>sentinel|cluster))?://"
     r"(?:(?P<user>[^/?#:]*)(?::(?P<password>[^/?#]*))?@)?"
     r"(?P<hosts>[^/?#@]+)(?:/(?P<path>[^/?#@]*))?(?:\?(?P<query>[^#@]*))?"
@@ -83,7 +83,7 @@ class Place:
     @classmethod
     def from_url(cls, url: str, credentials: Credentials = _NONE) -> Self:
         """The URL's own credentials are stronger. Raises ValueError that says what was expected, and no credential."""
-        parts = _URL.fullmatch(url)
+        parts = _SHARED_URL.fullmatch(url)
         if parts is None:
             raise ValueError(_EXPECTED)
         kind = Kind(parts["kind"] or Kind.SERVER)
