@@ -10,7 +10,7 @@ DECLARED = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)(?:,<[\w.]+)?$")
 
 def main() -> None:
     project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-    for dependency in project["dependencies"]:
+    for dependency in (*project["dependencies"], *project["optional-dependencies"]["redis"]):
         parts = DECLARED.match(dependency)
         if parts is None:
             sys.exit(f"pyproject.toml declares {dependency!r}: expected name>=version or name>=version,<version")
