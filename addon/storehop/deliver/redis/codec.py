@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from storehop.deliver import operations as op
+from storehop.deliver.redis.parts import Ids, ListThese, ReleaseThese
 from storehop.model import Dead, DeadReason, Delivered, RetryIn, S2SCall, Verdict
 
 logger = logging.getLogger(__name__)
@@ -20,29 +20,6 @@ PROBE_BYTES = 16 * 1024
 """What a Probe writes: as much as a large click."""
 FULL_SHARE = 7 / 8
 """Of max_outbox: clicks may fill so much."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ids(op.Operation[list[str]]):
-    """The ids of stored calls, to list them in parts."""
-
-    dead: bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class ListThese(op.Operation[list[op.StoredCall]]):
-    """The calls of these ids that are still there, and still dead or pending as asked."""
-
-    ids: tuple[str, ...]
-    dead: bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseThese(op.Operation[int]):
-    """Release, as far as it concerns these calls."""
-
-    holder: str
-    ids: tuple[str, ...]
 
 
 def request(

@@ -12,9 +12,9 @@ from typing import Any
 from storehop.deliver import operations as op
 from storehop.deliver.clock import uptime
 from storehop.deliver.engine import EngineError, EngineWatcher, FullError, UnknownError
-from storehop.deliver.redis import codec
 from storehop.deliver.redis.finding import finder_for
 from storehop.deliver.redis.link import GoneError
+from storehop.deliver.redis.parts import Ids, ListThese, ReleaseThese
 from storehop.deliver.redis.place import Place
 from storehop.deliver.redis.primary import Primary, Run
 from storehop.settings import Delivery
@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 
 PAUSE_S = 0.1
 """After a connection that could not be made, about: twenty hosts must not storm a server that starts."""
-READS = frozenset({op.ListCalls, op.Marks, op.Recall, codec.Ids, codec.ListThese})
-NEEDS_NO_REPLICA = READS | {op.Settle, op.Remember, op.Forget, op.Release, codec.ReleaseThese, op.Sweep}
+READS = frozenset({op.ListCalls, op.Marks, op.Recall, Ids, ListThese})
+NEEDS_NO_REPLICA = READS | {op.Settle, op.Remember, op.Forget, op.Release, ReleaseThese, op.Sweep}
 """These give nobody the right to send. A verdict that is lost with its primary lets the call be sent again."""
 PART = 200
 """Calls that one run of the script shows or releases: more would hold up the clicks of all hosts."""
@@ -146,17 +146,17 @@ class RedisEngine:
             return list(listed)
         rows: list[op.StoredCall] = []
         for part in self._parts(primary, operation.dead):
-            rows += self._run(primary, [codec.ListThese(part, operation.dead)])[0]
+            rows += self._run(primary, [ListThese(part, operation.dead)])[0]
         return sorted(rows, key=lambda row: row.age)
 
     def _released(self, primary: Primary, holder: str) -> int:
         """In parts: who has ended leases nothing more meanwhile."""
         parts = self._parts(primary, dead=False)
-        return sum(self._run(primary, [codec.ReleaseThese(holder, part)])[0] for part in parts)
+        return sum(self._run(primary, [ReleaseThese(holder, part)])[0] for part in parts)
 
     def _parts(self, primary: Primary, dead: bool | None) -> Iterator[tuple[str, ...]]:
         """The ids of the calls that are there now."""
-        (ids,) = self._run(primary, [codec.Ids(dead)])
+        (ids,) = self._run(primary, [Ids(dead)])
         return batched(ids, PART)
 
 
