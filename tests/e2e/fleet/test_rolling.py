@@ -119,5 +119,5 @@ def test_servers_let_little_be_sent_twice(servers_rolled):
 
 
 def test_clicks_pass_for_a_short_time(servers_rolled):
-    """At the failover; what a replica's end costs is a moment."""
-    assert max(servers_rolled.passing_s) < MOST_PASSING_S
+    """At the failover, and when the old primary, a replica by then, is the last to end."""
+    assert max(servers_rolled.passing_s) < 2 * MOST_PASSING_S
