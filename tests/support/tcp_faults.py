@@ -68,6 +68,7 @@ class FaultyWay:
         listener, self._listener = self._listener, None
         if listener:
             listener.close()
+            await asyncio.sleep(0.01)  # who was let in just now has begun by then
         await self.cut()
 
     async def _serve(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
