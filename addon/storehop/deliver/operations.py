@@ -196,7 +196,7 @@ class Probe(Operation[None]):
 class Release(Operation[int]):
     """Makes due what this holder has leased, held calls too: it has ended. Gives how many calls that were.
 
-    A holder is what stands before the first `:` of a lease.
+    A holder is what stands before the first `:` of a lease. It runs alone in a batch.
     """
 
     holder: str
