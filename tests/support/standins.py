@@ -23,6 +23,9 @@ from websockets.server import ServerProtocol
 
 from tests.support.patience import SOON_S
 
+BACKLOG_CONNECTIONS = 1024
+"""So many wait to be accepted: asyncio's hundred drops the rest of a burst, and TCP asks again after 1, 3, 7 seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -88,7 +91,8 @@ class _Server:
         self._connections: set[asyncio.Task[None]] = set()
 
     async def start(self, tls: ssl.SSLContext | None = None, port: int = 0, address: str = "127.0.0.1") -> None:
-        self._server = await asyncio.start_server(self._serve, address, port, ssl=tls, limit=1 << 20)
+        listening = {"limit": 1 << 20, "backlog": BACKLOG_CONNECTIONS}
+        self._server = await asyncio.start_server(self._serve, address, port, ssl=tls, **listening)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
