@@ -37,6 +37,7 @@ class Reason(StrEnum):
     RETARGETING = "retargeting"
     CONSENT = "consent"
     TOO_LONG = "too_long"
+    STOPPED = "stopped"
     NOT_SAMPLED = "not_sampled"
     OBSERVED = "observed"
     S2S_DOWN = "s2s_down"
@@ -82,11 +83,10 @@ class Click:
 
 
 class Param(NamedTuple):
-    """One parameter of the S2S call and where its value came from; `value` is None when it was left out."""
+    """One parameter of the S2S call and its source; `value` is decoded, for people, and None when it was left out."""
 
     name: str
     value: str | None
-    """Decoded, for people."""
     source: Source
     why: str = ""
     """The header's name, or why the parameter was omitted."""

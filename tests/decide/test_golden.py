@@ -16,7 +16,7 @@ from tests.support.clicks import CLICK_ID
 
 FOLDER = Path(__file__).parent.parent / "clicks"
 CASES = sorted(file for file in FOLDER.iterdir() if file.suffix in {".yaml", ".json"})
-HOST_REASONS = {Reason.S2S_DOWN, Reason.OUTBOX_DOWN, Reason.ERROR}
+HOST_REASONS = {Reason.STOPPED, Reason.S2S_DOWN, Reason.OUTBOX_DOWN, Reason.ERROR}
 
 
 @cache

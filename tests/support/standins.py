@@ -24,7 +24,7 @@ from websockets.server import ServerProtocol
 from tests.support.patience import SOON_S
 
 BACKLOG_CONNECTIONS = 1024
-"""So many wait to be accepted: asyncio's hundred drops the rest of a burst, and TCP asks again after 1, 3, 7 seconds."""
+"""So many wait to be accepted: asyncio's 100 drops the rest of a burst, and TCP asks again after 1, 3, 7 seconds."""
 
 
 @dataclass(frozen=True, slots=True)

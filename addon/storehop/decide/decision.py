@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import NamedTuple
 
-from storehop.decide import address, consent, device, duplicate, link, s2s, store
+from storehop.decide import address, consent, device, duplicate, link, rollout, s2s, store
 from storehop.decide.device import Device
 from storehop.decide.link import Link
 from storehop.decide.own_words import real_value
@@ -163,7 +162,7 @@ def _direct(click: Click, destination: _Destination, user_device: Device, rules:
     s2s_click = s2s.build(direct_click, referrer, rules.delivery.endpoint)
     if s2s_click is None:
         return passes(Reason.TOO_LONG)
-    if reason := _rollout_gate(click, rule, rules):
+    if reason := rollout.gate(click, rule, rules):
         return passes(reason)
     return Direct(
         rule.name,
@@ -178,13 +177,6 @@ def _direct(click: Click, destination: _Destination, user_device: Device, rules:
         rule.client_hints,
         (*_unfilled_click_id(direct_click.link, rule), *s2s_click.unfilled),
     )
-
-
-def _rollout_gate(click: Click, rule: Rule, rules: RuleSet) -> Reason | None:
-    """Why a click passes though it could go direct: the rule observes only, or takes a share of the clicks."""
-    if rule.percent < 100 and not _is_sampled(click, rules.proxies, rule.percent):  # noqa: PLR2004  per cent
-        return Reason.NOT_SAMPLED
-    return Reason.OBSERVED if rule.mode is Mode.OBSERVE else None
 
 
 def _client_ip(click: Click, user_device: Device, proxies: address.Proxies) -> address.Address | None:
@@ -216,14 +208,3 @@ def _unfilled_names(url: Link, rule: Rule) -> list[str]:
 
 def _unfilled_click_id(url: Link, rule: Rule) -> tuple[str, ...]:
     return ("click_id",) if _unfilled_names(url, rule) else ()
-
-
-def _is_sampled(click: Click, proxies: address.Proxies, percent: float) -> bool:
-    """Whether the click is in the rule's share. The same link from the same device always gets the same answer.
-
-    The hash must stay as it is for ever: another one would move people between the arms of a running test.
-    """
-    farthest = address.farthest_address(click.peer, click.headers, proxies)
-    who = f"{click.link}\n{farthest}\n{click.headers.get('user-agent', '')}"
-    digest = hashlib.blake2b(who.encode(errors="surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(digest) < percent / 100 * 2**64

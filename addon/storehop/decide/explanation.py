@@ -32,6 +32,7 @@ HELP = {
     Reason.RETARGETING: "it is a retargeting click (a rule may say deep_links: store)",
     Reason.CONSENT: "the rule lets it pass because of a signal of consent",
     Reason.TOO_LONG: "the S2S URL would be longer than 2,000 characters, or the store does not take so long a referrer",
+    Reason.STOPPED: "the rule was stopped: storehop canary status says why, storehop canary resume lets it go on",
     Reason.NOT_SAMPLED: "it is outside the rule's percent",
     Reason.OBSERVED: "the rule only observes",
     Reason.S2S_DOWN: "AppsFlyer is not reachable, or too slow",
@@ -62,6 +63,7 @@ PASSED = {
     Reason.RETARGETING: "no retargeting",
     Reason.CONSENT: "no signal of consent against it",
     Reason.TOO_LONG: "short enough",
+    Reason.STOPPED: "not stopped",
     Reason.NOT_SAMPLED: "within the rule's percent",
     Reason.OBSERVED: "not only observed",
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from fnmatch import translate
 from heapq import merge
@@ -27,6 +28,8 @@ IMPRESSION_HOSTS = frozenset(
         "engagements.appsflyer.com",
     },
 )
+EVERY_RULE = "*"
+"""Stands among names of rules for all of them: no rule has this name."""
 ONELINK_SUFFIXES = (".onelink.me", ".onelnk.com")
 
 
@@ -100,6 +103,8 @@ class RuleSet:
     hints: HintSettings = HintSettings()
     digest: str = ""
     """Short hash of the rule files."""
+    stopped: frozenset[str] = frozenset()
+    """Names of the rules that a canary or a person has stopped (design §11); EVERY_RULE stops all."""
     by_app: Mapping[str, tuple[int, ...]] = field(init=False)
     """For each exact app id, the places of the rules that name it."""
     general: tuple[int, ...] = field(init=False)
@@ -118,6 +123,16 @@ class RuleSet:
         object.__setattr__(self, "by_app", {app: tuple(places) for app, places in by_app.items()})
         object.__setattr__(self, "general", tuple(general))
         object.__setattr__(self, "onelink_hosts", frozenset(host for host, _ in self.onelinks))
+
+    def with_stopped(self, names: frozenset[str]) -> RuleSet:
+        """The same rules, of which these are stopped. Costs nothing per rule or app id."""
+        rules = copy(self)
+        object.__setattr__(rules, "stopped", names)
+        return rules
+
+    def is_stopped(self, name: str) -> bool:
+        """Whether all clicks of this rule pass."""
+        return name in self.stopped or EVERY_RULE in self.stopped
 
     def find(self, facts: Facts) -> Rule | None:
         """The first rule that matches."""

@@ -1,0 +1,100 @@
+"""What a recording says: one request and its answer, in the same shape whatever the format.
+
+None says that the recording does not know; what a whole format cannot know, `Recording.knows` says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+
+class Known(StrEnum):
+    """What a format can know about an exchange."""
+
+    TIME = "time"
+    LINK = "link"
+    """Where the ad stack's redirect leads, or a column that holds the link."""
+    USER_AGENT = "user_agent"
+    LANGUAGE = "language"
+    HINTS = "client_hints"
+    """Sec-CH-* and Sec-Fetch-* headers."""
+    CLIENT_IP = "client_ip"
+    HOPS = "hops"
+    """AppsFlyer's own answer, too."""
+    BODIES = "bodies"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One request and its answer."""
+
+    place: int
+    """Number of its line, entry or flow, from 1."""
+    at: float | None = None
+    """Unix seconds of the request."""
+    method: str = "GET"
+    url: str | None = None
+    """Absolute, as it was asked for; in a log without a host None."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """The request's, by lower-case name."""
+    client_ip: str = ""
+    """Address of the TCP peer, without port."""
+    status: int | None = None
+    location: str | None = None
+    """The answer's Location, as written."""
+    link: str | None = None
+    """An attribution link from a column of its own: there is no request or answer to find it in."""
+    is_forward: bool = False
+    """It went through a forward proxy, or a browser wrote it down: its URL is where it really went."""
+    seconds: float | None = None
+    """From the request to the end of the answer's head."""
+    page_link: str | None = None
+    """Where a page's meta refresh, Refresh header or script leads on its own."""
+    done: str = ""
+    """What a storehop that stood there did with it: `direct`, `pass REASON`, `retry`, `s2s`; else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A broken line, entry or flow."""
+
+    place: int
+    why: str
+    """For people; without personal data."""
+
+
+class RecordingError(Exception):
+    """A recording that can't be read at all. The message is for people, and says what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How people say that recordings are to be read."""
+
+    format: str = "auto"
+    """A name of `recordings.FORMATS`."""
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Of `--map`: what it is (`link`, `ip`, `ua`, `lang`, `time`, …) to the column's name."""
+    client_ip_header: str | None = None
+    """The header that holds the client's address, where the peer is a load balancer."""
+
+
+class Recording(Protocol):
+    """An opened recording: iterated once, from its beginning to its end."""
+
+    name: str
+    """The file's name without its folder; `-` is stdin."""
+    format: str
+    knows: frozenset[Known]
+    sha256: str
+    """Of the file as it lies there; complete once all is read."""
+    is_truncated: bool
+    """It ended in the middle: what stood before was read."""
+    read_bytes: int
+    total_bytes: int | None
+    """None: nobody knows, as with stdin."""
+
+    def __iter__(self) -> Iterator[Exchange | Unreadable]: ...
