@@ -193,7 +193,7 @@ async def test_the_click_view_says_which_gates_let_it_through(web, ads, appsflye
         "✓ an attribution link, no impression, ",
         "no bot, ",
         "✗ retargeting: it is a retargeting click",
-        "4 more were not asked",
+        "5 more were not asked",
     ):
         assert wanted in text
 
