@@ -89,12 +89,28 @@ class Recording(Protocol):
     """The file's name without its folder; `-` is stdin."""
     format: str
     knows: frozenset[Known]
-    sha256: str
-    """Of the file as it lies there; complete once all is read."""
-    is_truncated: bool
-    """It ended in the middle: what stood before was read."""
-    read_bytes: int
-    total_bytes: int | None
-    """None: nobody knows, as with stdin."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the file as it lies there; complete once all is read."""
+        ...
+
+    @property
+    def is_truncated(self) -> bool:
+        """It ended in the middle: what stood before was read."""
+        ...
+
+    @property
+    def read_bytes(self) -> int: ...
+
+    @property
+    def total_bytes(self) -> int | None:
+        """None: nobody knows, as with stdin."""
+        ...
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What people should know of how it was read, in words, such as times without a zone; complete at the end."""
+        ...
 
     def __iter__(self) -> Iterator[Exchange | Unreadable]: ...

@@ -1,0 +1,108 @@
+"""Opens a recording: what it is, its content says; then the reader of that format reads it.
+
+A further format is one module in `readers` and one row in `_FORMATS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from types import ModuleType
+from typing import BinaryIO
+
+from storehop.audit.exchange import Asked, Exchange, Known, Recording, RecordingError, Unreadable
+from storehop.audit.opening import Source
+from storehop.audit.readers import flows, har
+from storehop.audit.readers.reading import Reading
+
+AUTO = "auto"
+EMPTY = "empty"
+"""The format of a recording in which nothing stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """How one format is told and read."""
+
+    name: str
+    looks_like: Callable[[bytes], bool]
+    """Whether a recording that begins so is of this format."""
+    read: Callable[[BinaryIO, Asked], Reading]
+
+
+def _whole(name: str, module: ModuleType) -> _Format:
+    """A format that says everything by itself: no columns."""
+
+    def read(stream: BinaryIO, _asked: Asked) -> Reading:
+        return Reading(name, module.KNOWS, module.read(stream))
+
+    return _Format(name, module.looks_like, read)
+
+
+_FORMATS = (
+    _whole("mitm", flows),
+    _whole("har", har),
+)
+"""In the order in which they are tried."""
+FORMATS = (AUTO, *(one.name for one in _FORMATS))
+"""What `--format` may be."""
+
+
+def open_recording(path: str, asked: Asked) -> Recording:
+    """Opens the file at `path` (`-` is stdin).
+
+    Raises RecordingError, here or while it is read: the file can't be read, nobody knows its format, or it can't know
+    the links.
+    """
+    if asked.format not in FORMATS:
+        raise RecordingError(f"format {asked.format!r}: expected one of {', '.join(FORMATS)}")
+    source = Source(path)
+    try:
+        return _Opened(source, _reading(source, asked))
+    except RecordingError as error:
+        source.close()
+        raise RecordingError(f"{source.name}: {error}") from error
+
+
+def _reading(source: Source, asked: Asked) -> Reading:
+    if not source.head.strip():
+        return Reading(EMPTY, frozenset(Known), iter(()))
+    for one in _FORMATS:
+        if asked.format == one.name or (asked.format == AUTO and one.looks_like(source.head)):
+            return one.read(source.stream, asked)
+    raise RecordingError("nobody knows what this is")
+
+
+class _Opened:
+    """See `exchange.Recording`."""
+
+    def __init__(self, source: Source, reading: Reading) -> None:
+        self._source = source
+        self._reading = reading
+        self.name = source.name
+        self.format = reading.format
+        self.knows = reading.knows
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return (*self._reading.remarks, *self._source.remarks)
+
+    @property
+    def sha256(self) -> str:
+        return self._source.sha256
+
+    @property
+    def is_truncated(self) -> bool:
+        return self._source.is_truncated
+
+    @property
+    def read_bytes(self) -> int:
+        return self._source.read_bytes
+
+    @property
+    def total_bytes(self) -> int | None:
+        return self._source.total_bytes
+
+    def __iter__(self) -> Iterator[Exchange | Unreadable]:
+        yield from self._reading.exchanges
+        self._source.finish()
