@@ -6,6 +6,7 @@ import pytest
 from mitmproxy.http import Headers
 from mitmproxy.test import tflow
 
+from storehop.decide import points
 from storehop.decide.address import Proxies, client_address
 from storehop.host import flows
 from storehop.host.flows import drop_trailers, headers_of, read
@@ -74,12 +75,12 @@ def test_many_equal_lines_cost_linear_time():
 
 def test_a_long_name_is_not_remembered():
     """Who sends such does not choose how much memory we keep."""
-    flows._LOWER.clear()
-    found = headers_with((b"X" * flows.MAX_CACHED_NAME_BYTES, b"1"), (b"Y" * (flows.MAX_CACHED_NAME_BYTES + 1), b"2"))
+    points.LOWER.clear()
+    found = headers_with((b"X" * points.MAX_CACHED_NAME_BYTES, b"1"), (b"Y" * (points.MAX_CACHED_NAME_BYTES + 1), b"2"))
 
-    assert ({"x" * flows.MAX_CACHED_NAME_BYTES: "1", "y" * (flows.MAX_CACHED_NAME_BYTES + 1): "2"}, 1) == (
+    assert ({"x" * points.MAX_CACHED_NAME_BYTES: "1", "y" * (points.MAX_CACHED_NAME_BYTES + 1): "2"}, 1) == (
         found,
-        len(flows._LOWER),
+        len(points.LOWER),
     )
 
 

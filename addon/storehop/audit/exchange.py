@@ -53,6 +53,8 @@ class Exchange:
     """From the request to the end of the answer's head."""
     page_link: str | None = None
     """Where a page's meta refresh, Refresh header or script leads on its own."""
+    has_body: bool = False
+    """The request brought a body: it is no click at answer."""
     done: str = ""
     """What a storehop that stood there did with it: `direct`, `pass REASON`, `retry`, `s2s`; else empty."""
 
@@ -70,6 +72,10 @@ class RecordingError(Exception):
     """A recording that can't be read at all. The message is for people, and says what was expected."""
 
 
+class TruncatedError(Exception):
+    """The recording ends in the middle. A reader raises it last, when all that stood before has been read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """How people say that recordings are to be read."""
@@ -83,7 +89,10 @@ class Asked:
 
 
 class Recording(Protocol):
-    """An opened recording: iterated once, from its beginning to its end."""
+    """An opened recording: iterated once, from its beginning to its end.
+
+    Where its reader raises TruncatedError, the iteration ends as usual and `is_truncated` says so.
+    """
 
     name: str
     """The file's name without its folder; `-` is stdin."""

@@ -23,6 +23,7 @@ from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
 from storehop.addresses import without_credentials
 from storehop.app import App, Settings
+from storehop.decide.points import Headers
 from storehop.deliver.engines import check_location
 from storehop.host import flows, retries
 from storehop.host.clicks import Clicks, is_rehearsal
@@ -75,7 +76,7 @@ class Storehop:
         self.connections = connections or Connections()
         self.addons = [self.connections, TrafficCounter(self._metrics.traffic)]  # mitmproxy calls them after us
         self._is_draining = False
-        self._in_flight: WeakKeyDictionary[http.HTTPFlow, flows.Headers] = WeakKeyDictionary()
+        self._in_flight: WeakKeyDictionary[http.HTTPFlow, Headers] = WeakKeyDictionary()
         self._all_answered = asyncio.Event()
 
     # lifecycle

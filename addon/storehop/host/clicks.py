@@ -8,12 +8,12 @@ from contextlib import nullcontext
 from mitmproxy import ctx, http
 from mitmproxy.proxy import mode_specs
 
+from storehop.decide.points import ORIGINAL_LINK, Headers
 from storehop.decide.rules import RuleSet
 from storehop.deliver.operations import Answer
 from storehop.deliver.outbox import Outbox
 from storehop.handler import ClickHandler, Handled
 from storehop.host import flows, hints, retries
-from storehop.host.flows import Headers
 from storehop.host.inspector import Inspector
 from storehop.ids import new_click_id
 from storehop.model import Click, Direct, Reason
@@ -58,6 +58,7 @@ class Clicks:
             handled = await self._handle(flow, flows.read(flow, headers, link, new_click_id()), rules)
             if isinstance(handled.decision, Direct):
                 flows.rewrite(response, handled.decision, link)
+                flow.metadata[ORIGINAL_LINK] = link
                 self._ask_for_hints(flow, response, headers, rules, handled)
                 return
             if handled.decision.reason is not Reason.NOT_A_CLICK:

@@ -7,15 +7,14 @@ import time
 from mitmproxy import http
 from mitmproxy.proxy import mode_specs
 
+from storehop.decide import points
 from storehop.decide.address import Proxies
+from storehop.decide.points import Headers
 from storehop.host.strangers import Strangers
 from storehop.model import Click, Direct
 
 HTTP_WITH_TRAILERS = frozenset({b"h2", b"h3"})
 """ALPN names."""
-
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
-"""Statuses whose Location a browser follows (RFC 9110 §15.4)."""
 
 SMALL_BODY_BYTES = 64 * 1024
 
@@ -53,73 +52,40 @@ _FORWARDED = {
     "x-forwarded-proto": b"X-Forwarded-Proto",
     "x-forwarded-host": b"X-Forwarded-Host",
 }
-_FORWARD_MODES = (mode_specs.RegularMode, mode_specs.UpstreamMode, mode_specs.Socks5Mode)
-
-
-type Headers = dict[str, str]
-"""A request's headers by lower-case name: read once, used by all. Several lines of one name are one list; a cookie's
-crumbs are one cookie (RFC 9110 §5.3, RFC 9113 §8.2.3)."""
-
-MAX_CACHED_NAMES = 1024
-MAX_CACHED_NAME_BYTES = 64
-"""Of a header's name that is remembered: who sends longer ones does not choose how much memory we keep."""
 
 
 def headers_of(request: http.Request) -> Headers:
     """Reads a request's headers."""
-    headers: Headers = {}
-    lists: dict[str, list[str]] = {}
-    for raw_name, raw_value in request.headers.fields:
-        name, value = _LOWER[raw_name], raw_value.decode("utf-8", "surrogateescape")
-        if name not in headers:
-            headers[name] = value
-        else:
-            lists.setdefault(name, [headers[name]]).append(value)
-    for name, values in lists.items():
-        headers[name] = ("; " if name == "cookie" else ", ").join(values)
+    headers = points.joined_headers(request.headers.fields)
     if "host" not in headers and request.authority:
         headers["host"] = request.authority  # HTTP/2
     return headers
 
 
-class _LowerNames(dict[bytes, str]):
-    """Lower-case header names. Every header of every request is looked up: a name of before costs no call of ours."""
-
-    def __missing__(self, name: bytes) -> str:
-        lower = name.decode("utf-8", "surrogateescape").lower()
-        if len(name) <= MAX_CACHED_NAME_BYTES:
-            if len(self) >= MAX_CACHED_NAMES:
-                self.clear()
-            self[name] = lower
-        return lower
-
-
-_LOWER = _LowerNames()
-
-
 def is_forward(flow: http.HTTPFlow) -> bool:
     """Whether the client named a target to a proxy; else it talks to us as to a server."""
-    return isinstance(flow.client_conn.proxy_mode, _FORWARD_MODES)
+    return flow.client_conn.proxy_mode.type_name in points.FORWARD_MODES
 
 
 def target_host(flow: http.HTTPFlow, headers: Headers) -> str:
     """The host that a request is addressed to, lower case: the target in a forward mode, else its own Host."""
-    host = flow.request.host if is_forward(flow) else headers.get("host", "").partition(":")[0]
-    return host.lower().rstrip(".")
+    if is_forward(flow):
+        return flow.request.host.lower().rstrip(".")
+    return points.target_of_host(headers.get("host", ""))
 
 
 def own_link(flow: http.HTTPFlow, headers: Headers) -> str:
     """The attribution link that a request addressed to an attribution host is."""
     request = flow.request
     if is_forward(flow):
-        return f"{request.scheme}://{request.host}:{request.port}{request.path}"
-    return f"https://{target_host(flow, headers)}{request.path}"  # the port is our listener's, the scheme our proxy's
+        return points.link_of_target(request.scheme, request.host, request.port, request.path)
+    return points.link_of_host(target_host(flow, headers), request.path)
 
 
 def redirect_link(flow: http.HTTPFlow) -> str | None:
     """The Location of a redirect, else None. Several of them are joined, which no link survives."""
     response = flow.response
-    if response is None or response.status_code not in REDIRECTS:
+    if response is None or response.status_code not in points.REDIRECTS:
         return None
     return response.headers.get("location")
 
@@ -178,6 +144,7 @@ def forget_decision(flow: http.HTTPFlow) -> None:
     """A replayed click is a new one to decide on."""
     if not is_shown_call(flow):
         flow.metadata.pop("storehop", None)
+        flow.metadata.pop(points.ORIGINAL_LINK, None)
 
 
 def rewrite(response: http.Response, direct: Direct, link: str) -> None:
@@ -190,7 +157,7 @@ def rewrite(response: http.Response, direct: Direct, link: str) -> None:
         response.reason = "Found"
     location = direct.location.encode("utf-8", "surrogateescape")
     old = link.encode("utf-8", "surrogateescape")
-    others = [field for field in response.headers.fields if _is_kept(_LOWER[field[0]], field[1], old)]
+    others = [field for field in response.headers.fields if _is_kept(points.LOWER[field[0]], field[1], old)]
     response.headers.fields = ((b"Location", location), *_OWN_FIELDS, *others)
     response.stream = _no_body
 
@@ -243,6 +210,6 @@ def add_forwarded_headers(flow: http.HTTPFlow, headers: Headers, proxies: Proxie
     if "host" in headers and not (is_trusted and "x-forwarded-host" in headers):
         ours["x-forwarded-host"] = headers["host"]
     headers.update(ours)
-    others = [field for field in flow.request.headers.fields if _LOWER[field[0]] not in ours]
+    others = [field for field in flow.request.headers.fields if points.LOWER[field[0]] not in ours]
     lines = [(_FORWARDED[name], value.encode("utf-8", "surrogateescape")) for name, value in ours.items()]
     flow.request.headers.fields = (*others, *lines)

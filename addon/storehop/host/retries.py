@@ -19,12 +19,12 @@ from dataclasses import asdict, dataclass, field, replace
 from mitmproxy import http
 
 from storehop.decide.hints import were_sent
+from storehop.decide.points import Headers
 from storehop.decide.rules import RuleSet
 from storehop.deliver.operations import Answer
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.tickets import OutboxError
 from storehop.duplicates import WINDOW_S
-from storehop.host.flows import Headers
 from storehop.host.hints import HINTS, add_tokens
 from storehop.model import Click
 
