@@ -22,7 +22,7 @@ MAX_PAGE_BYTES = 64 * 1024
 MAX_LINK_CHARACTERS = 8192
 
 _META = re.compile(r"<meta\b[^<>]*+>", re.IGNORECASE)
-_ATTRIBUTE = re.compile(r"""([a-z-]++)\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s"'>]++))""", re.IGNORECASE)
+_ATTRIBUTE = re.compile(r"""\b(http-equiv|content)\s*+=\s*+(?:"([^"]*+)"|'([^']*+)'|([^\s"'>]++))""", re.IGNORECASE)
 _REFRESH = re.compile(r"\s*+[0-9.]*+\s*+[;,]?\s*+(?:url\s*+=\s*+)?+(.*)", re.IGNORECASE | re.DOTALL)
 _LEADS = r"\blocation(?:\.href)?\s*+=(?!=)\s*+|\blocation\.(?:replace|assign)\(\s*+|\bwindow\.open\(\s*+"
 _STRING = r""""((?:[^"\\\n]++|\\.)*+)"|'((?:[^'\\\n]++|\\.)*+)'|`((?:[^`\\]++|\\.)*+)`"""

@@ -80,7 +80,7 @@ class Parts:
             return self._nested(most)
         pieces: list[str] = []
         while True:
-            end = _match_end(_LITERAL, self._text, self._at)
+            end = _end(_LITERAL.match(self._text, self._at))
             pieces.append(self._text[self._at : end])
             self._at = end
             if end < len(self._text) or not self._more():
@@ -107,7 +107,7 @@ class Parts:
             text, begin = self._text, self._at
             at = begin
             while at < len(text):
-                at = _match_end(_WITHIN if is_within else _OUTSIDE, text, at)
+                at = _end(_WITHIN.match(text, at) if is_within else _OUTSIDE.match(text, at))
                 if at == len(text) or text[at] == "\\":  # a backslash, and nothing behind it yet
                     break
                 is_within = self._step(text[at], opened, is_within=is_within)
@@ -156,7 +156,7 @@ class Parts:
     def _next(self) -> str:
         """The next character that is no space; it is not stepped over."""
         while True:
-            self._at = _match_end(_SPACE, self._text, self._at)
+            self._at = _end(_SPACE.match(self._text, self._at))
             if self._at < len(self._text):
                 return self._text[self._at]
             if not self._more():
@@ -175,6 +175,6 @@ class Parts:
         return bool(data)
 
 
-def _match_end(pattern: re.Pattern[str], text: str, at: int) -> int:
-    found = pattern.match(text, at)
-    return found.end() if found else at
+def _end(found: re.Match[str] | None) -> int:
+    """Where a match of a pattern ends that matches everywhere."""
+    return found.end() if found else 0
