@@ -38,8 +38,14 @@ _READ: Tree = {
     "response": {**_MESSAGE, "status_code": None},
 }
 """What is read of a flow's state."""
+_OTHERS = frozenset({"tcp", "udp", "dns"})
+"""Types of flows that are no exchanges."""
 _FAULTS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """What a broken state raises, in mitmproxy's migration too."""
+
+
+class _NewerError(Exception):
+    """The flow's version is newer than this mitmproxy."""
 
 
 def looks_like(head: bytes) -> bool:
@@ -72,7 +78,11 @@ def read(stream: BinaryIO) -> Iterator[Exchange | Unreadable]:
             return
         try:
             state = _state(data)
-            exchange = _exchange(place, state) if state["type"] == "http" else None
+            exchange = None if state["type"] in _OTHERS else _exchange(place, state)
+        except _NewerError:
+            newest = f"this mitmproxy reads up to version {version.FLOW_FORMAT_VERSION}"
+            yield Unreadable(place, f"the flow at byte {begin} was written by a newer mitmproxy: {newest}")
+            continue
         except _FAULTS as error:
             yield Unreadable(place, f"the flow at byte {begin} is broken ({type(error).__name__})")
             continue
@@ -85,12 +95,16 @@ def _state(data: bytes) -> dict[str, Any]:
     state = picked(data, 0, len(data) - 1, _READ)
     if state.get("version") == version.FLOW_FORMAT_VERSION:
         return state
+    if isinstance(state.get("version"), int) and state["version"] > version.FLOW_FORMAT_VERSION:
+        raise _NewerError
     whole: Any = tnetstring.parse(data[-1], memoryview(data)[:-1])
     migrated: Any = compat.migrate_flow(whole)
     return dict(migrated)
 
 
 def _exchange(place: int, state: Mapping[str, Any]) -> Exchange:
+    if state["type"] != "http":
+        raise ValueError("no type of mitmproxy's")
     client, request, response = state["client_conn"], state["request"], state.get("response")
     headers = points.joined_headers(request["headers"])
     if "host" not in headers and request["authority"]:
