@@ -241,6 +241,14 @@ def test_older_versions_are_migrated(version):
     assert ([one(flow)], False) == read(downgraded(flow, version))
 
 
+def test_a_host_in_bytes_is_read():
+    """As files of old versions have it."""
+    flow = a_flow(mode="regular", **TARGET)
+    request = flow.get_state()["request"] | {"host": b"app.appsflyer.com"}
+
+    assert ([one(flow)], False) == read(downgraded(flow, 17, request=request))
+
+
 def test_a_newer_version_is_counted():
     """It says that mitmproxy must be updated."""
     (found,), _ = read(downgraded(a_flow(), 99))

@@ -153,6 +153,7 @@ def _target_url(request: Mapping[str, Any]) -> str | None:
     scheme, host, port = _text(request["scheme"]), request["host"], request["port"]
     if not scheme:
         return None  # CONNECT
+    host = _authority(host) if isinstance(host, bytes) else host  # in old files
     shown = f"[{host}]" if ":" in host else host
     server = shown if DEFAULT_PORTS.get(scheme) == str(port) else f"{shown}:{port}"
     return f"{scheme}://{server}{_text(request['path'])}"

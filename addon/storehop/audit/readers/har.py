@@ -23,8 +23,9 @@ MAX_ENTRY_CHARACTERS = 64 * 1024 * 1024
 """A longer entry is stepped over: it holds a film, and no click."""
 _WAITS = ("blocked", "dns", "connect", "send", "wait")
 """Timings up to the answer's head, in milliseconds; -1 is unknown, and `ssl` is a part of `connect`."""
-_HEAD = re.compile(rb'\s*+\{\s*+"[A-Za-z_$][\w$-]*+"\s*+:')
-_LOG = re.compile(rb'"log"\s*+:\s*+\{')
+_HEAD = re.compile(
+    rb'\s*+\{\s*+(?:"[^"\\]*+"\s*+:\s*+(?:"[^"\\]*+"|[a-z0-9.+-]++)\s*+,\s*+)*+"log"\s*+:\s*+\{', re.IGNORECASE
+)
 _BOM = b"\xef\xbb\xbf"
 _FAULTS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 """What a broken entry raises."""
@@ -32,8 +33,7 @@ _FAULTS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, 
 
 def looks_like(head: bytes) -> bool:
     """Whether a file with this beginning is a HAR: an object with a `log` that is one."""
-    head = head.removeprefix(_BOM)
-    return _HEAD.match(head) is not None and _LOG.search(head) is not None
+    return _HEAD.match(head.removeprefix(_BOM)) is not None
 
 
 def read(stream: BinaryIO) -> Iterator[Exchange | Unreadable]:
