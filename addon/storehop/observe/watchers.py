@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from storehop.decide.drift import Compared
 from storehop.model import Click, Decision, Direct, Settled
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,9 @@ class Watcher:
     def expired(self, call_ids: tuple[str, ...]) -> None:
         """These calls got too old to be sent."""
 
+    def drifted(self, rule: str, app: str, compared: Compared) -> None:
+        """A click passed, and AppsFlyer's own redirect was seen: this came of comparing it. It may be `same`."""
+
 
 class Watchers(Watcher):
     """Passes each event to all watchers, one after another. The one place that catches their exceptions."""
@@ -56,6 +60,9 @@ class Watchers(Watcher):
 
     def expired(self, call_ids: tuple[str, ...]) -> None:
         self._tell("expired", call_ids)
+
+    def drifted(self, rule: str, app: str, compared: Compared) -> None:
+        self._tell("drifted", rule, app, compared)
 
     def _tell(self, event: str, *what: Any) -> None:
         for watcher in self._watchers:
