@@ -132,6 +132,8 @@ class Report:
     drift_examples: list[Sample] = field(default_factory=list)
     harmless: dict[str, int] = field(default_factory=dict)
     """Differences that are ignored, with the reason in words."""
+    not_comparable: dict[str, int] = field(default_factory=dict)
+    """Why AppsFlyer's answer can't be compared with ours, in words."""
     hops: int = 0
     """Clicks whose redirect by AppsFlyer is recorded with times."""
     hop_ms_median: float | None = None

@@ -186,3 +186,21 @@ _SCHEMES: dict[str, Callable[[Url], Target | None]] = {
     "vivomarket": _other("vivo"),
     "ms-windows-store": _other("microsoft"),
 }
+
+
+MAX_WORDS_CHARACTERS = 160
+
+
+def in_words(text: str) -> str:
+    """Where a URL leads, for people and logs: without user, query and fragment, and printable."""
+    url = parse(text)
+    if url is None:
+        return "no URL"
+    target = target_of(url)
+    if target is None:
+        words = f"{url.scheme}://{url.host}{url.path}"
+    else:
+        details = [f"country {target.country}"] if target.country else []
+        details += [f"listing {target.listing}"] if target.listing else []
+        words = " ".join((f"{target.app} in {target.store}", *(f"({detail})" for detail in details)))
+    return "".join(one if one.isprintable() else "\ufffd" for one in words[:MAX_WORDS_CHARACTERS])
