@@ -154,14 +154,16 @@ def _harmless(our_url: Url, their_url: Url, ours: Target, theirs: Target) -> Ite
     """Differences of two URLs in the same store that no store heeds."""
     if ours.store != theirs.store:
         return
-    yield from _harmless_form(our_url, intended(their_url) or their_url if their_url.scheme == INTENT else their_url)
-    if bool(ours.country) != bool(theirs.country):
-        yield COUNTRY
-    elif ours.country == theirs.country and _country(our_url) != _country(their_url):
-        yield CASE
-    if ours.store == Store.APP_STORE and len(_names(our_url)) != len(_names(their_url)):
-        yield NAME
+    our_url, their_url = _opened(our_url), _opened(their_url)
+    yield from _harmless_form(our_url, their_url)
+    if ours.store == Store.APP_STORE:
+        yield from _harmless_path(our_url, their_url, ours, theirs)
     yield from _harmless_parameters(our_url, their_url)
+
+
+def _opened(url: Url) -> Url:
+    """What a phone opens for it."""
+    return (intended(url) or url) if url.scheme == INTENT else url
 
 
 def _harmless_form(ours: Url, theirs: Url) -> Iterator[str]:
@@ -173,6 +175,16 @@ def _harmless_form(ours: Url, theirs: Url) -> Iterator[str]:
         yield OLD_HOST
     if theirs.scheme == "market" and theirs.path == "/":
         yield SLASH
+
+
+def _harmless_path(our_url: Url, their_url: Url, ours: Target, theirs: Target) -> Iterator[str]:
+    """Of the App Store's `/CC/app/name/id1`."""
+    if bool(ours.country) != bool(theirs.country):
+        yield COUNTRY
+    elif ours.country == theirs.country and _country(our_url) != _country(their_url):
+        yield CASE
+    if len(_names(our_url)) != len(_names(their_url)):
+        yield NAME
 
 
 def _names(url: Url) -> list[str]:
