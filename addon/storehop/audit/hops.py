@@ -23,6 +23,8 @@ WINDOW_S = 60.0
 """Of recorded time: a browser follows a redirect at once, on a bad network within a minute."""
 MAX_OPEN = 20_000
 """Clicks that wait for their next hop: of more, the oldest is given up."""
+MAX_OF_ONE_LINK = 100
+"""Of these, clicks on one link: each hop looks through them."""
 MAX_HOPS = 10
 """Of AppsFlyer's own, one after another: a browser gives up, too."""
 MAX_LINK_CHARACTERS = 2048
@@ -151,7 +153,10 @@ class Hops:
 
     def _wait(self, url: str, at: float | None, device: _Device, pair: Pair, hops: int) -> None:
         waiting = _Open(_key(url), at, device, pair, hops)
-        self._open.setdefault(waiting.key, []).append(waiting)
+        same = self._open.setdefault(waiting.key, [])
+        same.append(waiting)
+        if len(same) > MAX_OF_ONE_LINK:
+            self._give_up(same[0])
         self._order.append(waiting)
         if len(self._order) > MAX_OPEN:
             self._give_up(self._order.popleft())
