@@ -107,7 +107,7 @@ class App:
         self._metrics = metrics
         self._get_readiness, self._settings = get_readiness, settings
         self._begun = delivery = settings.delivery(rules.current)
-        hearing = Watchers((metrics, *watchers))
+        hearing = Watchers((metrics, metrics.drift, *watchers))
         wire = Wire.through(delivery.proxy)  # what may fail comes first
         engine = engine_for(settings.outbox, delivery, metrics.engine, shared=settings.shared)
         self.outbox = Outbox(engine, settings.holder or str(uuid.uuid4()))

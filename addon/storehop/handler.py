@@ -13,6 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 from storehop.decide.decision import decide
+from storehop.decide.drift import Compared
 from storehop.decide.duplicate import are_apart, key_with_hints
 from storehop.decide.hints import lacks_hints, without_hints
 from storehop.decide.rules import RuleSet
@@ -90,6 +91,10 @@ class ClickHandler:
             before = decide(replace(click, headers=without_hints(click.headers)), rules)
             if isinstance(before, Direct):
                 self._watchers.amended(before, direct)
+
+    def drifted(self, rule: str, app: str, compared: Compared) -> None:
+        """AppsFlyer answered a click that passed, and its redirect was compared with ours."""
+        self._watchers.drifted(rule, app, compared)
 
     # the call
 

@@ -198,3 +198,14 @@ async def test_other_traffic_goes_when_it_is_over(look, view, keep_other):
     await until(lambda: len(view) == 1 + 2 * keep_other)
 
     assert keep_other is all(flow in view for flow in others)
+
+
+async def test_a_comparison_with_appsflyer_is_shown(look, view):
+    """Behind what the list says of the click; of a flow that it does not know nothing is shown."""
+    inspector, observed = look(), Pass(Reason.OBSERVED, "games", "com.example.game")
+    flow, stranger = answered(inspector, view, observed), ended(view)
+    before = flow.comment
+    inspector.compared(flow, "drift: AppsFlyer opens the app")
+    inspector.compared(stranger, "drift: AppsFlyer opens the app")
+
+    assert (f"{before} · drift: AppsFlyer opens the app", "") == (flow.comment, stranger.comment)

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from storehop.decide.drift import Compared, Kind
 from storehop.model import Delivered, Pass, Reason, Reply, Settled
 from storehop.observe.watchers import Watcher, Watchers
 from tests.support.observed import CALL, CLICK, DIRECT
@@ -16,6 +17,7 @@ EVENTS = {
     "amended": (DIRECT, DIRECT),
     "settled": (SETTLED,),
     "expired": (("c1", "c2"),),
+    "drifted": ("games", "com.example.game", Compared(Kind.OTHER_APP)),
 }
 """What each event comes with."""
 

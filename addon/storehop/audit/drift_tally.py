@@ -30,7 +30,7 @@ from storehop.audit.exchange import Exchange
 from storehop.audit.hops import Hops, Pair
 from storehop.audit.report import OTHERS, Counts, Report, Sample
 from storehop.decide.drift import Compared, Kind
-from storehop.decide.target import in_words, read
+from storehop.decide.target import difference, read
 from storehop.model import Click, Decision
 
 MAX_LINKS = 20_000
@@ -142,7 +142,7 @@ class DriftTally:
             return
         examples = self._examples.setdefault((app, compared.kind), [])
         if len(examples) < MAX_EXAMPLES:
-            examples.append((key, Sample(pair.place, self._show(pair.link), difference(pair))))
+            examples.append((key, Sample(pair.place, self._show(pair.link), difference(pair.ours or "", pair.theirs))))
 
     # the report
 
@@ -169,11 +169,6 @@ class DriftTally:
             if compared.kind.is_drift and clicks:
                 found[app, compared.kind] += clicks
         return ((app, kind, clicks) for (app, kind), clicks in sorted(found.items()))
-
-
-def difference(pair: Pair) -> str:
-    """In a sentence, without any value of a parameter: what AppsFlyer did, and what we would do."""
-    return f"AppsFlyer leads to {in_words(pair.theirs or '')}, storehop would lead to {in_words(pair.ours or '')}"
 
 
 def without_query(link: str) -> str:

@@ -40,6 +40,18 @@ class Kind(StrEnum):
         return self not in {Kind.SAME, Kind.NOT_COMPARABLE}
 
 
+IN_WORDS = {
+    Kind.SAME: "AppsFlyer leads to the same page as storehop would",
+    Kind.OTHER_APP: "drift: AppsFlyer leads to another app",
+    Kind.OTHER_STORE: "drift: AppsFlyer leads to another store",
+    Kind.OTHER_COUNTRY: "drift: AppsFlyer leads to another country's page",
+    Kind.OTHER_LISTING: "drift: AppsFlyer leads to another listing of the app",
+    Kind.OPENS_APP: "drift: AppsFlyer opens the app",
+    Kind.WEB_PAGE: "drift: AppsFlyer leads to a web page",
+    Kind.NOT_COMPARABLE: "AppsFlyer's answer can't be compared",
+}
+
+
 class Compared(NamedTuple):
     """What a comparison came to."""
 

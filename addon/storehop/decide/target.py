@@ -204,3 +204,8 @@ def in_words(text: str) -> str:
         details += [f"listing {target.listing}"] if target.listing else []
         words = " ".join((f"{target.app} in {target.store}", *(f"({detail})" for detail in details)))
     return "".join(one if one.isprintable() else "\ufffd" for one in words[:MAX_WORDS_CHARACTERS])
+
+
+def difference(ours: str, theirs: str | None) -> str:
+    """In a sentence, without any value of a parameter: what AppsFlyer did, and what we would do."""
+    return f"AppsFlyer leads to {in_words(theirs or '')}, storehop would lead to {in_words(ours)}"

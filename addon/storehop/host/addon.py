@@ -222,6 +222,8 @@ class Storehop:
         flow.response.stream = True
         if self._clicks and "storehop" not in flow.metadata:  # else our own answer, or a click that passed already
             await self._clicks.rewrite(flow, headers, self._rules.current)
+        elif self._clicks:
+            self._clicks.compare(flow)
 
     def response(self, flow: http.HTTPFlow) -> None:
         if flow.metadata.get("storehop") == "direct":

@@ -14,6 +14,7 @@ from storehop.deliver.operations import Answer
 from storehop.deliver.outbox import Outbox
 from storehop.handler import ClickHandler, Handled
 from storehop.host import flows, hints, retries
+from storehop.host.drift import Drift
 from storehop.host.inspector import Inspector
 from storehop.ids import new_click_id
 from storehop.model import Click, Direct, Reason
@@ -28,6 +29,8 @@ class Clicks:
         self._outbox = outbox
         self._inspector = inspector
         self._hint_requests = hints.HintRequests()
+        self._drift = Drift(handler, inspector)
+        self.compare = self._drift.compare
 
     async def answer(self, flow: http.HTTPFlow, headers: Headers, rules: RuleSet) -> None:
         """Answers a request that is addressed to an attribution host, where its click goes direct."""
@@ -38,11 +41,13 @@ class Clicks:
         has_body = flow.request.raw_content != b""  # it has gone upstream already: no click of a person's
         if not has_body:
             link = flows.own_link(flow, headers)
-            handled = await self._handle(flow, flows.read(flow, headers, link, new_click_id(), at_answer=True), rules)
+            click = flows.read(flow, headers, link, new_click_id(), at_answer=True)
+            handled = await self._handle(flow, click, rules)
             if isinstance(handled.decision, Direct):
                 flow.response = flows.answer(handled.decision)
                 self._ask_for_hints(flow, flow.response, headers, rules, handled)
                 return
+            self._drift.watch(flow, click, handled.decision, rules)
         if flow.is_replay and is_rehearsal(flow):
             flow.response = flows.not_sent()  # going on to AppsFlyer would count the click again
 

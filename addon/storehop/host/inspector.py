@@ -110,6 +110,11 @@ class Inspector(Watcher):
         task = asyncio.create_task(_show(call), name="storehop shows a call")
         task.add_done_callback(_report)
 
+    def compared(self, flow: http.HTTPFlow, words: str) -> None:
+        """What came of comparing AppsFlyer's answer to a click that passed."""
+        if story := self._stories.get(flow.id):
+            flow.comment = comments.of_click(story.click, story.decision, words)
+
     def explain(self, one: flow.Flow) -> str:
         """The whole decision about a flow's click, as the content view shows it."""
         story = self._stories.get(one.id)

@@ -3,9 +3,10 @@
 We look up the children of labelled metrics once and cache them: a click costs increments only.
 
 What an alert counts is there from the start at 0, since `increase()` sees no first event in a series that begins with
-1. That is each end of a call, each outcome of an attempt, each reload, and for each rule the clicks that went direct
-and those that passed by a fault. Of more than MAX_RULES_AT_0 rules only what has no rule's name: there would be a
-hundred thousand lines to scrape. `storehop_outbox_down` and `storehop_breaker_open` then tell of the first fault.
+1. That is each end of a call, each outcome of an attempt, each reload, and for each rule the clicks that went direct,
+those that passed by a fault and those that drifted. Of more than MAX_RULES_AT_0 rules only what has no rule's name:
+there would be a hundred thousand lines to scrape. `storehop_outbox_down` and `storehop_breaker_open` then tell of the
+first fault.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from storehop.model import (
     Source,
 )
 from storehop.observe.coverage import Coverage, signals
+from storehop.observe.drift import DriftMetrics
 from storehop.observe.engine import EngineMetrics
 from storehop.observe.state import BuildInfo, State, StateCollector
 from storehop.observe.traffic import Traffic
@@ -44,7 +46,7 @@ ACCEPTED_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 1
 """Seconds from click to accepted: 5 ms up to the default max_age."""
 DECISION_BUCKETS_S = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01)
 MAX_RULES_AT_0 = 250
-"""With so many rules each has its series from the start: 1,000 lines."""
+"""With so many rules each has its series from the start: 1,500 lines."""
 FAULTS = (Reason.ERROR, Reason.OUTBOX_DOWN, Reason.S2S_DOWN)
 """Why a click passes that would have gone direct."""
 DROPPED_LINES = ("storehop_log_lines_dropped", "Log lines that were never written: the log was not read.")
@@ -64,6 +66,7 @@ class Metrics(Watcher):
         for collector in (self.traffic, BuildInfo(), ProcessCollector(registry=None), *more):
             self.registry.register(collector)
         self.engine = EngineMetrics(self.registry)
+        self.drift = DriftMetrics(self.registry)
         clicks = Counter(
             "storehop_clicks", "Clicks by decision.", ("decision", "reason", "rule"), registry=self.registry
         )
@@ -115,6 +118,7 @@ class Metrics(Watcher):
                 self._clicks("pass", reason, rule)
             if rule:
                 self._clicks("direct", "", rule)
+                self.drift.expect(rule)
 
     def answered(self, _click: Click, decision: Decision, seconds: float = 0.0) -> None:
         """Counts the decision. A direct click also counts its signals and parameters, a duplicate does not."""
