@@ -19,6 +19,8 @@ class Counts:
     """Why the others pass."""
     signals: dict[str, int] = field(default_factory=dict)
     """Direct clicks that AppsFlyer can match on each signal."""
+    ip_and_user_agent_only: int = 0
+    """Direct clicks that AppsFlyer can match by probability alone: they have no referrer and no device id."""
     drift: dict[str, int] = field(default_factory=dict)
     """Clicks whose redirect by AppsFlyer is recorded, by how it differs from ours."""
 
@@ -109,6 +111,8 @@ class Report:
     sources: dict[str, Counts] = field(default_factory=dict)
     """By `pid`."""
     signals: dict[str, int] = field(default_factory=dict)
+    ip_and_user_agent_only: int | None = None
+    """As in `Counts`, of all direct clicks. None: nobody counted them."""
     parameters: dict[str, dict[str, int]] = field(default_factory=dict)
     """Of S2S calls: parameter to source of its value to number of direct clicks."""
     never_filled_in: dict[str, int] = field(default_factory=dict)
@@ -126,6 +130,8 @@ class Report:
     """Pages that lead to an attribution link by meta refresh, Refresh header or script: no rule can meet them."""
     peak_calls_per_second: int = 0
     p99_calls_per_second: int = 0
+    concurrency: int = 64
+    """`delivery.concurrency` of the rules."""
     per_minute: list[tuple[int, int, int]] = field(default_factory=list)
     """(Unix seconds, clicks, direct) of up to 240 equal slots, for a picture."""
     drift: dict[str, int] = field(default_factory=dict)
