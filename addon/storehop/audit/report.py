@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 OTHERS = "(others)"
@@ -33,7 +34,11 @@ class Sample:
     """`access.log:17`."""
     link: str
     words: str
-    """What would happen to it and why, in a sentence."""
+    """Of which device, what would happen to it and why, in a sentence."""
+    app: str = ""
+    location: str = ""
+    """Where its user would go, and the call that AppsFlyer would get: of a direct click."""
+    call: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,12 @@ class Gate:
 
     name: str
     operator: str
-    value: float
+    value: float | None
+    """None: these recordings cannot tell. Such a gate does not hold."""
     limit: float
     holds: bool
+    why: str = ""
+    """What there is to know about the value, in words; mostly nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,10 @@ class Report:
     rules_path: str = ""
     rules_digest: str = ""
     inputs: list[Input] = field(default_factory=list)
+    not_read: dict[str, str] = field(default_factory=dict)
+    """Recordings that could not be read, and why."""
+    is_stopped_early: bool = False
+    """Somebody pressed Ctrl-C."""
     exchanges: int = 0
     """Lines, entries and flows that could be read."""
     not_clicks: int = 0
@@ -130,8 +142,12 @@ class Report:
     """Pages that lead to an attribution link by meta refresh, Refresh header or script: no rule can meet them."""
     peak_calls_per_second: int = 0
     p99_calls_per_second: int = 0
+    calls_in_an_outage: int = 0
+    """S2S calls that came in twice the busiest minute: for so many an outbox must have room when AppsFlyer is away."""
     concurrency: int = 64
     """`delivery.concurrency` of the rules."""
+    slot_seconds: int = 60
+    """Width of the slots of `per_minute`."""
     per_minute: list[tuple[int, int, int]] = field(default_factory=list)
     """(Unix seconds, clicks, direct) of up to 240 equal slots, for a picture."""
     drift: dict[str, int] = field(default_factory=dict)
@@ -149,7 +165,11 @@ class Report:
     gates: list[Gate] = field(default_factory=list)
     baseline: str = ""
     """Name of the report that this one was compared with."""
+    baseline_digest: str = ""
+    """Of the rules of that report."""
     changes: list[Change] = field(default_factory=list)
+    new_parameters: list[str] = field(default_factory=list)
+    """Parameters that no click of the baseline had."""
     cannot_tell: list[str] = field(default_factory=list)
     """What these recordings cannot tell, in words."""
 
@@ -164,5 +184,66 @@ class Report:
         return all(gate.holds for gate in self.gates)
 
     def to_json(self) -> dict[str, Any]:
-        """The contract of `audit --json`."""
-        raise NotImplementedError
+        """The contract of `audit --json`, fit for `json.dumps`. rules/audit/README.md explains each key."""
+        return {
+            "storehop": self.version,
+            "made_at": iso(self.made_at),
+            "rules_path": self.rules_path,
+            "rules_digest": self.rules_digest,
+            "inputs": [_input(one) for one in self.inputs],
+            "not_read": self.not_read,
+            "stopped_early": self.is_stopped_early,
+            "share_direct": self.share_direct,
+            "gates": [asdict(gate) for gate in self.gates],
+            **{name: _plain(getattr(self, name)) for name in _AS_THEY_ARE},
+            "baseline": {
+                "name": self.baseline,
+                "rules_digest": self.baseline_digest,
+                "changes": [asdict(change) for change in self.changes],
+                "new_parameters": self.new_parameters,
+            }
+            if self.baseline
+            else None,
+        }
+
+
+_AS_THEY_ARE = (
+    *("clicks", "direct", "reasons", "configured", "rules", "apps", "campaigns", "sources", "signals"),
+    *("ip_and_user_agent_only", "parameters", "never_filled_in", "never_filled_in_clicks", "repeated_click_ids"),
+    *("missing_click_ids", "private_addresses", "other_networks", "page_redirects", "longest_url", "exchanges"),
+    *("not_clicks", "unreadable", "peak_calls_per_second", "p99_calls_per_second", "calls_in_an_outage", "concurrency"),
+    *("slot_seconds", "per_minute", "drift", "drift_examples", "harmless", "hops", "hop_ms_median", "samples"),
+    "cannot_tell",
+)
+"""Keys that have the name and the shape of their field."""
+
+
+def iso(at: float | None) -> str | None:
+    """Unix seconds as `2026-11-27T08:00:00Z`; None where nobody knows."""
+    if not at:
+        return None
+    return datetime.fromtimestamp(at, UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+
+
+def _input(one: Input) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "format": one.format,
+        "sha256": one.sha256,
+        "from": iso(one.first),
+        "to": iso(one.last),
+        "lines": one.lines,
+        "unreadable": one.unreadable,
+        "first_faults": list(one.first_faults),
+        "truncated": one.is_truncated,
+        "cannot_tell": list(one.cannot_tell),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses as dicts, at any depth."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return asdict(value) if isinstance(value, Counts | Configured | Sample) else value
