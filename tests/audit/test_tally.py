@@ -9,19 +9,12 @@ from storehop.audit.names import MAX_NAMES
 from storehop.audit.redact import Redactor
 from storehop.audit.report import OTHERS
 from storehop.audit.tally import Tally
-from storehop.model import Click
 from storehop.settings import Mode, Rule
 from tests.support.clicks import DESKTOP, IPHONE, PEER, PIXEL, rule_set
 
 APP = "https://app.appsflyer.com/com.example.game"
 LINK = f"{APP}?pid=networka_int&c=summer&clickid=K1"
 NOON = 1_795_780_800.0
-
-
-def click_of(exchange, _rules, new_id):
-    """The ad stack's redirect is the click."""
-    link = exchange.location or exchange.link
-    return link and Click(new_id, exchange.method, link, exchange.headers, exchange.client_ip)
 
 
 def click(link=LINK, *, at=NOON, user_agent=PIXEL, ip=PEER, **more):
@@ -32,7 +25,7 @@ def click(link=LINK, *, at=NOON, user_agent=PIXEL, ip=PEER, **more):
 
 def report(*exchanges, rules=None):
     """What an audit of these says."""
-    tally = Tally(rules or rule_set(), click_of, Redactor(key=b"test"))
+    tally = Tally(rules or rule_set(), Redactor(key=b"test"))
     for exchange in exchanges:
         tally.add(exchange, "a.log")
     return tally.report()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from typing import Any
+
+from storehop.audit.plain import iso, plain
 
 OTHERS = "(others)"
 """Stands for all names beyond those that are counted one by one."""
@@ -72,6 +73,8 @@ class Input:
     is_truncated: bool = False
     cannot_tell: tuple[str, ...] = ()
     """What this format cannot know, in words."""
+    knows: tuple[str, ...] = ()
+    """What it can know: values of `exchange.Known`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,8 @@ class Report:
     """Somebody pressed Ctrl-C."""
     exchanges: int = 0
     """Lines, entries and flows that could be read."""
+    further_hops: int = 0
+    """Of these, AppsFlyer's answers to clicks that were met before: no clicks of their own."""
     not_clicks: int = 0
     """Of these, those that lead to no attribution link."""
     unreadable: int = 0
@@ -194,16 +199,8 @@ class Report:
             "not_read": self.not_read,
             "stopped_early": self.is_stopped_early,
             "share_direct": self.share_direct,
-            "gates": [asdict(gate) for gate in self.gates],
-            **{name: _plain(getattr(self, name)) for name in _AS_THEY_ARE},
-            "baseline": {
-                "name": self.baseline,
-                "rules_digest": self.baseline_digest,
-                "changes": [asdict(change) for change in self.changes],
-                "new_parameters": self.new_parameters,
-            }
-            if self.baseline
-            else None,
+            **{name: plain(getattr(self, name)) for name in _AS_THEY_ARE},
+            "baseline": plain({name: getattr(self, name) for name in _BASELINE}) if self.baseline else None,
         }
 
 
@@ -211,18 +208,30 @@ _AS_THEY_ARE = (
     *("clicks", "direct", "reasons", "configured", "rules", "apps", "campaigns", "sources", "signals"),
     *("ip_and_user_agent_only", "parameters", "never_filled_in", "never_filled_in_clicks", "repeated_click_ids"),
     *("missing_click_ids", "private_addresses", "other_networks", "page_redirects", "longest_url", "exchanges"),
-    *("not_clicks", "unreadable", "peak_calls_per_second", "p99_calls_per_second", "calls_in_an_outage", "concurrency"),
-    *("slot_seconds", "per_minute", "drift", "drift_examples", "harmless", "hops", "hop_ms_median", "samples"),
-    "cannot_tell",
+    *(
+        "further_hops",
+        "not_clicks",
+        "unreadable",
+        "peak_calls_per_second",
+        "p99_calls_per_second",
+        "calls_in_an_outage",
+        "concurrency",
+    ),
+    *(
+        "slot_seconds",
+        "per_minute",
+        "drift",
+        "drift_examples",
+        "harmless",
+        "not_comparable",
+        "hops",
+        "hop_ms_median",
+        "samples",
+    ),
+    *("cannot_tell", "gates"),
 )
 """Keys that have the name and the shape of their field."""
-
-
-def iso(at: float | None) -> str | None:
-    """Unix seconds as `2026-11-27T08:00:00Z`; None where nobody knows."""
-    if not at:
-        return None
-    return datetime.fromtimestamp(at, UTC).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+_BASELINE = ("baseline", "baseline_digest", "changes", "new_parameters")
 
 
 def _input(one: Input) -> dict[str, Any]:
@@ -238,12 +247,3 @@ def _input(one: Input) -> dict[str, Any]:
         "truncated": one.is_truncated,
         "cannot_tell": list(one.cannot_tell),
     }
-
-
-def _plain(value: Any) -> Any:
-    """Dataclasses as dicts, at any depth."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return asdict(value) if isinstance(value, Counts | Configured | Sample) else value

@@ -5,12 +5,14 @@ A click is decided on once, by the rules at their most; the rollout then says wh
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
+from storehop.audit.clicks import click_of
 from storehop.audit.configured import AsConfigured
 from storehop.audit.directs import Directs
+from storehop.audit.drift_tally import DriftTally
 from storehop.audit.exchange import Exchange
+from storehop.audit.hops import Hops
 from storehop.audit.names import Group, Groups, Numbers
 from storehop.audit.networks import network_of
 from storehop.audit.pace import Slots, is_time
@@ -24,9 +26,6 @@ from storehop.decide.rollout import Rollout
 from storehop.decide.rules import RuleSet
 from storehop.model import Click, Decision, Direct, Pass, Reason
 from storehop.observe.coverage import NAMES, Signal, signals
-
-type ClickOf = Callable[[Exchange, RuleSet, str], Click | None]
-"""The click that a recorded exchange is; None where it is none. The text is the click's id."""
 
 DIRECT = "direct"
 OTHER_NETWORKS = "other_networks"
@@ -42,11 +41,10 @@ class _Met(NamedTuple):
 
 
 class Tally:
-    """`add` every exchange, then ask for the `report`."""
+    """`add` every exchange, say where a recording ends, then ask for the `report`."""
 
-    def __init__(self, rules: RuleSet, click_of: ClickOf, redactor: Redactor | None = None) -> None:
+    def __init__(self, rules: RuleSet, redactor: Redactor | None = None) -> None:
         self._rules = rules
-        self._click_of = click_of
         self._redactor = redactor or Redactor(click_ids=click_ids(rules))
         rollout = Rollout(rules)
         self._whole = rollout.whole
@@ -56,6 +54,8 @@ class Tally:
         self._by_rule = Groups(str)
         self._by_app, self._by_campaign, self._by_source = (Groups(self._redactor.name) for _ in range(3))
         self._networks = Numbers(str)
+        self._drift = DriftTally(self._redactor.link)
+        self._hops: Hops | None = None
         self._samples = Samples()
         self._slots = Slots()
         self._numbers = Report()
@@ -67,14 +67,33 @@ class Tally:
 
     def add(self, exchange: Exchange, name: str) -> None:
         """Counts an exchange of the recording of this name."""
-        self._numbers.exchanges += 1
-        click = self._click_of(exchange, self._rules, f"00000000-0000-7000-8000-{self._numbers.exchanges:012x}")
+        if self._hops is None:
+            self._hops = Hops(self._whole, name)
+        numbers = self._numbers
+        numbers.exchanges += 1
+        if exchange.is_forward and self._drift.follows(self._hops, exchange):
+            numbers.further_hops += 1
+            return
+        click = click_of(exchange, self._rules, f"00000000-0000-7000-8000-{numbers.exchanges:012x}")
         decision = decide(click, self._whole) if click else None
         place = f"{name}:{exchange.place}"
         if click is None or decision is None or (isinstance(decision, Pass) and decision.reason is Reason.NOT_A_CLICK):
             self._add_no_click(exchange, place)
-        else:
-            self._add_click(_Met(place, click, decision), exchange.at)
+            return
+        self._add_click(_Met(place, click, decision), exchange.at)
+        if exchange.is_forward:
+            self._drift.click(self._hops, exchange, click, decision)
+
+    @property
+    def forgets_ids(self) -> bool:
+        """There were too many click ids: repeated ones are known among the first ones only."""
+        return self._directs.forgets_ids
+
+    def end_recording(self) -> None:
+        """Another recording follows, or none: no click goes on in it."""
+        if self._hops:
+            self._drift.end(self._hops)
+        self._hops = None
 
     def _add_click(self, met: _Met, at: float | None) -> None:
         decision = met.decision
@@ -135,7 +154,8 @@ class Tally:
     def report(self) -> Report:
         """All figures so far. Inputs, gates and the baseline are others' to add."""
         report, total = Report(), self._total.counts()
-        for name in ("exchanges", "not_clicks", "unreadable", "page_redirects"):
+        self.end_recording()
+        for name in ("exchanges", "further_hops", "not_clicks", "unreadable", "page_redirects"):
             setattr(report, name, getattr(self._numbers, name))
         report.rules_digest = self._rules.digest
         report.concurrency = self._rules.delivery.concurrency
@@ -148,6 +168,7 @@ class Tally:
         report.samples = self._samples.by_figure()
         self._directs.fill(report)
         self._configured.fill(report)
+        self._drift.fill(report)
         return report
 
 

@@ -140,6 +140,8 @@ def _gate_row(gate: Gate) -> tuple[str, str, str, str]:
 def _apart(gate: Gate) -> tuple[str, str]:
     """Figure and limit with as many digits as tell them apart, and the figure from zero."""
     write = figure if gate.name in words.COUNTS else percent
+    if gate.value is None:
+        return "nobody can tell", write(gate.limit)
     nothing = write(0.0)
     for digits in range(1, _MOST_DIGITS):
         value, limit = write(gate.value, digits), write(gate.limit, digits)

@@ -1,0 +1,151 @@
+"""One walk over all recordings: each exchange into the tally, each recording into a line of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from storehop.audit.exchange import Asked, Known, Recording, RecordingError, Unreadable
+from storehop.audit.pace import is_time
+from storehop.audit.recordings import open_recording
+from storehop.audit.report import Input, Report
+from storehop.audit.tally import Tally
+
+FAULTS_SHOWN = 3
+WATCHED = 256
+"""Exchanges between two looks at how far it is."""
+CANNOT_TELL = {
+    Known.TIME: "when clicks came: no calls a second, no duplicates",
+    Known.LINK: "where the ad stack's redirects led",
+    Known.USER_AGENT: "which devices clicked: without a User-Agent every click passes",
+    Known.LANGUAGE: "the language (af_lang)",
+    Known.HINTS: "client hints and fetch metadata: live there may be more models and versions, and more prefetches",
+    Known.CLIENT_IP: "the clients' addresses: af_ip is missing here, and live it will not be",
+    Known.HOPS: "AppsFlyer's own redirects: no drift, no time saved",
+    Known.BODIES: "pages that lead to a link by meta refresh or script",
+}
+"""What is missing where a format does not know something."""
+
+type Watch = Callable[[Recording], None]
+"""Told now and then how far a recording is read."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What is known of a recording that is being read."""
+
+    lines: int = 0
+    unreadable: int = 0
+    faults: list[str] = field(default_factory=list)
+    first: float | None = None
+    last: float | None = None
+
+    def met(self, at: float | None) -> None:
+        if is_time(at):
+            self.first = at if self.first is None else min(self.first, at)
+            self.last = at if self.last is None else max(self.last, at)
+
+    def failed(self, fault: Unreadable) -> None:
+        self.unreadable += 1
+        if len(self.faults) < FAULTS_SHOWN:
+            self.faults.append(f"{fault.place}: {fault.why}")
+
+
+class Walk:
+    """Reads recordings into a tally. `most`: so many lines of each recording at the most."""
+
+    def __init__(self, tally: Tally, asked: Asked, *, most: int | None = None, watch: Watch = lambda _: None) -> None:
+        self._tally = tally
+        self._asked = asked
+        self._most = most
+        self._watch = watch
+        self._inputs: list[Input] = []
+        self._not_read: dict[str, str] = {}
+        self._is_stopped = False
+
+    def read(self, paths: Iterable[str]) -> None:
+        """Reads these files, `-` for stdin. One that can't be read is kept with the reason; Ctrl-C ends all."""
+        try:
+            for path in paths:
+                self._read(path)
+        except KeyboardInterrupt:
+            self._is_stopped = True
+
+    def _read(self, path: str) -> None:
+        try:
+            recording = open_recording(path, self._asked)
+        except RecordingError as error:
+            self._not_read[Path(path).name] = str(error)
+            return
+        progress = _Progress()
+        is_whole = False
+        try:
+            is_whole = self._follow(recording, progress)
+        except RecordingError as error:
+            self._not_read[recording.name] = str(error)
+        finally:
+            self._tally.end_recording()
+            if progress.lines or recording.name not in self._not_read:
+                self._inputs.append(_input(recording, progress, is_whole=is_whole))
+
+    def _follow(self, recording: Recording, progress: _Progress) -> bool:
+        """Whether all of it was read."""
+        add, name = self._tally.add, recording.name
+        for exchange in recording:
+            if progress.lines == self._most:
+                return False
+            progress.lines += 1
+            if isinstance(exchange, Unreadable):
+                self._tally.add_unreadable()
+                progress.failed(exchange)
+                continue
+            progress.met(exchange.at)
+            add(exchange, name)
+            if not progress.lines % WATCHED:
+                self._watch(recording)
+        return True
+
+    def report(self) -> Report:
+        """The report of all that was read, without gates and baseline."""
+        report = self._tally.report()
+        report.inputs = self._inputs
+        report.not_read = self._not_read
+        report.is_stopped_early = self._is_stopped
+        report.cannot_tell = self._cannot_tell()
+        return report
+
+    def _cannot_tell(self) -> list[str]:
+        """What all recordings lack, and what some of them lack, with their names."""
+        found = []
+        for words in CANNOT_TELL.values():
+            names = [one.name for one in self._inputs if words in one.cannot_tell]
+            if names and len(names) == len(self._inputs):
+                found.append(words)
+            elif names:
+                found.append(f"{words} ({', '.join(names[:FAULTS_SHOWN])})")
+        for one in self._inputs:
+            found += [f"{one.name}: {remark}" for remark in one.cannot_tell if remark not in CANNOT_TELL.values()]
+        if self._tally.forgets_ids:
+            found.append(
+                "click ids that come again later: there are too many of them, and only the first ones are known"
+            )
+        return found
+
+
+def _input(recording: Recording, progress: _Progress, *, is_whole: bool) -> Input:
+    lacks = tuple(words for known, words in CANNOT_TELL.items() if known not in recording.knows)
+    first_only = () if is_whole else (f"all behind its line {progress.lines:,}: it was read up to there only",)
+    return Input(
+        recording.name,
+        recording.format,
+        recording.sha256 if is_whole else "",
+        progress.first,
+        progress.last,
+        progress.lines,
+        progress.unreadable,
+        tuple(progress.faults),
+        recording.is_truncated,
+        (*lacks, *recording.remarks, *first_only),
+        tuple(sorted(recording.knows)),
+    )
