@@ -6,15 +6,19 @@ import asyncio
 import logging
 import threading
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 from prometheus_client.exposition import generate_latest
 
 from storehop import app as app_module
 from storehop.app import App, Settings
+from storehop.canary.stop import Stop
 from storehop.deliver.engines import SharedOutbox
-from storehop.deliver.operations import ListCalls
+from storehop.deliver.operations import ListCalls, Mark, Unmark
+from storehop.deliver.outbox import Outbox
 from storehop.deliver.sqlite.engine import SqliteEngine
+from storehop.deliver.tickets import OutboxError
 from storehop.model import Click, Direct, Reason
 from storehop.observe.metrics import Metrics
 from storehop.observe.readiness import Readiness
@@ -302,3 +306,85 @@ async def test_the_start_says_what_keeps_the_outbox(start, file, caplog):
     start()
 
     assert f"storehop: the outbox is {file} (sqlite)" in caplog.messages
+
+
+# stops
+
+
+STOP = Stop("games", 1_780_000_000.0, "s2s_refused", "3 S2S calls in a row were refused")
+
+
+@pytest.fixture
+def change(file):
+    """Changes the outbox's marks as another process does."""
+
+    def change(*operations):
+        engine = SqliteEngine(file)
+        engine.run(operations)
+        engine.close()
+
+    return change
+
+
+async def test_a_stopped_rule_lets_clicks_pass_from_the_first_one_on(start, rules, change):
+    """A restart does not forget it: the first click waits until the marks are read."""
+    change(Mark(STOP.mark, STOP.to_text()))
+    live_rules = rules()
+    app, _ = start(live_rules=live_rules)
+
+    assert Reason.STOPPED == (await decision(app, "c1", live_rules)).reason
+
+
+async def test_a_stop_outlasts_a_change_of_the_rules(start, rules, change, tmp_path):
+    """Only a person takes it away."""
+    change(Mark(STOP.mark, STOP.to_text()))
+    live_rules = rules()
+    _, metrics = start(live_rules=live_rules)
+    await until(lambda: live_rules.current.stopped)
+    path = tmp_path / "games.yaml"
+    path.write_text(path.read_text().replace("NetworkA", "NetworkB"))
+    await until(lambda: metric(metrics, 'storehop_rules_reload_total{result="ok"} 1.0'))
+
+    assert live_rules.current.is_stopped("games")
+
+
+async def test_a_stop_holds_in_other_rules(start, rules):
+    """Which are taken in the place of the first."""
+    app, _ = start(live_rules=rules("games"))
+    app.stops.stop(STOP)
+    others = rules("new")
+    app.watch(others)
+
+    assert others.current.is_stopped("games")
+
+
+async def test_a_resumed_rule_goes_direct_again(start, rules, change):
+    """Without a restart."""
+    change(Mark(STOP.mark, STOP.to_text()))
+    live_rules = rules()
+    app, _ = start(live_rules=live_rules)
+    await until(lambda: live_rules.current.stopped)
+    change(Unmark(STOP.mark))
+    await until(lambda: not live_rules.current.stopped)
+
+    assert Direct is type(await decision(app, "c1", live_rules))
+
+
+async def test_a_stop_shows(start, change, tmp_path):
+    """In the metrics, and in a note of /readyz: passing is healthy, and nobody is turned away."""
+    change(Mark(STOP.mark, STOP.to_text()))
+    app, metrics = start()
+    await until(lambda: app.stops.current)
+
+    assert metric(metrics, 'storehop_canary_stopped{rule="games",signal="s2s_refused"} 1.0')
+    note = "note: rule games is stopped: 3 S2S calls in a row were refused"
+    assert (200, ["ok", note]) == await readyz(tmp_path / "admin.sock")
+
+
+async def test_no_click_goes_direct_while_the_stops_can_not_be_read(start, rules, monkeypatch):
+    """A rule may be stopped, and nobody here knows it."""
+    monkeypatch.setattr(Outbox, "marks", AsyncMock(side_effect=OutboxError("on purpose")))
+    live_rules = rules()
+    app, _ = start(live_rules=live_rules)
+
+    assert Reason.OUTBOX_DOWN == (await decision(app, "c1", live_rules)).reason

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from storehop.canary.stops import Stops
 from storehop.deliver.courier import Courier, NotAcceptedError
 from storehop.deliver.operations import Answer
 from storehop.deliver.outbox import Outbox
@@ -85,6 +86,7 @@ class Process:
     handler: ClickHandler
     courier: Courier
     outbox: Outbox
+    stops: Stops
     heard: Heard
 
 
@@ -124,9 +126,11 @@ async def start(tmp_path, clock):
         outbox.patience_s = SOON_S  # a busy machine's disk is no slow disk
         watchers = Watchers((heard,))
         courier = Courier(Wire.through(None), outbox, Delivery(timeout=SOON_S), watchers)
-        handler = ClickHandler(Duplicates(clock.uptime), courier, outbox, watchers)
+        stops = Stops(outbox, lambda _names: None)
+        stops.begin()
+        handler = ClickHandler(Duplicates(clock.uptime), courier, outbox, stops, watchers)
         started.append(courier)
-        return Process(handler, courier, outbox, heard)
+        return Process(handler, courier, outbox, stops, heard)
 
     yield make
     for courier in started:
@@ -145,7 +149,9 @@ async def refusing(start, clock):
     process = start()
     watchers = Watchers((process.heard,))
     refusing = RefusingCourier(NotAcceptedError(Reason.S2S_DOWN))
-    return replace(process, handler=ClickHandler(Duplicates(clock.uptime), refusing, process.outbox, watchers))
+    return replace(
+        process, handler=ClickHandler(Duplicates(clock.uptime), refusing, process.outbox, process.stops, watchers)
+    )
 
 
 def rules_of(folder, text, appsflyer):
@@ -218,7 +224,7 @@ async def test_a_failure_of_ours_is_a_pass(start, rules, clock, caplog, hints):
     """Whatever it is: the old redirect works, the log has the error, and the click is counted by it."""
     process = start()
     broken = RefusingCourier(RuntimeError("on purpose"))
-    handler = ClickHandler(Duplicates(clock.uptime), broken, process.outbox, Watchers((process.heard,)))
+    handler = ClickHandler(Duplicates(clock.uptime), broken, process.outbox, process.stops, Watchers((process.heard,)))
     handled = await handler.handle(tap(**hints), rules)
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
 
@@ -230,7 +236,7 @@ async def test_a_failure_of_ours_is_a_pass(start, rules, clock, caplog, hints):
 async def test_the_same_click_after_a_failure_of_ours_passes(start, rules, clock):
     """AppsFlyer has counted it by the old redirect."""
     process = start()
-    handler = ClickHandler(Duplicates(clock.uptime), process.courier, process.outbox, Watchers(()))
+    handler = ClickHandler(Duplicates(clock.uptime), process.courier, process.outbox, process.stops, Watchers(()))
     good, process.courier.accept = process.courier.accept, RefusingCourier(RuntimeError("once")).accept
     await handler.handle(tap(), rules)
     process.courier.accept = good

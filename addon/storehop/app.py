@@ -13,6 +13,7 @@ from pathlib import Path
 from tornado.netutil import bind_unix_socket
 
 from storehop.addresses import parse_address_or_off
+from storehop.canary.stops import Stops, in_words
 from storehop.decide import device
 from storehop.decide.rules import RuleSet
 from storehop.deliver.courier import Courier
@@ -111,9 +112,11 @@ class App:
         wire = Wire.through(delivery.proxy)  # what may fail comes first
         engine = engine_for(settings.outbox, delivery, metrics.engine, shared=settings.shared)
         self.outbox = Outbox(engine, settings.holder or str(uuid.uuid4()))
+        self.stops = Stops(self.outbox, self._stop_rules)
         self._courier = Courier(wire, self.outbox, delivery, hearing, settings.workers)
         duplicates = Duplicates(asyncio.get_running_loop().time)
-        self.handler = ClickHandler(duplicates, self._courier, self.outbox, hearing)
+        self.handler = ClickHandler(duplicates, self._courier, self.outbox, self.stops, hearing)
+        self.stops.begin()
         metrics.observe(self._state)
         metrics.expect(_names(rules.current))
         rules.watch(self._use)
@@ -131,6 +134,7 @@ class App:
         """Takes other rules from now on."""
         self._rules.stop()
         self._rules = rules
+        rules.stop_rules(self.stops.names)
         self._use(rules.current)
         rules.watch(self._use)
 
@@ -144,12 +148,14 @@ class App:
         """Finishes the calls under way, as far as they do within GRACE_S."""
         self.close_admin()
         self._rules.stop()
+        await self.stops.close()
         await self._courier.close(GRACE_S)
 
     def _readiness(self) -> Readiness:
-        """For /readyz. What weakens the outbox's promise is no fault: nobody is turned away for it."""
+        """For /readyz. A weak promise of the outbox, or a rule that is stopped, is no fault: clicks are answered."""
         outbox = (f"outbox: {remark}" for remark in self.outbox.remarks)
-        return replace(self._get_readiness(), remarks=(*self._settings.remarks, *outbox))
+        stops = (in_words(stop) for stop in self.stops.current.values())
+        return replace(self._get_readiness(), remarks=(*self._settings.remarks, *outbox, *stops))
 
     def _state(self) -> State:
         """For a scrape."""
@@ -160,6 +166,7 @@ class App:
             self.outbox.kind,
             self.outbox.fault is not None,
             self._readiness().is_ready,
+            tuple((stop.rule, stop.signal) for stop in self.stops.current.values()),
         )
 
     def _use(self, rules: RuleSet | None) -> None:
@@ -174,6 +181,10 @@ class App:
                 self._courier.configure(delivery)
             except ValueError as error:
                 logger.error("delivery.proxy: %s; the settings of before stay", error)  # noqa: TRY400  it says all
+
+    def _stop_rules(self, names: frozenset[str]) -> None:
+        """In the rules of now: others may have come meanwhile."""
+        self._rules.stop_rules(names)
 
     def _admin_server(self, settings: Settings) -> AdminServer | None:
         try:

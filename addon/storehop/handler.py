@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
+from storehop.canary.stops import Stops
 from storehop.decide.decision import decide
 from storehop.decide.drift import Compared
 from storehop.decide.duplicate import are_apart, key_with_hints
@@ -43,10 +44,13 @@ class Handled(NamedTuple):
 class ClickHandler:
     """Turns clicks into decisions that hold."""
 
-    def __init__(self, duplicates: Duplicates, courier: Courier, outbox: Outbox, watchers: Watchers) -> None:
+    def __init__(
+        self, duplicates: Duplicates, courier: Courier, outbox: Outbox, stops: Stops, watchers: Watchers
+    ) -> None:
         self._duplicates = duplicates
         self._courier = courier
         self._outbox = outbox
+        self._stops = stops
         self._watchers = watchers
 
     async def handle(self, click: Click, rules: RuleSet, first_answer: FirstAnswer | None = None) -> Handled:
@@ -57,6 +61,8 @@ class ClickHandler:
         begin = time.perf_counter()
         seconds = 0.0
         try:
+            if not self._stops.are_known:
+                rules = await self._stops.up_to_date(rules)
             decision = decide(click, rules)
             if not isinstance(decision, Direct) and decision.reason is Reason.NOT_A_CLICK:
                 return Handled(decision)
@@ -141,11 +147,17 @@ class ClickHandler:
         own = ClickAnswer(direct.call.id, direct.likeness.hints, direct.location)
         answer = Answer(key, own.to_text(), WINDOW_S) if key else None
         try:
-            text = await self._courier.accept(direct.call, answer=answer, retry=retry, hold_s=hold_s)
+            text = await self._take(direct, answer, retry, hold_s)
         except NotAcceptedError as error:
             own = own._replace(text=error.reason)
             text = await self._remember(Answer(key, own.to_text(), WINDOW_S)) if key else None
         return ClickAnswer.from_text(text) if text else own
+
+    async def _take(self, direct: Direct, answer: Answer | None, retry: Answer | None, hold_s: float) -> str | None:
+        """See `Courier.accept`. Where the stops can't be read the rule may be stopped: then nothing is taken."""
+        if not self._stops.are_known:
+            raise NotAcceptedError(Reason.OUTBOX_DOWN)
+        return await self._courier.accept(direct.call, answer=answer, retry=retry, hold_s=hold_s)
 
     async def _remember(self, answer: Answer) -> str | None:
         """Stores that a click passes; what it was answered already, by another process or before a restart."""

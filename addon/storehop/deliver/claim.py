@@ -1,11 +1,22 @@
-"""A claim: the right to send one stored call, as the loop has it."""
+"""A claim: the right to send one stored call, as the loop has it; and which calls are claimed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypedDict
 
 from storehop.deliver.operations import Leased
 from storehop.model import S2SCall
+
+
+class Which(TypedDict, total=False):
+    """Which due calls to claim: the fields of `operations.ClaimDue`."""
+
+    ids: tuple[str, ...]
+    only: str
+    but: tuple[str, ...]
+    overdue_s: float
+    rate: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,13 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 from storehop.deliver import operations as op
 from storehop.deliver.batcher import Batcher
-from storehop.deliver.claim import Claim
+from storehop.deliver.claim import Claim, Which
 from storehop.deliver.clock import uptime
 from storehop.deliver.engine import Engine
 from storehop.deliver.tickets import OutboxError, Ticket
@@ -34,16 +34,6 @@ END_PATIENCE_S = 5.0
 
 class TooSlowError(OutboxError):
     """It was not stored in time, and never will be."""
-
-
-class Which(TypedDict, total=False):
-    """Which due calls to claim: the fields of `operations.ClaimDue`."""
-
-    ids: tuple[str, ...]
-    only: str
-    but: tuple[str, ...]
-    overdue_s: float
-    rate: float
 
 
 class Outbox:
@@ -172,6 +162,20 @@ class Outbox:
     async def forget(self, key: bytes, text: str) -> bool:
         """Takes an answer away. False: another process was first."""
         return await self._ask_in_time(op.Forget(key, text))
+
+    # marks
+
+    async def mark(self, name: str, text: str) -> None:
+        """Stores a small text without an end, in the place of the one of that name."""
+        await self._ask(op.Mark(name, text))
+
+    async def unmark(self, name: str) -> bool:
+        """Takes a mark away. False: there was none."""
+        return await self._ask(op.Unmark(name))
+
+    async def marks(self) -> Mapping[str, str]:
+        """All marks, by name. Alone it costs no commit and waits for no replica."""
+        return await self._ask(op.Marks())
 
     # health, and people
 

@@ -26,6 +26,8 @@ class State(NamedTuple):
     """Which one keeps the outbox: `sqlite` or `redis`."""
     is_outbox_down: bool
     is_ready: bool
+    stopped: tuple[tuple[str, str], ...] = ()
+    """Rules that are stopped, each with the signal that did it."""
 
 
 class StateCollector(Collector):
@@ -35,7 +37,7 @@ class StateCollector(Collector):
         self._state = state
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        counts, open_breakers, digest, engine, is_outbox_down, is_ready = self._state()
+        counts, open_breakers, digest, engine, is_outbox_down, is_ready, stopped = self._state()
         pending, oldest_s = counts.pending, counts.oldest_s or 0.0
         yield GaugeMetricFamily(
             "storehop_outbox_pending", f"Stored clicks that are not delivered yet. {_ALIKE}", pending
@@ -45,6 +47,14 @@ class StateCollector(Collector):
         yield GaugeMetricFamily("storehop_outbox_down", "Whether clicks can't be stored, and so pass.", is_outbox_down)
         yield GaugeMetricFamily("storehop_breaker_open", "Hosts whose breaker is open.", open_breakers)
         yield ready(is_ready)
+        stops = GaugeMetricFamily(
+            "storehop_canary_stopped",
+            "1 for a rule that is stopped, and so lets all its clicks pass; the rule * stands for all.",
+            labels=("rule", "signal"),
+        )
+        for labels in stopped:
+            stops.add_metric(labels, 1.0)
+        yield stops
         yield _info("storehop_outbox_info", "The engine that keeps the outbox.", engine=engine)
         yield _info("storehop_rules_info", "The rules in use.", hash=digest)
 

@@ -41,7 +41,8 @@ class LiveRules:
     def __init__(self, path: Path, rules: RuleSet, result: LoadResult, endpoint: str | None = None) -> None:
         self.path = path
         self._endpoint = endpoint
-        self.current = self._with_endpoint(rules)
+        self._stopped: frozenset[str] = frozenset()
+        self.current = self._completed(rules)
         self._stamp = result.stamp
         self._warnings = result.warnings
         self._reload_request = asyncio.Event()
@@ -77,6 +78,11 @@ class LiveRules:
         """Ends the looks at the files. The current rules stay in use."""
         if self._watcher:
             self._watcher.cancel()
+
+    def stop_rules(self, names: frozenset[str]) -> None:
+        """From now on these rules let all their clicks pass, and no others: after each reload, too."""
+        self._stopped = names
+        self.current = self.current.with_stopped(names)
 
     def reload(self) -> None:
         """Reads the files at once, even if they did not change."""
@@ -134,15 +140,16 @@ class LiveRules:
             on_reload(None)
             logger.error("the changed rules can't be used, the last good ones stay:\n%s", faults)
             return
-        self.current, self._warnings = self._with_endpoint(result.rules), result.warnings
+        self.current, self._warnings = self._completed(result.rules), result.warnings
         self._warn()
         on_reload(self.current)
         logger.info("rules reloaded: %s", self.summary())
 
-    def _with_endpoint(self, rules: RuleSet) -> RuleSet:
-        if self._endpoint is None:
-            return rules
-        return replace(rules, delivery=replace(rules.delivery, endpoint=self._endpoint, proxy=None))
+    def _completed(self, rules: RuleSet) -> RuleSet:
+        """With what the files don't say."""
+        if self._endpoint is not None:
+            rules = replace(rules, delivery=replace(rules.delivery, endpoint=self._endpoint, proxy=None))
+        return rules.with_stopped(self._stopped)
 
     def _warn(self) -> None:
         for warning in self._warnings:

@@ -1,0 +1,327 @@
+"""The stops of a process: what it reads of the outbox's marks, writes there, and says."""
+
+import asyncio
+import logging
+
+import pytest
+
+from storehop.canary.stop import BY_HAND, Resumed, Stop
+from storehop.canary.stops import Stops
+from storehop.decide.rules import EVERY_RULE, RuleSet
+from storehop.deliver.outbox import Outbox
+from tests.support.memory_engine import MemoryEngine
+from tests.support.memory_outbox import MemoryOutbox
+
+STOP = Stop("games", 1_780_000_000.0, "s2s_refused", "3 S2S calls in a row were refused")
+
+
+@pytest.fixture
+def shared():
+    """What all processes share."""
+    return MemoryOutbox()
+
+
+@pytest.fixture
+async def start(shared):
+    """Starts one more process: its stops, which look only when they are told to."""
+    outboxes = []
+
+    def make():
+        outbox = Outbox(MemoryEngine(shared), f"process-{len(outboxes)}")
+        outboxes.append(outbox)
+        used = []
+        stops = Stops(outbox, used.append)
+        stops.used, stops.outbox = used, outbox
+        return stops
+
+    yield make
+    for outbox in outboxes:
+        await outbox.close()
+
+
+@pytest.fixture
+async def stops(start):
+    return start()
+
+
+class Party:
+    """Publishes a count, and keeps what it hears."""
+
+    def __init__(self, name="one", error=None):
+        self.name, self.error, self.heard_marks = name, error, []
+
+    def marks(self):
+        if self.error:
+            raise self.error
+        return {f"count:{self.name}": "7", "count:gone": None}
+
+    def heard(self, marks):
+        self.heard_marks.append(dict(marks))
+
+
+async def test_a_mark_stops_a_rule(stops, shared):
+    """Whoever wrote it."""
+    shared.marks[STOP.mark] = STOP.to_text()
+
+    await stops.look()
+
+    assert (stops.current, stops.used) == ({"games": STOP}, [frozenset({"games"})])
+
+
+async def test_a_mark_that_can_not_be_read_stops_its_rule(stops, shared):
+    """On any doubt clicks pass."""
+    shared.marks["stop:games"] = "{"
+
+    await stops.look()
+
+    assert stops.names == {"games"}
+
+
+async def test_other_marks_stop_nothing(stops, shared):
+    """They are a party's."""
+    shared.marks["count:games"] = "7"
+
+    await stops.look()
+
+    assert stops.used == []
+
+
+async def test_a_rule_goes_on_when_its_mark_is_gone(stops, shared):
+    """At the next look."""
+    shared.marks[STOP.mark] = STOP.to_text()
+    await stops.look()
+    del shared.marks[STOP.mark]
+
+    await stops.look()
+
+    assert stops.used[-1] == frozenset()
+
+
+async def test_nothing_is_told_twice(stops, shared):
+    """A look that finds what was there changes no rules."""
+    shared.marks[STOP.mark] = STOP.to_text()
+
+    await stops.look()
+    await stops.look()
+
+    assert len(stops.used) == 1
+
+
+async def test_a_stop_holds_here_at_once(stops):
+    """Before its mark is written."""
+    stops.stop(STOP)
+
+    assert stops.used == [frozenset({"games"})]
+
+
+async def test_a_stop_reaches_the_others(start):
+    """Their next look finds it."""
+    one, other = start(), start()
+    one.stop(STOP)
+
+    await one.look()
+    await other.look()
+
+    assert other.current == {"games": STOP}
+
+
+async def test_the_first_cause_stays(stops):
+    """A second stop of the same rule changes nothing."""
+    stops.stop(STOP)
+
+    stops.stop(Stop("games", 1_790_000_000.0, BY_HAND, "a person"))
+
+    assert stops.current["games"] == STOP
+
+
+async def test_a_fault_takes_no_stop_away(stops, shared):
+    """The last known ones stay, until the marks can be read."""
+    shared.marks[STOP.mark] = STOP.to_text()
+    await stops.look()
+    shared.marks, shared.fault = {}, "disk full"
+
+    await stops.look()
+
+    assert stops.names == {"games"}
+
+
+async def test_a_stop_during_a_fault_is_written_after_it(stops, shared):
+    """Else a restart would forget it."""
+    shared.fault = "disk full"
+    stops.stop(STOP)
+    await stops.look()
+    shared.fault = None
+
+    await stops.look()
+
+    assert Stop.of_marks(shared.marks) == {"games": STOP}
+
+
+async def test_a_person_may_take_away_what_was_written_late(stops, shared):
+    """It is written once."""
+    stops.stop(STOP)
+    await stops.look()
+    shared.marks.clear()
+
+    await stops.look()
+
+    assert stops.names == frozenset()
+
+
+async def test_a_stop_that_comes_while_the_marks_are_read_stays(stops, shared):
+    """The look began before it, and can't know of it."""
+    look = asyncio.ensure_future(stops.look())
+    await asyncio.sleep(0)
+    stops.stop(STOP)
+
+    await look
+
+    assert stops.names == {"games"}
+
+
+async def test_a_stop_is_written_before_the_end(stops, shared):
+    """Though no look comes any more."""
+    stops.stop(STOP)
+
+    await stops.close()
+
+    assert STOP.mark in shared.marks
+
+
+async def test_stops_are_unknown_before_the_first_look(stops):
+    """So no click may go direct."""
+    assert not stops.are_known
+
+
+async def test_stops_are_known_after_a_look(stops):
+    """There are none."""
+    await stops.look()
+
+    assert stops.are_known
+
+
+async def test_stops_are_unknown_after_a_look_that_failed(stops, shared):
+    """Another process may have stopped a rule meanwhile."""
+    await stops.look()
+    shared.fault = "disk full"
+
+    await stops.look()
+
+    assert not stops.are_known
+
+
+async def test_the_first_click_waits_for_the_stops(stops, shared):
+    """It gets the rules with them."""
+    shared.marks[STOP.mark] = STOP.to_text()
+    stops.begin()
+
+    rules = await stops.up_to_date(RuleSet())
+
+    assert rules.is_stopped("games")
+
+
+async def test_a_click_does_not_wait_while_the_outbox_is_down(stops, shared):
+    """It passes anyway."""
+    shared.fault = "disk full"
+    await stops.look()
+
+    await asyncio.wait_for(stops.up_to_date(RuleSet()), 0.5)
+
+    assert not stops.are_known
+
+
+async def test_a_click_after_a_fault_looks_at_once(stops, shared):
+    """It does not wait for the next look's time."""
+    shared.fault = "disk full"
+    stops.begin()
+    while not stops.outbox.fault:
+        await asyncio.sleep(0.001)
+    shared.fault = None
+    await stops.outbox.check()
+
+    await asyncio.wait_for(stops.up_to_date(RuleSet()), 0.5)
+
+    assert stops.are_known
+
+
+async def test_a_party_publishes_and_hears_in_one_look(stops, shared):
+    """What it published is among what it hears."""
+    shared.marks |= {"count:other": "3", "count:gone": "9"}
+    party = Party()
+    stops.join(party)
+
+    await stops.look()
+
+    assert party.heard_marks == [{"count:one": "7", "count:other": "3"}]
+
+
+async def test_a_party_hears_nothing_of_a_look_that_failed(stops, shared):
+    """Nobody knows what the others say."""
+    party = Party()
+    stops.join(party)
+    shared.fault = "disk full"
+
+    await stops.look()
+
+    assert party.heard_marks == []
+
+
+async def test_a_party_that_fails_harms_no_stop(stops, shared):
+    """The marks are read all the same."""
+    stops.join(Party(error=ValueError("ours")))
+    shared.marks[STOP.mark] = STOP.to_text()
+
+    await stops.look()
+
+    assert stops.names == {"games"}
+
+
+async def test_a_stop_is_a_warning(stops, caplog):
+    """With the rule, the cause and the signal."""
+    stops.stop(STOP)
+
+    (record,) = caplog.records
+    assert (record.levelno, record.getMessage()) == (
+        logging.WARNING,
+        "rule games is stopped: 3 S2S calls in a row were refused (s2s_refused, since 2026-05-28T20:26:40Z)",
+    )
+
+
+async def test_a_stop_of_all_rules_says_so(stops, caplog):
+    """The star is nobody's name."""
+    stops.stop(Stop(EVERY_RULE, 0.0, BY_HAND, "store page broken"))
+
+    assert caplog.records[0].getMessage().startswith("all rules are stopped: store page broken (by_hand")
+
+
+async def test_going_on_is_said_with_the_reason(stops, shared, caplog):
+    """The one that a person gave."""
+    caplog.set_level(logging.INFO)
+    stops.stop(STOP)
+    await stops.look()
+    del shared.marks[STOP.mark]
+    resumed = Resumed("games", STOP.since + 35, "the page is back", STOP.since)
+    shared.marks[resumed.mark] = resumed.to_text()
+
+    await stops.look()
+
+    assert caplog.records[-1].getMessage() == "rule games goes on after a stop of 35 s: the page is back"
+
+
+async def test_an_older_reason_is_not_said(stops, shared, caplog):
+    """It was of another stop."""
+    caplog.set_level(logging.INFO)
+    older = Resumed("games", STOP.since - 10, "the page is back", STOP.since - 20)
+    shared.marks[older.mark] = older.to_text()
+    stops.stop(STOP)
+    await stops.look()
+    del shared.marks[STOP.mark]
+
+    await stops.look()
+
+    assert "the page is back" not in caplog.text
+
+
+async def test_what_can_not_be_read_of_a_resumption_is_none(stops, shared):
+    """Nothing depends on it."""
+    assert Resumed.of_marks({"resumed:games": "{", "resumed:apps": "[]", "stop:x": "{}"}) == {}
