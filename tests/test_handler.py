@@ -421,3 +421,77 @@ async def test_a_rehearsal_of_no_click_is_not_shown(process, rules):
     decision = process.handler.rehearse(tap(NO_CLICK), rules)
 
     assert (Reason.NOT_A_CLICK, []) == (decision.reason, process.heard.names)
+
+
+# a click that went direct before its rule was stopped, or its percent lowered
+
+
+async def test_the_same_click_does_not_pass_after_a_stop(process, rules):
+    """It is delivered: the old redirect would count it twice."""
+    first = (await process.handler.handle(tap(name="first"), rules)).decision
+    process.handler.rules_changed()
+    second = (await process.handler.handle(tap(name="second"), rules.with_stopped(frozenset({"games"})))).decision
+
+    assert (first.location, "first") == (second.location, second.repeats)
+
+
+async def test_the_same_click_does_not_pass_after_a_stop_elsewhere(process, start, rules):
+    """Another process has answered it."""
+    first = (await process.handler.handle(tap(name="first"), rules)).decision
+    stopped = rules.with_stopped(frozenset({"games"}))
+    second = (await start().handler.handle(tap(name="second"), stopped)).decision
+
+    assert (first.location, "first") == (second.location, second.repeats)
+
+
+async def test_the_same_click_does_not_pass_while_the_first_one_is_stored(process, rules):
+    """The stop came between them."""
+    first = asyncio.ensure_future(process.handler.handle(tap(name="first"), rules))
+    await asyncio.sleep(0)
+    second = await process.handler.handle(tap(name="second"), rules.with_stopped(frozenset({"games"})))
+
+    assert (await first).decision.call.id == second.decision.repeats
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [("percent: 0", Reason.NOT_SAMPLED), ("mode: observe", Reason.OBSERVED), ("mode: off", Reason.RULE_OFF)],
+)
+async def test_the_same_click_does_not_pass_after_a_way_back(process, rules, tmp_path, appsflyer, rule, reason):
+    """By whatever edit; another click does."""
+    back = rules_of(tmp_path, RULES.replace("match:", f"{rule}, match:"), appsflyer)
+    await process.handler.handle(tap(name="first"), rules)
+    process.handler.rules_changed()
+    same = (await process.handler.handle(tap(name="second"), back)).decision
+    other = (await process.handler.handle(tap(LINK + "8", name="third"), back)).decision
+
+    assert ("first", reason) == (same.repeats, other.reason)
+
+
+async def test_a_click_that_passed_before_a_stop_passes_after_it(process, refusing, rules):
+    """For the rule's own reason now."""
+    await refusing.handler.handle(tap(name="first"), rules)
+    stopped = (await process.handler.handle(tap(name="second"), rules.with_stopped(frozenset({"games"})))).decision
+
+    assert Reason.STOPPED == stopped.reason
+
+
+async def test_a_stop_asks_the_outbox_for_earlier_answers_for_ten_seconds_only(process, rules, monkeypatch):
+    """Then there are none, and clicks that pass cost no more than before."""
+    await process.handler.handle(tap(name="first"), rules)
+    monkeypatch.setattr(process.handler, "_changed_until", 0.0)
+    second = (await process.handler.handle(tap(name="second"), rules.with_stopped(frozenset({"games"})))).decision
+
+    assert Reason.STOPPED == second.reason
+
+
+# rules that are stopped, of which nobody knows yet
+
+
+async def test_the_first_click_waits_until_the_stops_are_known(start, rules):
+    """A rule that was stopped before a restart is stopped after it."""
+    process = start()
+    await process.outbox.mark("stop:games", "{}")
+    process.stops.are_known = False
+
+    assert Reason.STOPPED == (await process.handler.handle(tap(), rules)).decision.reason

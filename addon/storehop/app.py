@@ -173,6 +173,7 @@ class App:
         """Takes reloaded rules; None: they could not be used."""
         self._metrics.reloaded(worked=rules is not None)
         if rules:
+            self.handler.rules_changed()
             self._metrics.expect(_names(rules))
             delivery = self._settings.delivery(rules)
             for key in _that_wait(self._begun, delivery):
@@ -185,6 +186,7 @@ class App:
     def _stop_rules(self, names: frozenset[str]) -> None:
         """In the rules of now: others may have come meanwhile."""
         self._rules.stop_rules(names)
+        self.handler.rules_changed()
 
     def _admin_server(self, settings: Settings) -> AdminServer | None:
         try:

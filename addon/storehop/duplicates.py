@@ -39,9 +39,14 @@ class ClickAnswer(NamedTuple):
         hints, space, answer = rest.partition(" ")
         return cls(click_id, "" if hints == "-" else hints, answer) if space else cls("", "", text)
 
+    @property
+    def is_direct(self) -> bool:
+        """Whether it led to the store."""
+        return self.text not in _REASONS
+
     def decision_for(self, direct: Direct) -> Decision:
         """The decision that this answer makes of an equal click's."""
-        if self.text in _REASONS:
+        if not self.is_direct:
             return Pass(Reason(self.text), direct.rule, direct.app, direct.platform, direct.store)
         if self.click_id == direct.call.id:
             return direct
@@ -82,6 +87,13 @@ class Duplicates:
         if first := self._find(self._pending, same):
             return (await asyncio.shield(first.answer)).decision_for(direct)
         return (await self._answer_first(direct, self._free_key(same), accept)).decision_for(direct)
+
+    async def earlier(self, direct: Direct) -> ClickAnswer | None:
+        """What this process has answered the same click, or is about to."""
+        if answer := self._find(self._answers, direct.likeness):
+            return answer
+        first = self._find(self._pending, direct.likeness)
+        return await asyncio.shield(first.answer) if first else None
 
     async def _answer_first(self, direct: Direct, key: bytes, accept: Accept) -> ClickAnswer:
         self._pending[key] = _Pending(direct.likeness.hints, asyncio.get_running_loop().create_future())

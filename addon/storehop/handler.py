@@ -17,6 +17,7 @@ from storehop.decide.decision import decide
 from storehop.decide.drift import Compared
 from storehop.decide.duplicate import are_apart, key_with_hints
 from storehop.decide.hints import lacks_hints, without_hints
+from storehop.decide.rollout import Rollout
 from storehop.decide.rules import RuleSet
 from storehop.deliver.courier import Courier, NotAcceptedError
 from storehop.deliver.operations import Answer
@@ -28,6 +29,9 @@ from storehop.observe.watchers import Watchers
 from storehop.settings import ClientHints
 
 logger = logging.getLogger(__name__)
+
+TURNED_BACK = frozenset({Reason.STOPPED, Reason.NOT_SAMPLED, Reason.OBSERVED, Reason.RULE_OFF})
+"""Why clicks pass that went direct before somebody changed the rules, or stopped one."""
 
 type FirstAnswer = Callable[[Direct], Answer]
 """Makes what a browser's retry is answered, of the decision on its first request."""
@@ -52,6 +56,12 @@ class ClickHandler:
         self._outbox = outbox
         self._stops = stops
         self._watchers = watchers
+        self._whole: tuple[RuleSet, RuleSet] | None = None
+        self.rules_changed()
+
+    def rules_changed(self) -> None:
+        """What went direct until now may pass from now on, but not where it is the same click."""
+        self._changed_until = time.perf_counter() + WINDOW_S
 
     async def handle(self, click: Click, rules: RuleSet, first_answer: FirstAnswer | None = None) -> Handled:
         """Decides on a click and has its call stored. Never raises: a failure of ours is a pass.
@@ -67,6 +77,8 @@ class ClickHandler:
             if not isinstance(decision, Direct) and decision.reason is Reason.NOT_A_CLICK:
                 return Handled(decision)
             seconds = time.perf_counter() - begin
+            if begin < self._changed_until and isinstance(decision, Pass) and decision.reason in TURNED_BACK:
+                decision = await self._as_before(click, decision, rules)
             handled = await self._have_accepted(decision, rules, first_answer)
         except Exception:  # whatever it is: the old redirect still works, and the click is counted by it
             logger.exception("storehop failed on a click: it passes")
@@ -102,11 +114,29 @@ class ClickHandler:
         """AppsFlyer answered a click that passed, and its redirect was compared with ours."""
         self._watchers.drifted(rule, app, compared)
 
+    async def _as_before(self, click: Click, decision: Pass, rules: RuleSet) -> Decision:
+        """Direct, where the same click went direct before a change: the old redirect would count it twice."""
+        if self._whole is None or self._whole[0] is not rules:
+            self._whole = rules, Rollout(rules).whole
+        direct = decide(click, self._whole[1])
+        if not isinstance(direct, Direct):
+            return decision
+        earlier = await self._duplicates.earlier(direct) or await self._earlier_elsewhere(direct)
+        return earlier.decision_for(direct) if earlier and earlier.is_direct else decision
+
+    async def _earlier_elsewhere(self, direct: Direct) -> ClickAnswer | None:
+        """What the same click was answered by another process, or before a restart."""
+        same = direct.likeness
+        if (own := key_with_hints(same)) and (earlier := await self._recall(own)):
+            return earlier
+        first = await self._recall(same.key) if same.key else None
+        return first if first and not are_apart(first.hints, same.hints) else None
+
     # the call
 
     async def _have_accepted(self, decision: Decision, rules: RuleSet, first_answer: FirstAnswer | None) -> Handled:
         """What holds once a direct decision's call is stored; a pass holds as it is."""
-        if isinstance(decision, Pass):
+        if isinstance(decision, Pass) or decision.repeats:
             return Handled(decision)
         holds = first_answer and decision.client_hints is ClientHints.CRITICAL and lacks_hints(decision)
         hold_s = rules.hints.wait if holds else 0.0
