@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from storehop.cli.app import app
-from storehop.cli.outbox import age
+from storehop.cli.opened import age
 from storehop.deliver.operations import Accept, Settle
 from storehop.deliver.sqlite.engine import SqliteEngine
 from storehop.model import Dead, DeadReason, RetryIn, S2SCall

@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
+from storehop.cli import canary, outbox
 from storehop.cli import check as checking
 from storehop.cli import demo as showing
 from storehop.cli import explain as explaining
 from storehop.cli import healthcheck as asking
-from storehop.cli import outbox
 from storehop.cli import path as finding
 from storehop.cli import restart as restarting
 from storehop.cli import run as running
@@ -168,3 +168,4 @@ def path(
 
 
 app.add_typer(outbox.app, name="outbox")
+app.add_typer(canary.app, name="canary")

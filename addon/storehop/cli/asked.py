@@ -25,7 +25,7 @@ _RULES = typer.Option(
     "--rules",
     metavar="PATH",
     envvar=row_of(RunOptions, "rules").variable,
-    help="Rule file, or a folder of them, for delivery.outbox_… of a shared outbox.",
+    help="Rule file, or a folder of them: says delivery.outbox_… of a shared outbox, and to canary its rules' names.",
 )
 _OPTIONS: dict[str, Any] = {
     "rules": Annotated[Path | None, _RULES],

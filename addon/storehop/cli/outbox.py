@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import logging
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -18,18 +14,13 @@ from rich.progress import track
 
 from storehop.cli.asked import Asked, with_outbox_options
 from storehop.cli.fail import fail
-from storehop.cli.parameters import run_option
+from storehop.cli.opened import Opened, State, Where, Yes, age, opened
 from storehop.deliver.operations import StoredCall
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.tickets import OutboxError
 from storehop.durations import parse_duration
-from storehop.state import outbox_path
 
 app = typer.Typer(no_args_is_help=True, help="The stored clicks: pending, dead and why.")
-
-Where = Annotated[str | None, run_option("outbox")]
-State = Annotated[Path | None, run_option("state")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 BATCH = 100
 """Calls that are changed at once: more would hold up the clicks of all hosts that share the outbox."""
@@ -49,7 +40,7 @@ def list_calls(
     ] = False,
 ) -> None:
     """Show what is stored, newest first."""
-    with _opened(asked, outbox, state) as stored:
+    with opened(asked, outbox, state) as stored:
         rows = [_redacted(row, is_whole=personal_data) for row in stored.rows(dead=True if dead else None)]
     if as_json:
         for row in rows:
@@ -73,7 +64,7 @@ def retry(
     """Send dead letters again: as if they were clicked now, by the storehop that runs on this outbox."""
     if every == (call_id is not None):
         fail("expected the ID of a dead letter, or --all", 2)
-    with _opened(asked, outbox, state) as stored:
+    with opened(asked, outbox, state) as stored:
         call_ids = [row.id for row in stored.rows(dead=True, call_id=call_id or "")]
         if call_id and not call_ids:
             fail(f"{call_id} is no dead letter here: see storehop outbox list --dead")
@@ -99,7 +90,7 @@ def purge(
         least = parse_duration(older_than)
     except ValueError as error:
         fail(f"--older-than {older_than!r}: {error}", 2)
-    with _opened(asked, outbox, state) as stored:
+    with opened(asked, outbox, state) as stored:
         call_ids = [row.id for row in stored.rows(dead=True) if row.age >= least]
         changed = _change(
             stored, call_ids, Outbox.purge, "Purging", f"Delete {_letters(len(call_ids))} for good?", yes=yes
@@ -108,46 +99,10 @@ def purge(
         typer.echo(f"{_letters(changed)} deleted")
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
-    """An outbox whose steps are run one after another, as a command needs them."""
-
-    outbox: Outbox
-    runner: asyncio.Runner
-
-    def run[Result](self, step: Coroutine[Any, Any, Result]) -> Result:
-        return self.runner.run(step)
-
-    def rows(self, *, dead: bool | None = None, call_id: str = "") -> list[StoredCall]:
-        return self.run(self.outbox.stored(dead=dead, call_id=call_id))
-
-
-@contextmanager
-def _opened(asked: Asked, location: str | None, state: Path | None) -> Iterator[_Opened]:
-    """The outbox at this path or URL, else in this state folder. A sentence and exit 1: there is none, or it fails."""
-    where = location or str(outbox_path(state))
-    engine = asked.engine(where, asked.delivery(where))
-
-    # What goes wrong is said below, in one sentence: a log line of a running host's would be a second one.
-    logging.getLogger("storehop").addHandler(logging.NullHandler())
-
-    async def made() -> Outbox:
-        return Outbox(engine, "people")
-
-    with asyncio.Runner() as runner:
-        outbox = runner.run(made())
-        try:
-            yield _Opened(outbox, runner)
-        except OutboxError as error:
-            fail(f"{engine.where}: {error}")
-        finally:
-            runner.run(outbox.close())
-
-
 type _Change = Callable[[Outbox, Sequence[str]], Coroutine[Any, Any, int]]
 
 
-def _change(opened: _Opened, call_ids: list[str], change: _Change, doing: str, question: str, *, yes: bool) -> int:
+def _change(stored: Opened, call_ids: list[str], change: _Change, doing: str, question: str, *, yes: bool) -> int:
     """Asks, then changes the calls batch by batch. Returns how many it changed; 0 where there was nothing."""
     if not call_ids:
         typer.echo("no such dead letters")
@@ -158,7 +113,7 @@ def _change(opened: _Opened, call_ids: list[str], change: _Change, doing: str, q
     batches = [call_ids[place : place + BATCH] for place in range(0, len(call_ids), BATCH)]
     try:
         for batch in _with_progress(batches, doing):
-            changed += opened.run(change(opened.outbox, batch))
+            changed += stored.run(change(stored.outbox, batch))
     except OutboxError as error:
         fail(f"stopped after {changed} of {len(call_ids)}: {error}")
     return changed
@@ -187,11 +142,3 @@ def _lines(row: StoredCall) -> str:
     state = f"{row.state}: {row.reason}" if row.reason else row.state
     attempts = f"{row.attempts} attempt{'' if row.attempts == 1 else 's'}" + (f", last {row.last}" if row.last else "")
     return f"{row.id}  {age(row.age)}  {state}  {attempts}  rule {row.rule}\n    {row.url}"
-
-
-def age(seconds: float) -> str:
-    """`12 s`, `3 min`, `5 h`, `2 d`: an age in people's units."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -1,0 +1,207 @@
+"""`storehop canary`: which rules are stopped, stop one or all, let them go on (design §11). The stops are the outbox's
+marks: each process on it reads them, and a command needs no running storehop.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from storehop.canary.stop import BY_HAND, Resumed, Stop
+from storehop.canary.stops import in_words, name_of, when
+from storehop.cli import plan
+from storehop.cli.asked import Asked, with_outbox_options
+from storehop.cli.fail import fail
+from storehop.cli.opened import Opened, State, Where, Yes, age, opened
+from storehop.decide.rules import EVERY_RULE
+from storehop.rulefile import read
+
+app = typer.Typer(no_args_is_help=True, help="Rules that are stopped: which, why, stop them, let them go on.")
+app.command("plan")(plan.plan)
+
+KNOWN_S = 2.0
+"""Within that every running process knows of a stop, or of its end."""
+RESUMED_FOR_S = 7 * 86400.0
+"""So long it is said that a rule was let go on."""
+LOOK_S = 0.5
+"""Between two looks at what is pending."""
+STUCK_S = 30.0
+"""Without a delivery for so long nobody seems to deliver."""
+
+Rule = Annotated[str, typer.Argument(metavar="RULE", help="Its name in the rule file.")]
+
+
+@app.command()
+@with_outbox_options
+def status(
+    asked: Asked,
+    outbox: Where = None,
+    state: State = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+) -> None:
+    """Show which rules are stopped, since when and why."""
+    with opened(asked, outbox, state) as stored:
+        marks = stored.run(stored.outbox.marks())
+    typer.echo(json.dumps(_facts(marks)) if as_json else "\n".join(_lines(marks)))
+
+
+@app.command()
+@with_outbox_options
+def stop(
+    asked: Asked,
+    rule: Annotated[str, typer.Argument(metavar="RULE", help="Its name in the rule file; without it all rules.")] = "",
+    because: Annotated[str, typer.Option(metavar="TEXT", help="Why, for the log and for status.")] = "",
+    outbox: Where = None,
+    state: State = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Return when all stored clicks are delivered.")] = False,
+    yes: Yes = False,
+) -> None:
+    """Let all clicks of a rule pass, in every process on this outbox, until it is resumed."""
+    name = rule or EVERY_RULE
+    if name != EVERY_RULE:
+        _check(name, asked.rules)
+    with opened(asked, outbox, state) as stored:
+        if name == EVERY_RULE and not yes:
+            typer.confirm("Stop all rules?", abort=True)
+        made = Stop(name, time.time(), BY_HAND, _in_one_line(because) or "a person stopped it")
+        before = Stop.of_marks(stored.run(stored.outbox.marks())).get(name)
+        if before:
+            typer.echo(f"{in_words(before)}, since {when(before.since)} already")
+        else:
+            stored.run(stored.outbox.mark(made.mark, made.to_text()))
+            typer.echo(_what_happens(name, len(stored.rows(dead=False))))
+        if wait:
+            _wait(stored)
+
+
+@app.command()
+@with_outbox_options
+def resume(
+    asked: Asked,
+    because: Annotated[str, typer.Option(metavar="TEXT", help="Why it is well again, for the log.")],
+    rule: Annotated[str, typer.Argument(metavar="RULE", help="Its name in the rule file.")] = "",
+    outbox: Where = None,
+    state: State = None,
+    every: Annotated[bool, typer.Option("--all", help="Every rule that is stopped.")] = False,
+) -> None:
+    """Let a stopped rule go on as its rule file says. Only a person does that, and says why."""
+    reason = _in_one_line(because)
+    if every == bool(rule) or not reason:
+        fail("expected a RULE or --all, and --because with a reason", 2)
+    with opened(asked, outbox, state) as stored:
+        marks = stored.run(stored.outbox.marks())
+        stops = Stop.of_marks(marks)
+        if not every and rule not in stops:
+            fail("\n".join((f"{name_of(rule)} is not stopped", *_hints(stops))))
+        if not stops:
+            fail("no rule is stopped")
+        for one in stops.values() if every else (stops[rule],):
+            resumed = Resumed(one.rule, time.time(), reason, one.since)
+            stored.run(stored.outbox.mark(resumed.mark, resumed.to_text()))  # first: who sees the end knows why
+            stored.run(stored.outbox.unmark(one.mark))
+            typer.echo(f"{name_of(one.rule)}: goes on within {KNOWN_S:g} seconds in every process on this outbox")
+        _tidy(stored, marks)
+
+
+# what is shown
+
+
+def _facts(marks: Mapping[str, str]) -> dict[str, Any]:
+    """The keys are what scripts build on."""
+    return {
+        "stopped": [asdict(one) for one in Stop.of_marks(marks).values()],
+        "resumed": [asdict(one) for one in _recent(marks)],
+    }
+
+
+def _lines(marks: Mapping[str, str]) -> Iterable[str]:
+    stops = sorted(Stop.of_marks(marks).values(), key=lambda one: one.since)
+    for one in stops:
+        yield f"{in_words(one)} ({one.signal}, since {when(one.since)}, {_ago(one.since)})"
+    if not stops:
+        yield "no rule is stopped"
+    for done in _recent(marks):
+        stood = age(done.at - done.stopped_since)
+        yield f"{name_of(done.rule)}: let go on {_ago(done.at)}, after a stop of {stood}: {done.because}"
+
+
+def _recent(marks: Mapping[str, str]) -> list[Resumed]:
+    """The last resumptions, newest first."""
+    since = time.time() - RESUMED_FOR_S
+    return sorted(
+        (one for one in Resumed.of_marks(marks).values() if one.at > since), key=lambda one: one.at, reverse=True
+    )
+
+
+def _ago(unix_s: float) -> str:
+    return f"{age(max(0.0, time.time() - unix_s))} ago"
+
+
+def _what_happens(name: str, pending: int) -> str:
+    calls = "1 stored click is" if pending == 1 else f"{pending} stored clicks are"
+    whose = "all clicks" if name == EVERY_RULE else f"all clicks of rule {name}"
+    return (
+        f"stopped: within {KNOWN_S:g} seconds {whose} pass, in every process on this outbox, over restarts, too\n"
+        f"{calls} still delivered; the same click again within 10 s gets its earlier answer\n"
+        f"to go on: storehop canary resume {'--all' if name == EVERY_RULE else name} --because 'what was mended'"
+    )
+
+
+def _hints(stops: Mapping[str, Stop]) -> Iterable[str]:
+    """What is stopped instead."""
+    if EVERY_RULE in stops:
+        yield "all rules are stopped by one stop: resume --all ends it"
+    for one in stops.values():
+        yield f"  {in_words(one)}"
+
+
+# what is done
+
+
+def _check(name: str, rules: Path | None) -> None:
+    """Exits with 2 where the rule files know no such rule. Files that can't be used keep nobody from a stop."""
+    if rules is None:
+        typer.echo(f"storehop: rule {name} is taken as it is written: --rules would check it", err=True)
+        return
+    result = read(rules)
+    if result.rules is None:
+        typer.echo(f"storehop: {rules} can't be used now, so rule {name} is taken as it is written", err=True)
+        return
+    plan.check_name(name, result.rules, rules)
+
+
+def _in_one_line(text: str) -> str:
+    """It goes into the log."""
+    return " ".join(text.split())
+
+
+def _wait(stored: Opened) -> None:
+    """Returns when nothing is pending: what processes answered before they knew of the stop included."""
+    known = changed = time.monotonic()
+    known += KNOWN_S
+    before, is_warned = -1, False
+    while True:
+        pending, now = len(stored.rows(dead=False)), time.monotonic()
+        if pending == 0 and now >= known:
+            typer.echo("nothing is pending")
+            return
+        if pending != before:
+            typer.echo(f"{pending} pending", err=True)
+            before, changed, is_warned = pending, now, False
+        if now - changed > STUCK_S and not is_warned:
+            typer.echo(f"storehop: {pending} pending, and none delivered for {STUCK_S:g} s: does one run?", err=True)
+            is_warned = True
+        time.sleep(LOOK_S)
+
+
+def _tidy(stored: Opened, marks: Mapping[str, str]) -> None:
+    """Takes away what is too old to be shown."""
+    for one in Resumed.of_marks(marks).values():
+        if one.at < time.time() - RESUMED_FOR_S:
+            stored.run(stored.outbox.unmark(one.mark))
