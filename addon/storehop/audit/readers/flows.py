@@ -16,7 +16,7 @@ from mitmproxy.io import compat, tnetstring
 
 from storehop.audit import pages
 from storehop.audit.exchange import Exchange, Known, Unreadable
-from storehop.audit.readers.tnetstrings import Tree, Window, picked
+from storehop.audit.readers.tnetstrings import Window, picked, wanted
 from storehop.decide import points
 from storehop.decide.link import DEFAULT_PORTS
 
@@ -28,15 +28,15 @@ _HEAD = re.compile(rb"[1-9][0-9]{0,11}:[0-9]{1,3}:[a-z_]{1,32}[;,]")
 _BOM = b"\xef\xbb\xbf"
 _UNFIT_HOST = re.compile(r"[/?#\\]")
 
-_MESSAGE: Tree = dict.fromkeys(("headers", "content", "timestamp_start"))
-_READ: Tree = {
-    "type": None,
-    "version": None,
-    "metadata": {"storehop": None, points.ORIGINAL_LINK: None},
-    "client_conn": dict.fromkeys(("peername", "proxy_mode", "timestamp_tls_setup")),
-    "request": {**_MESSAGE, **dict.fromkeys(("method", "scheme", "host", "port", "path", "authority"))},
-    "response": {**_MESSAGE, "status_code": None},
-}
+_MESSAGE: dict[str, None] = dict.fromkeys(("headers", "content", "timestamp_start"))
+_READ = wanted(
+    type=None,
+    version=None,
+    metadata=wanted(**dict.fromkeys(("storehop", points.ORIGINAL_LINK))),
+    client_conn=wanted(**dict.fromkeys(("peername", "proxy_mode", "timestamp_tls_setup"))),
+    request=wanted(**_MESSAGE, **dict.fromkeys(("method", "scheme", "host", "port", "path", "authority"))),
+    response=wanted(**_MESSAGE, status_code=None),
+)
 """What is read of a flow's state."""
 _OTHERS = frozenset({"tcp", "udp", "dns"})
 """Types of flows that are no exchanges."""

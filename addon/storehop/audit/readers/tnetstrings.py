@@ -16,8 +16,8 @@ MAX_DEPTH = 16
 """Of lists in lists."""
 CHUNK_BYTES = 256 * 1024
 
-type Tree = Mapping[str, Tree | None]
-"""Keys of a dictionary that are wanted: None is the whole value."""
+type Tree = Mapping[bytes, tuple[str, Tree | None]]
+"""Of `wanted`."""
 
 _DICT, _LIST, _BYTES, _TEXT, _INT, _FLOAT, _BOOL, _NONE = b"}],;#^!~"
 
@@ -70,43 +70,33 @@ class Window:
         self._data, self._at = b"".join(parts), 0
 
 
-def _length(window: Window) -> int:
-    """Reads the length that a flow begins with."""
-    head = window.peek(MAX_LENGTH_DIGITS + 1)
-    digits, colon, _ = head.partition(b":")
-    if not colon and head.isdigit() and len(head) <= MAX_LENGTH_DIGITS:
-        raise TruncatedError
-    if not colon or not digits.isdigit():
-        raise ValueError("no length")
-    window.take(len(digits) + 1)
-    return int(digits)
+def wanted(**keys: Tree | None) -> Tree:
+    """Keys that are wanted: `None` for the whole value, or what is wanted of the dictionary that it is."""
+    return {name.encode(): (name, tree) for name, tree in keys.items()}
 
 
-def picked(data: bytes, at: int, end: int, wanted: Tree) -> dict[str, Any]:
+def picked(data: bytes, at: int, end: int, tree: Tree) -> dict[str, Any]:
     """The wanted keys of a dictionary that stands in `data` from `at` to `end`. ValueError: it is broken."""
     found: dict[str, Any] = {}
     while at < end:
         _, start, stop = _element(data, at, end)
-        key = data[start:stop].decode("utf-8", "replace")
+        key = tree.get(data[start:stop])
         kind, start, stop = _element(data, stop + 1, end)
-        if key in wanted:
-            tree = wanted[key]
-            ispicked = tree is not None and kind == _DICT
-            found[key] = picked(data, start, stop, tree or {}) if ispicked else _value(data, kind, start, stop)
+        if key:
+            name, subtree = key
+            has_parts = subtree is not None and kind == _DICT
+            found[name] = picked(data, start, stop, subtree or {}) if has_parts else _value(data, kind, start, stop)
         at = stop + 1
     return found
 
 
 def _element(data: bytes, at: int, end: int) -> tuple[int, int, int]:
     """(kind, where its value starts, where it stops) of what stands at `at`."""
-    colon = data.find(b":", at, at + MAX_LENGTH_DIGITS + 1)
-    digits = data[at:colon]
-    if colon < 0 or not digits.isdigit():
-        raise ValueError("no length")
-    stop = colon + 1 + int(digits)
-    if stop >= end:
-        raise ValueError("longer than what it stands in")
-    return data[stop], colon + 1, stop
+    start = data.find(b":", at, at + MAX_LENGTH_DIGITS + 1) + 1
+    stop = start + int(data[at : start - 1]) if start else -1
+    if not start <= stop < end:
+        raise ValueError("no length, or longer than what it stands in")
+    return data[stop], start, stop
 
 
 def _value(data: bytes, kind: int, start: int, stop: int, depth: int = 0) -> Any:
