@@ -76,11 +76,15 @@ class TruncatedError(Exception):
     """The recording ends in the middle. A reader raises it last, when all that stood before has been read."""
 
 
+AUTO = "auto"
+"""As a format: what it is, its content says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """How people say that recordings are to be read."""
 
-    format: str = "auto"
+    format: str = AUTO
     """A name of `recordings.FORMATS`."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """Of `--map`: what it is (`link`, `ip`, `ua`, `lang`, `time`, …) to the column's name."""

@@ -51,10 +51,13 @@ class Source:
         self._hash = hashlib.sha256()
         self._file = self._open(path)
         self._raw = self._chunks()
-        pieces = self._unpacked()
-        head = _gather(pieces, HEAD_BYTES).removeprefix(_BOM)
-        if head.startswith(_UTF16):
-            raise RecordingError(f"{self.name}: is UTF-16; expected UTF-8: iconv -f UTF-16 -t UTF-8 < FILE > NEW")
+        try:
+            pieces = self._unpacked()
+            head = _gather(pieces, HEAD_BYTES).removeprefix(_BOM)
+            self._refuse_utf16(head)
+        except RecordingError:
+            self.close()
+            raise
         self.head = head[:HEAD_BYTES]
         """The first bytes of `stream`; empty where there is nothing at all."""
         self.stream: BinaryIO = io.BufferedReader(_Pieces(chain([head], pieces)), _CHUNK_BYTES)
@@ -69,6 +72,10 @@ class Source:
         for _ in self._raw:
             pass
         self.close()
+
+    def _refuse_utf16(self, head: bytes) -> None:
+        if head.startswith(_UTF16):
+            raise RecordingError(f"{self.name}: is UTF-16; expected UTF-8: iconv -f UTF-16 -t UTF-8 < FILE > NEW")
 
     def close(self) -> None:
         if self._file is not sys.stdin.buffer:

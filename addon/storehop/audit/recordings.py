@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import BinaryIO
 
-from storehop.audit.exchange import Asked, Exchange, Known, Recording, RecordingError, Unreadable
+from storehop.audit.exchange import AUTO, Asked, Exchange, Known, Recording, RecordingError, Unreadable
 from storehop.audit.opening import Source
-from storehop.audit.readers import flows, har
+from storehop.audit.readers import alb, cloudfront, combined, flows, haproxy, har, json_lines, tables
 from storehop.audit.readers.reading import Reading
 
-AUTO = "auto"
 EMPTY = "empty"
 """The format of a recording in which nothing stands."""
 
@@ -42,9 +41,27 @@ def _whole(name: str, module: ModuleType) -> _Format:
 _FORMATS = (
     _whole("mitm", flows),
     _whole("har", har),
+    _Format(cloudfront.NAME, cloudfront.looks_like, cloudfront.read),
+    _Format(alb.NAME, alb.looks_like, alb.read),
+    _Format(haproxy.NAME, haproxy.looks_like, haproxy.read),
+    _Format(json_lines.NAME, json_lines.looks_like, json_lines.read),
+    _Format(combined.NAME, combined.looks_like, combined.read),
+    _Format(tables.CSV, tables.looks_like, tables.read),
+    _Format(tables.TSV, tables.looks_like, tables.read),
 )
 """In the order in which they are tried."""
-FORMATS = (AUTO, *(one.name for one in _FORMATS))
+_LOGGERS = {
+    "nginx": (json_lines, combined),
+    "apache": (json_lines, combined),
+    "envoy": (json_lines, combined),
+    "traefik": (json_lines, combined),
+    "haproxy": (json_lines, haproxy),
+    "caddy": (json_lines,),
+    "cloudflare": (json_lines,),
+    "gcp": (json_lines,),
+}
+"""Names of programs that log in one of these; the first that it looks like, else the last."""
+FORMATS = tuple(dict.fromkeys([AUTO, *(one.name for one in _FORMATS), *_LOGGERS]))
 """What `--format` may be."""
 
 
@@ -67,10 +84,18 @@ def open_recording(path: str, asked: Asked) -> Recording:
 def _reading(source: Source, asked: Asked) -> Reading:
     if not source.head.strip():
         return Reading(EMPTY, frozenset(Known), iter(()))
+    if asked.format in _LOGGERS:
+        readers = _LOGGERS[asked.format]
+        reader = next((one for one in readers if one.looks_like(source.head)), readers[-1])
+        reading: Reading = reader.read(source.stream, asked)
+        return reading
     for one in _FORMATS:
         if asked.format == one.name or (asked.format == AUTO and one.looks_like(source.head)):
             return one.read(source.stream, asked)
-    raise RecordingError("nobody knows what this is")
+    raise RecordingError(
+        "nobody knows what this is. Expected a flow file of mitmproxy, a HAR, JSON lines, CSV or TSV, or a log of a web"
+        f" server or a load balancer; --format says which: {', '.join(FORMATS)}"
+    )
 
 
 class _Opened:
@@ -104,5 +129,8 @@ class _Opened:
         return self._source.total_bytes
 
     def __iter__(self) -> Iterator[Exchange | Unreadable]:
-        yield from self._reading.exchanges
-        self._source.finish()
+        try:
+            yield from self._reading.exchanges
+            self._source.finish()
+        finally:
+            self._source.close()

@@ -1,0 +1,201 @@
+"""Which column is what: as people say with `--map`, else by its name, else by the values of the first rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from ipaddress import ip_address
+
+from storehop.audit.exchange import Asked, Known, RecordingError
+from storehop.audit.readers.advice import NO_LINK, lines_for_tomorrow
+from storehop.audit.readers.building import Build, Get, Row, address_of, builder, text_of
+from storehop.audit.readers.moments import has_zone, seconds_of
+from storehop.audit.readers.names import HEADER, MAP_NAMES, MEANINGS, Path, meaning_of
+
+SAMPLE_ROWS = 1000
+"""Rows that are looked at before the first one is read."""
+_HOSTS = ("appsflyer.com", "aflink.com", "onelink.me", "onelnk.com")
+_MOST_NAMED = 40
+_SEVERAL = ("location",)
+"""Meanings of which more than one column counts: the first that has a value."""
+
+
+@dataclass
+class Table:
+    """The first rows, and what is known of their columns."""
+
+    rows: Sequence[Row]
+    gets: Mapping[Path, Get]
+    preset: Mapping[str, str] = field(default_factory=dict)
+    by_position: Mapping[str, Path] = field(default_factory=dict)
+    """What the format itself says of where something stands, by meaning."""
+    names_count: bool = True
+    """Whether names say what columns are; else `by_position` says all."""
+    remarks: list[str] = field(default_factory=list)
+
+    def values(self, path: Path) -> list[str]:
+        """What stands in a column, without what is absent."""
+        return [text for row in self.rows if (text := text_of(self.gets[path](row))) is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What is where, and the function that reads it."""
+
+    paths: Mapping[str, Sequence[Path]]
+    """By meaning."""
+    build: Build
+    knows: frozenset[Known]
+
+
+def columns_of(table: Table, asked: Asked) -> Columns:
+    """Raises RecordingError where no column is the link, and for a `--map` that names no column."""
+    mapped = _mapped(table, asked)
+    taken = set(mapped.values())
+    paths = {meaning: [path] for meaning, path in table.by_position.items() if path not in taken}
+    paths |= {meaning: found for meaning, found in _named(table, asked, taken).items() if meaning not in paths}
+    paths |= {meaning: [path] for meaning, path in mapped.items()}
+    for meaning, fits in _FITS.items():
+        if meaning in paths and meaning not in mapped:
+            paths[meaning] = [path for path in paths[meaning] if _may_be(table.values(path), fits)]
+    if "link" not in mapped and "location" not in mapped:
+        _find_link(table, paths)
+    _check_header(table, paths, asked)
+    _remark_on_times(table, paths)
+    gets = {meaning: [table.gets[path] for path in found] for meaning, found in paths.items() if found}
+    return Columns(paths, builder(gets), _knows(gets, asked))
+
+
+def _mapped(table: Table, asked: Asked) -> dict[str, Path]:
+    mapped = {}
+    for name, column in asked.columns.items():
+        meaning = MAP_NAMES.get(name.lower(), name.lower())
+        if meaning not in MEANINGS and not meaning.startswith(HEADER):
+            expected = ", ".join(dict.fromkeys([*MAP_NAMES, *MEANINGS, "header.NAME"]))
+            raise RecordingError(f"--map {name}=: expected one of {expected}")
+        mapped[meaning] = _column(table, name, column)
+    return mapped
+
+
+def _column(table: Table, name: str, column: str) -> Path:
+    by_name = {".".join(path): path for path in table.gets}
+    by_lower = {known.lower(): path for known, path in by_name.items()}
+    path = by_name.get(column) or by_lower.get(column.lower())
+    if path is None:
+        near = get_close_matches(column, by_name, 1)
+        advice = f" Did you mean {near[0]}?" if near else ""
+        raise RecordingError(f"--map {name}={column}: no such column.{advice} There are: {_listed(by_name)}")
+    return path
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names of columns; a long list is cut."""
+    listed = sorted(names)
+    more = f" and {len(listed) - _MOST_NAMED} more" if len(listed) > _MOST_NAMED else ""
+    return (", ".join(listed[:_MOST_NAMED]) or "none") + more
+
+
+def _named(table: Table, asked: Asked, taken: set[Path]) -> dict[str, list[Path]]:
+    headers = [asked.client_ip_header] if asked.client_ip_header else []
+    ranked: dict[str, list[tuple[int, Path]]] = {}
+    for path in table.gets:
+        if table.names_count and path not in taken and (found := meaning_of(path, table.preset, headers)):
+            ranked.setdefault(found[0], []).append((found[1], path))
+    return {
+        meaning: [path for _, path in sorted(found)][: None if meaning in _SEVERAL else 1]
+        for meaning, found in ranked.items()
+    }
+
+
+def _is_address(value: str) -> bool:
+    try:
+        ip_address(address_of(value))
+    except ValueError:
+        return False
+    return True
+
+
+def _leads_somewhere(value: str) -> bool:
+    return "://" in value or value.startswith("/")
+
+
+_FITS: Mapping[str, Callable[[str], bool]] = {
+    "link": _leads_somewhere,
+    "location": _leads_somewhere,
+    "ip": _is_address,
+    "request": lambda value: " " in value,
+}
+"""A name may say another thing: a `location` may be a town."""
+
+
+def _may_be(values: Sequence[str], fits: Callable[[str], bool]) -> bool:
+    return not values or any(map(fits, values))
+
+
+def attributed(values: Iterable[str]) -> int:
+    """How many values name a host of AppsFlyer's."""
+    return sum(any(host in value.lower() for host in _HOSTS) for value in values)
+
+
+def _find_link(table: Table, paths: dict[str, list[Path]]) -> None:
+    """Makes the column `link` whose values are attribution links, where no column is it by its name."""
+    if any(attributed(table.values(path)) for meaning in ("link", "location") for path in paths.get(meaning, ())):
+        return
+    asked_for = [path for meaning in ("url", "uri", "request", "host") for path in paths.get(meaning, ())]
+    if any(attributed(table.values(path)) for path in asked_for) and _has_host(table, paths):
+        return
+    others = {path for meaning, found in paths.items() if meaning.startswith(HEADER) for path in found}
+    count, path = max(
+        ((attributed(table.values(path)), path) for path in table.gets if path not in others), default=(0, ())
+    )
+    if count:
+        paths["link"] = [path]
+    elif not paths.get("link") and not paths.get("location"):
+        raise RecordingError(_no_link(table))
+
+
+def _has_host(table: Table, paths: Mapping[str, Sequence[Path]]) -> bool:
+    whole = [
+        value
+        for meaning in ("url", "uri", "request")
+        for path in paths.get(meaning, ())
+        for value in table.values(path)
+    ]
+    return bool(paths.get("host")) or any("://" in value.partition("?")[0] for value in whole)
+
+
+def _no_link(table: Table) -> str:
+    names = [".".join(path) for path in table.gets]
+    return f"{NO_LINK} Columns seen: {_listed(names)}.\n{lines_for_tomorrow()}"
+
+
+def _check_header(table: Table, paths: Mapping[str, Sequence[Path]], asked: Asked) -> None:
+    header = asked.client_ip_header
+    if header and not paths.get(HEADER + header.lower()):
+        names = _listed(".".join(path) for path in table.gets)
+        raise RecordingError(f"no column holds the header {header}; --map header.{header}=COLUMN. There are: {names}")
+
+
+def _remark_on_times(table: Table, paths: dict[str, list[Path]]) -> None:
+    values = [value for path in paths.get("time", ()) for row in table.rows if (value := table.gets[path](row))]
+    if not values:
+        return
+    if all(seconds_of(value) is None for value in values):
+        table.remarks.append("its times can't be read")
+        del paths["time"]
+    elif not all(map(has_zone, values)):
+        table.remarks.append("its times name no zone: they are taken as UTC")
+
+
+def _knows(gets: Mapping[str, Sequence[Get]], asked: Asked) -> frozenset[Known]:
+    knows = {Known.LINK}
+    headers = {meaning.removeprefix(HEADER) for meaning in gets if meaning.startswith(HEADER)}
+    tests = {
+        Known.TIME: "time" in gets,
+        Known.USER_AGENT: "user-agent" in headers,
+        Known.LANGUAGE: "accept-language" in headers,
+        Known.HINTS: any(name.startswith(("sec-ch-", "sec-fetch-")) for name in headers),
+        Known.CLIENT_IP: "ip" in gets or (asked.client_ip_header or "").lower() in headers,
+    }
+    return frozenset(knows | {known for known, is_known in tests.items() if is_known})

@@ -1,0 +1,126 @@
+"""CSV and TSV, as trackers and data warehouses export them: with a header row or without, any usual delimiter.
+
+A quoted field may go over a few lines. A quote that nobody closes costs its own line, and no other.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from operator import itemgetter
+from typing import BinaryIO
+
+from storehop.audit.exchange import AUTO, Asked, RecordingError, Unreadable
+from storehop.audit.readers.building import Row
+from storehop.audit.readers.columns import Table, attributed, columns_of
+from storehop.audit.readers.guessing import guessed, is_address, is_time
+from storehop.audit.readers.lines import Line, first_lines, text_lines
+from storehop.audit.readers.names import Path
+from storehop.audit.readers.reading import Reading
+from storehop.audit.readers.rows import PlacedRow, built, of_width, sampled, usual_width
+
+CSV, TSV = "csv", "tsv"
+_DELIMITERS = "\t,;|"
+_NO_DELIMITER = "\x1f"
+_MAX_LINES = 20
+"""A quoted field over more lines is a quote that nobody closed."""
+_SAMPLE_LINES = 200
+
+
+def looks_like(head: bytes) -> bool:
+    """Whether its first lines have the same number of columns, or are links."""
+    lines = first_lines(head)[:_SAMPLE_LINES]
+    return bool(_delimiter(lines)) or attributed(lines) > 0
+
+
+def _delimiter(lines: list[str]) -> str:
+    """The delimiter that splits most lines alike, into most columns; "" for a single column."""
+    best = (0, "")
+    for delimiter in _DELIMITERS:
+        rows = [row for line in lines if (row := _split(line, delimiter)) is not None]
+        width = usual_width(rows)
+        alike = sum(len(row) == width for row in rows)
+        if width > 1 and alike * 2 >= len(lines) and len(rows[0]) == width:
+            best = max(best, (width, delimiter))
+    return best[1]
+
+
+def _split(line: str, delimiter: str) -> list[str] | None:
+    """The columns of a whole record; None where it is none."""
+    if '"' not in line:
+        return line.split(delimiter)
+    try:
+        return next(csv.reader([line], delimiter=delimiter))
+    except (csv.Error, StopIteration):
+        return None
+
+
+def _records(lines: Iterable[Line | Unreadable], delimiter: str) -> Iterator[PlacedRow | Unreadable]:
+    lines = iter(lines)
+    waiting: deque[Line | Unreadable] = deque()
+    while (line := waiting.popleft() if waiting else next(lines, None)) is not None:
+        if type(line) is Unreadable:
+            yield line
+            continue
+        place, text = line  # type: ignore[misc]  # no Unreadable gets here
+        if text.count('"') % 2:
+            waiting.extend(islice(lines, max(0, _MAX_LINES - len(waiting))))
+            taken, text = _closed(text, waiting)
+            for _ in range(taken):
+                waiting.popleft()
+            if not taken:
+                yield Unreadable(place, "a quote that is not closed")
+                continue
+        row = _split(text, delimiter)
+        yield Unreadable(place, "is no CSV") if row is None else (place, row)
+
+
+def _closed(text: str, following: Iterable[Line | Unreadable]) -> tuple[int, str]:
+    """How many of the lines that follow belong to this record, and all of it; 0 where no quote ends it."""
+    for taken, line in enumerate(following, start=1):
+        if isinstance(line, Unreadable):
+            break
+        text = f"{text}\n{line[1]}"
+        if line[1].count('"') % 2:
+            return taken, text
+    return 0, text
+
+
+def read(stream: BinaryIO, asked: Asked) -> Reading:
+    """Raises RecordingError where no column is the link."""
+    lines = text_lines(stream)
+    first = list(islice(lines, _SAMPLE_LINES))
+    delimiter = "\t" if asked.format == TSV else _delimiter([line[1] for line in first if type(line) is tuple])
+    rows, everything = sampled(_records(chain(first, lines), delimiter or _NO_DELIMITER))
+    if not rows:
+        raise RecordingError("expected rows of columns")
+    width = len(rows[0])
+    is_named = not _is_data(rows[0])
+    names = [name.strip() for name in rows[0]] if is_named else [str(number) for number in range(1, width + 1)]
+    everything = of_width(_without_first(everything) if is_named else everything, width)
+    paths: list[Path] = [(name,) for name in names]
+    table = Table(
+        [row for row in rows[is_named:] if len(row) == width],
+        {path: itemgetter(index) for index, path in enumerate(paths)},
+    )
+    if not is_named:
+        table.by_position = guessed(table, paths, {})
+    columns = columns_of(table, asked)
+    name = asked.format if asked.format != AUTO else TSV if delimiter == "\t" else CSV
+    return Reading(name, columns.knows, built(everything, columns.build), table.remarks)
+
+
+def _is_data(row: Row) -> bool:
+    return any("://" in value or is_address(value) or is_time(value) for value in row)
+
+
+def _without_first(rows: Iterable[PlacedRow | Unreadable]) -> Iterator[PlacedRow | Unreadable]:
+    """All but the header row."""
+    is_behind = False
+    for row in rows:
+        if is_behind or type(row) is Unreadable:
+            yield row
+        else:
+            is_behind = True

@@ -1,0 +1,122 @@
+"""CSV and TSV, as trackers and data warehouses export them."""
+
+import csv
+import io
+
+import pytest
+
+from storehop.audit.exchange import Exchange, Known, RecordingError, Unreadable
+from tests.support.recordings import ANDROID, AT, LINK, described, exchanges, only, opened
+
+AGENT = ANDROID.replace("KHTML, like", "KHTML; like")
+ROW = [LINK, "198.51.100.7", AGENT, "de-DE", "2026-11-30 10:00:00 UTC"]
+CLICK = Exchange(
+    place=2,
+    at=AT,
+    headers={"user-agent": AGENT, "accept-language": "de-DE"},
+    client_ip="198.51.100.7",
+    link=LINK,
+)
+
+
+def table(*rows, delimiter=",", quoting=csv.QUOTE_MINIMAL):
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, quoting=quoting, lineterminator="\n").writerows(rows)
+    return text.getvalue()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ["click_url", "user_ip", "user_agent", "accept_language", "ts"],
+        ["Tracking URL", "IP", "UA", "Accept-Language", "Timestamp"],
+        ["tracking_link", "ip_address", "userAgent", "language", "click_time"],
+        ["LINK", "Client IP", "User-Agent", "Lang", "Created At"],
+        ["what", "remote_addr", "http_user_agent", "http_accept_language", "time"],
+        ["url", "client_ip", "browser_user_agent", "lang", "datetime"],
+    ],
+)
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_MINIMAL, csv.QUOTE_ALL])
+def test_columns_are_found_by_usual_names_and_by_values(header, delimiter, quoting, tmp_path):
+    """In any spelling, with any usual delimiter; the links by what they are."""
+    exchange = only(tmp_path, table(header, ROW, delimiter=delimiter, quoting=quoting))
+
+    assert exchange.link or exchange.url == LINK
+    assert (exchange.at, exchange.headers, exchange.client_ip) == (CLICK.at, CLICK.headers, CLICK.client_ip)
+
+
+def test_what_a_table_knows_are_its_columns(tmp_path):
+    """And its format is told by its delimiter."""
+    recording = described(tmp_path, table(["click_url", "ip", "ua", "lang", "ts"], ROW))
+
+    assert recording.format == "csv"
+    assert recording.knows == {Known.LINK, Known.TIME, Known.USER_AGENT, Known.LANGUAGE, Known.CLIENT_IP}
+    assert described(tmp_path, table(["click_url", "ip"], ROW[:2], delimiter="\t")).format == "tsv"
+
+
+def test_a_table_without_header_row_is_read_by_its_values(tmp_path):
+    """Its columns have numbers."""
+    first, second = exchanges(tmp_path, table(ROW, ROW))
+
+    assert (first.place, second.place) == (1, 2)
+    assert (first.location or first.link, first.client_ip, first.at) == (LINK, "198.51.100.7", AT)
+    assert first.headers == CLICK.headers
+    assert exchanges(tmp_path, table(ROW, ROW), columns={"link": "1"})[0].link == LINK
+
+
+@pytest.mark.parametrize("head", ["", "link\n", "anything\n"], ids=["links alone", "link", "another name"])
+def test_a_single_column_of_links_is_a_table(head, tmp_path):
+    """With a name or without, whatever stands in the links."""
+    links = [LINK, LINK + "&x=a,b", LINK + "&x=a;b|c", LINK + "&x=a,b,c"]
+    found = exchanges(tmp_path, head + "\n".join(links))
+
+    assert [one.link or one.location for one in found] == links
+
+
+def test_a_quoted_field_goes_over_lines(tmp_path):
+    """A record's place is its first line."""
+    content = table(["link", "note"], [LINK, 'a "b"\n\n,c'], [LINK, "d"])
+
+    assert [one.place for one in exchanges(tmp_path, content)] == [2, 5]
+
+
+@pytest.mark.parametrize("behind", [3, 100])
+def test_a_quote_that_nobody_closes_costs_one_line(behind, tmp_path):
+    """The lines behind it are read as they are."""
+    content = table(["link", "note"], [LINK, "a"]) + f'{LINK},"open\n' + f"{LINK},b\n" * behind
+    found = list(opened(tmp_path, content))
+
+    assert found[1] == Unreadable(3, "a quote that is not closed")
+    assert [one.place for one in found] == list(range(2, behind + 4))
+
+
+def test_a_row_of_another_width_is_broken(tmp_path):
+    """As where a User-Agent with a comma was not quoted."""
+    found = list(opened(tmp_path, f"link,ua,ip\n{LINK},x,198.51.100.7\n{LINK},(KHTML, like),198.51.100.7\n{LINK}\n"))
+
+    assert found[1:] == [Unreadable(3, "has 4 columns, expected 3"), Unreadable(4, "has 1 columns, expected 3")]
+
+
+def test_a_table_without_links_is_refused_with_its_columns(tmp_path):
+    """And with what to write."""
+    with pytest.raises(RecordingError, match=r"Columns seen: campaign, id, ip\.[\s\S]*--map link=COLUMN"):
+        opened(tmp_path, table(["id", "campaign", "ip"], [1, "summer", "198.51.100.7"]))
+
+
+def test_map_names_columns(tmp_path):
+    """As the manual shows it."""
+    content = table(["to", "ip_1", "agent", "l", "at_ms"], [*ROW[:4], int(AT * 1000)])
+    columns = {"link": "to", "ip": "ip_1", "ua": "agent", "lang": "l", "time": "at_ms"}
+
+    assert only(tmp_path, content, columns=columns) == CLICK
+
+
+def test_times_without_a_zone_are_said(tmp_path):
+    """They are taken as UTC; times that nobody can read are said, too."""
+    zoneless = described(tmp_path, table(["link", "ts"], [LINK, "2026-11-30 10:00:00"]))
+    strange = described(tmp_path, table(["link", "ts"], [LINK, "yesterday"]))
+
+    assert zoneless.remarks == ("its times name no zone: they are taken as UTC",)
+    assert strange.remarks == ("its times can't be read",)
+    assert Known.TIME not in strange.knows
