@@ -13,8 +13,12 @@ type Row = Any
 """Nested JSON, or a list of columns."""
 type Get = Callable[[Row], Any]
 """A value of a row, as it stands there."""
+type Values = Sequence[Any]
+"""A row's values of the columns that count."""
+type Pick = Callable[[Row], Values]
 type Build = Callable[[int, Row], Exchange]
 
+_NUMBERS = {int, float}
 _UNITS = {"seconds": 1.0, "milliseconds": 1e3, "nanoseconds": 1e9}
 _DEFAULT_PORTS = {"https": ":443", "http": ":80"}
 _SCHEMES = {"http": "http", "ws": "http", "off": "http"}
@@ -26,86 +30,87 @@ def text_of(value: Any) -> str | None:
         return None if value in ("", "-") else value
     if type(value) is list:
         return text_of(value[0]) if value else None
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return str(value) if type(value) in _NUMBERS else None
 
 
 def _joined(value: Any) -> str | None:
     """As `text_of`, but of a list of a header's values all count (RFC 9110 §5.3)."""
-    if type(value) is list:
+    if type(value) is list and len(value) > 1:
         return ", ".join(filter(None, map(text_of, value))) or None
     return text_of(value)
 
 
-def _nothing(_row: Row) -> None:
-    return None
-
-
-def builder(gets: Mapping[str, Sequence[Get]]) -> Build:
-    """`gets` are by meaning; of several the first that has a value counts."""
-
-    def one(meaning: str) -> Get:
-        return _first(gets.get(meaning, ()))
-
+def builder(places: Mapping[str, Sequence[int]], pick: Pick) -> Build:
+    """`places` are those of each meaning among what `pick` gives; of several the first that has a value counts."""
     headers = [
-        (meaning.removeprefix(HEADER), _first(found)) for meaning, found in gets.items() if meaning.startswith(HEADER)
+        (meaning.removeprefix(HEADER), found[0]) for meaning, found in places.items() if meaning.startswith(HEADER)
     ]
-    time, method, status, ip = one("time"), one("method"), one("status"), one("ip")
-    location, link, url_of, seconds = one("location"), one("link"), _url(gets), _seconds(gets)
+    time, method, status, ip = (_one(places, name) for name in ("time", "method", "status", "ip"))
+    location, link, url_of, seconds = _first(places, "location"), _one(places, "link"), _url(places), _seconds(places)
 
     def build(place: int, row: Row) -> Exchange:
+        values = pick(row)
         found = {}
-        for name, get in headers:
-            value = get(row)
+        for name, at in headers:
+            value = values[at]
             if type(value) is not str:
                 value = _joined(value)
             if value and value != "-":
                 found[name] = value
-        asked, url = url_of(row)
+        asked, url = url_of(values)
         return Exchange(
             place,
-            seconds_of(time(row)),
-            text_of(method(row)) or asked,
+            None if time is None else seconds_of(values[time]),
+            asked if method is None else text_of(values[method]) or asked,
             url,
             found,
-            address_of(ip(row)),
-            _status(status(row)),
-            text_of(location(row)),
-            text_of(link(row)),
-            seconds=seconds(row),
+            "" if ip is None else address_of(values[ip]),
+            None if status is None else _status(values[status]),
+            location(values),
+            None if link is None else text_of(values[link]),
+            seconds=None if seconds is None else seconds(values),
         )
 
     return build
 
 
-def _first(gets: Sequence[Get]) -> Get:
-    if len(gets) < 2:  # noqa: PLR2004
-        return gets[0] if gets else _nothing
+def _one(places: Mapping[str, Sequence[int]], meaning: str) -> int | None:
+    found = places.get(meaning)
+    return found[0] if found else None
 
-    def first(row: Row) -> Any:
-        for get in gets:
-            value = get(row)
-            if value not in (None, "", "-", []):
-                return value
+
+def _first(places: Mapping[str, Sequence[int]], *meanings: str) -> Callable[[Values], str | None]:
+    """The text of the first of these columns that has one."""
+    several = [at for meaning in meanings for at in places.get(meaning, ())]
+
+    def one(values: Values) -> str | None:
+        return text_of(values[several[0]])
+
+    def first(values: Values) -> str | None:
+        for at in several:
+            if (text := text_of(values[at])) is not None:
+                return text
         return None
 
-    return first
+    return one if len(several) == 1 else first
 
 
-def _url(gets: Mapping[str, Sequence[Get]]) -> Callable[[Row], tuple[str, str | None]]:
+def _url(places: Mapping[str, Sequence[int]]) -> Callable[[Values], tuple[str, str | None]]:
     """(method, absolute URL or None) of a row."""
-    request, scheme, host = (_first(gets.get(name, ())) for name in ("request", "scheme", "host"))
-    whole = _first([*gets.get("url", ()), *gets.get("uri", ())])
-    query = gets.get("query")
+    whole, host = _first(places, "url", "uri"), _first(places, "host")
+    request, scheme, query = (_one(places, name) for name in ("request", "scheme", "query"))
 
-    def url(row: Row) -> tuple[str, str | None]:
-        target, method = text_of(whole(row)), "GET"
+    def url(values: Values) -> tuple[str, str | None]:
+        target, method = whole(values), "GET"
         if target is None:
-            method, target = _request(text_of(request(row)))
-        if target is None:
-            return method, None
-        if query and "?" not in target and (asked := text_of(query[0](row))):
+            if request is None:
+                return method, None
+            method, target = _request(text_of(values[request]))
+            if target is None:
+                return method, None
+        if query is not None and "?" not in target and (asked := text_of(values[query])):
             target = f"{target}{'' if asked.startswith('?') else '?'}{asked}"
-        return method, absolute(target, scheme(row), text_of(host(row)))
+        return method, absolute(target, None if scheme is None else values[scheme], host(values))
 
     return url
 
@@ -119,16 +124,17 @@ def _request(line: str | None) -> tuple[str, str | None]:
 
 def absolute(target: str, scheme: Any, host: str | None) -> str | None:
     """The URL without a port that goes without saying; None where nobody knows the host."""
-    if target[:4].lower() != "http" or "://" not in target[:8]:
-        if not host or not target.startswith(("/", "?")):
+    if target.startswith(("/", "?")):
+        if host is None:
             return None
-        target = f"{_SCHEMES.get(scheme, 'https') if type(scheme) is str else 'https'}://{host}{target}"
-    start, _, rest = target.partition("://")
-    port = _DEFAULT_PORTS.get(start, ":443")
-    if port in rest:
-        server, slash, path = rest.partition("/")
-        return f"{start}://{server.removesuffix(port)}{slash}{path}"
-    return target
+        start = _SCHEMES.get(scheme, "https") if type(scheme) is str else "https"
+        return f"{start}://{host.removesuffix(_DEFAULT_PORTS[start])}{target}"
+    start, separator, rest = target.partition("://")
+    port = _DEFAULT_PORTS.get(start.lower()) if separator else None
+    if port is None:
+        return None
+    server, slash, path = rest.partition("/")
+    return f"{start}://{server.removesuffix(port)}{slash}{path}"
 
 
 def address_of(value: Any) -> str:
@@ -149,16 +155,13 @@ def _status(value: Any) -> int | None:
     return int(value) if type(value) is str and len(value) == 3 and value.isdecimal() else None  # noqa: PLR2004
 
 
-def _seconds(gets: Mapping[str, Sequence[Get]]) -> Callable[[Row], float | None]:
-    for meaning, unit in _UNITS.items():
-        if meaning in gets:
-            return _lasting(gets[meaning][0], unit)
-    return _nothing
+def _seconds(places: Mapping[str, Sequence[int]]) -> Callable[[Values], float | None] | None:
+    return next((_lasting(places[meaning][0], unit) for meaning, unit in _UNITS.items() if meaning in places), None)
 
 
-def _lasting(get: Get, unit: float) -> Callable[[Row], float | None]:
-    def seconds(row: Row) -> float | None:
-        value = get(row)
+def _lasting(at: int, unit: float) -> Callable[[Values], float | None]:
+    def seconds(values: Values) -> float | None:
+        value = values[at]
         try:
             return float(value.removesuffix("s") if type(value) is str else value) / unit
         except (TypeError, ValueError, OverflowError):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from ipaddress import ip_address
+from operator import itemgetter
+from typing import Any
 
 from storehop.audit.exchange import Asked, Known, RecordingError
 from storehop.audit.readers.advice import NO_LINK, lines_for_tomorrow
-from storehop.audit.readers.building import Build, Get, Row, address_of, builder, text_of
+from storehop.audit.readers.building import Build, Get, Pick, Row, address_of, builder, text_of
 from storehop.audit.readers.moments import has_zone, seconds_of
 from storehop.audit.readers.names import HEADER, MAP_NAMES, MEANINGS, Path, meaning_of
 
@@ -30,13 +32,37 @@ class Table:
     preset: Mapping[str, str] = field(default_factory=dict)
     by_position: Mapping[str, Path] = field(default_factory=dict)
     """What the format itself says of where something stands, by meaning."""
+    pick: Callable[[Sequence[Path]], tuple[Sequence[Path], Pick]] | None = None
+    """A fast way to get several columns at once, and the order in which it gives them."""
     names_count: bool = True
     """Whether names say what columns are; else `by_position` says all."""
     remarks: list[str] = field(default_factory=list)
 
+    def one_by_one(self, paths: Sequence[Path]) -> tuple[Sequence[Path], Pick]:
+        """The way where there is no fast one."""
+        gets = [self.gets[path] for path in paths]
+
+        def pick(row: Row) -> list[Any]:
+            return [get(row) for get in gets]
+
+        return paths, pick
+
     def values(self, path: Path) -> list[str]:
         """What stands in a column, without what is absent."""
         return [text for row in self.rows if (text := text_of(self.gets[path](row))) is not None]
+
+
+def table_of(rows: Sequence[Row], paths: Sequence[Path]) -> Table:
+    """A table of rows that are lists: one column a path, in order."""
+
+    def pick(several: Sequence[Path]) -> tuple[Sequence[Path], Pick]:
+        places = [paths.index(path) for path in several]
+        if len(places) > 1:
+            return several, itemgetter(*places)
+        (place,) = places
+        return several, lambda row: (row[place],)
+
+    return Table(rows, {path: itemgetter(index) for index, path in enumerate(paths)}, pick=pick)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +89,10 @@ def columns_of(table: Table, asked: Asked) -> Columns:
         _find_link(table, paths)
     _check_header(table, paths, asked)
     _remark_on_times(table, paths)
-    gets = {meaning: [table.gets[path] for path in found] for meaning, found in paths.items() if found}
-    return Columns(paths, builder(gets), _knows(gets, asked))
+    paths = {meaning: found for meaning, found in paths.items() if found}
+    order, pick = (table.pick or table.one_by_one)([path for found in paths.values() for path in found])
+    places = {meaning: [order.index(path) for path in found] for meaning, found in paths.items()}
+    return Columns(paths, builder(places, pick), _knows(paths, asked))
 
 
 def _mapped(table: Table, asked: Asked) -> dict[str, Path]:
@@ -188,14 +216,14 @@ def _remark_on_times(table: Table, paths: dict[str, list[Path]]) -> None:
         table.remarks.append("its times name no zone: they are taken as UTC")
 
 
-def _knows(gets: Mapping[str, Sequence[Get]], asked: Asked) -> frozenset[Known]:
+def _knows(paths: Collection[str], asked: Asked) -> frozenset[Known]:
     knows = {Known.LINK}
-    headers = {meaning.removeprefix(HEADER) for meaning in gets if meaning.startswith(HEADER)}
+    headers = {meaning.removeprefix(HEADER) for meaning in paths if meaning.startswith(HEADER)}
     tests = {
-        Known.TIME: "time" in gets,
+        Known.TIME: "time" in paths,
         Known.USER_AGENT: "user-agent" in headers,
         Known.LANGUAGE: "accept-language" in headers,
         Known.HINTS: any(name.startswith(("sec-ch-", "sec-fetch-")) for name in headers),
-        Known.CLIENT_IP: "ip" in gets or (asked.client_ip_header or "").lower() in headers,
+        Known.CLIENT_IP: "ip" in paths or (asked.client_ip_header or "").lower() in headers,
     }
     return frozenset(knows | {known for known, is_known in tests.items() if is_known})

@@ -7,12 +7,11 @@ Columns have numbers, from 1: `--map location=10`.
 from __future__ import annotations
 
 import re
-from operator import itemgetter
 from typing import BinaryIO
 
 from storehop.audit.exchange import AUTO, Asked, RecordingError
 from storehop.audit.readers.building import Row
-from storehop.audit.readers.columns import Table, columns_of
+from storehop.audit.readers.columns import Table, columns_of, table_of
 from storehop.audit.readers.guessing import fit_most, guessed, is_address, is_host, is_request, is_time, is_url
 from storehop.audit.readers.lines import first_lines, text_lines
 from storehop.audit.readers.names import HEADER, Path
@@ -56,7 +55,7 @@ def read(stream: BinaryIO, asked: Asked) -> Reading:
         raise RecordingError("expected lines as web servers write them")
     paths: list[Path] = [(str(number),) for number in range(1, width + 1)]
     rows = [row for row in first if len(row) == width]
-    table = Table(rows, {path: itemgetter(index) for index, path in enumerate(paths)})
+    table = table_of(rows, paths)
     table.by_position = _positions(table, paths)
     columns = columns_of(table, asked)
     name = NAME if asked.format == AUTO else asked.format

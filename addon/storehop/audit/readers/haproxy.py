@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from operator import itemgetter
 from typing import BinaryIO
 
 from storehop.audit.exchange import Asked, Exchange, RecordingError, Unreadable
 from storehop.audit.readers.building import Row
-from storehop.audit.readers.columns import Table, columns_of
+from storehop.audit.readers.columns import columns_of, table_of
 from storehop.audit.readers.guessing import guessed
 from storehop.audit.readers.lines import first_lines, text_lines
 from storehop.audit.readers.names import Path
@@ -91,7 +90,7 @@ def read(stream: BinaryIO, asked: Asked) -> Reading:
     captures = [(f"capture.{number}",) for number in range(1, width - len(_FIXED) + 1)]
     paths: list[Path] = [*((name,) for name in _FIXED), *captures]
     rows = [row for row in first if len(row) == width]
-    table = Table(rows, {path: itemgetter(index) for index, path in enumerate(paths)})
+    table = table_of(rows, paths)
     fixed = {name: (name,) for name in _FIXED}
     table.by_position = fixed | guessed(table, captures, fixed)
     columns = columns_of(table, asked)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
 from storehop.audit.exchange import Asked, RecordingError
-from storehop.audit.readers.building import Get, Row
+from storehop.audit.readers.building import Get, Pick, Row
 from storehop.audit.readers.columns import Table, columns_of
 from storehop.audit.readers.lines import first_lines, text_lines
 from storehop.audit.readers.names import Path
@@ -89,7 +89,7 @@ def read(stream: BinaryIO, asked: Asked) -> Reading:
         raise RecordingError("expected one JSON object a line; of a JSON array makes them: jq -c '.[]' FILE")
     gets = {path: _getter(path) for path in _paths(rows)}
     name = asked.format if asked.format in PRESETS else preset_of({".".join(path).lower() for path in gets})
-    table = Table(rows, gets, PRESETS.get(name or "", {}))
+    table = Table(rows, gets, PRESETS.get(name or "", {}), pick=_pick)
     if name in REMARKS:
         table.remarks.append(REMARKS[name])
     columns = columns_of(table, asked)
@@ -114,19 +114,34 @@ def _walk(node: Mapping[str, Any], above: Path) -> Iterator[Path]:
 
 
 def _getter(path: Path) -> Get:
-    if len(path) == 1:
-        (key,) = path
-
-        def top(found: Row) -> Any:
-            return found.get(key)
-
-        return top
-
-    def nested(found: Row) -> Any:
+    def get(found: Row) -> Any:
         for key in path:
             if type(found) is not dict:
                 return None
             found = found.get(key)
         return found
 
-    return nested
+    return get
+
+
+def _pick(paths: Sequence[Path]) -> tuple[Sequence[Path], Pick]:
+    """Object by object: one step down for all values that stand in it."""
+    folders: dict[Path, list[str]] = {}
+    for path in paths:
+        folders.setdefault(path[:-1], []).append(path[-1])
+    order = [(*folder, key) for folder, keys in folders.items() for key in keys]
+    top = folders.pop((), [])
+    order.sort(key=lambda path: len(path) > 1)  # what stands at the top comes first
+    below = [(_getter(folder), keys) for folder, keys in folders.items()]
+
+    def flat(row: Row) -> list[Any]:
+        return list(map(row.get, top))
+
+    def nested(row: Row) -> list[Any]:
+        values = list(map(row.get, top))
+        for get, keys in below:
+            found = get(row)
+            values += map(found.get, keys) if type(found) is dict else [None] * len(keys)
+        return values
+
+    return order, nested if below else flat

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -11,6 +10,7 @@ from typing import Any
 _MAX_CHARACTERS = 64
 _UNITS = ((1e11, 1.0), (1e14, 1e3), (1e17, 1e6), (1e20, 1e9))
 """A smaller number than the first counts so many units a second: s, ms, µs, ns."""
+_NUMBERS = {int, float}
 _MONTHS = {
     name: number
     for number, name in enumerate("Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(), start=1)  # noqa: SIM905
@@ -23,7 +23,7 @@ def seconds_of(value: Any) -> float | None:
     if type(value) is str:
         moment = _moment(value) if len(value) <= _MAX_CHARACTERS else None
         return moment[0] if moment else None
-    return _scaled(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    return _scaled(value) if type(value) in _NUMBERS else None
 
 
 def has_zone(value: Any) -> bool:
@@ -33,11 +33,10 @@ def has_zone(value: Any) -> bool:
 
 
 def _scaled(number: float) -> float | None:
-    try:
-        size = abs(float(number))
-    except OverflowError:
-        return None
-    return next((number / unit for limit, unit in _UNITS if size < limit), None) if math.isfinite(size) else None
+    for limit, unit in _UNITS:
+        if -limit < number < limit:  # not so for NaN
+            return number / unit
+    return None
 
 
 @lru_cache(maxsize=4096)

@@ -9,12 +9,11 @@ import csv
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
-from operator import itemgetter
 from typing import BinaryIO
 
 from storehop.audit.exchange import AUTO, Asked, RecordingError, Unreadable
 from storehop.audit.readers.building import Row
-from storehop.audit.readers.columns import Table, attributed, columns_of
+from storehop.audit.readers.columns import attributed, columns_of, table_of
 from storehop.audit.readers.guessing import guessed, is_address, is_time
 from storehop.audit.readers.lines import Line, first_lines, text_lines
 from storehop.audit.readers.names import Path
@@ -101,10 +100,7 @@ def read(stream: BinaryIO, asked: Asked) -> Reading:
     names = [name.strip() for name in rows[0]] if is_named else [str(number) for number in range(1, width + 1)]
     everything = of_width(_without_first(everything) if is_named else everything, width)
     paths: list[Path] = [(name,) for name in names]
-    table = Table(
-        [row for row in rows[is_named:] if len(row) == width],
-        {path: itemgetter(index) for index, path in enumerate(paths)},
-    )
+    table = table_of([row for row in rows[is_named:] if len(row) == width], paths)
     if not is_named:
         table.by_position = guessed(table, paths, {})
     columns = columns_of(table, asked)
