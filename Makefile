@@ -98,8 +98,9 @@ profile: $(READY) ## where storehop's processor time goes under a load of clicks
 cost: $(READY) ## how many instructions of Python a decision takes; make bench says it, too
 	@PYTHONPATH=addon $(BIN)/python -m tests.bench.cost
 
-picture: $(READY) ## the picture of mitmweb
-	STOREHOP_SCREENSHOT=tests/mitmweb.png $(BIN)/python -m pytest -q tests/e2e/test_browser.py
+picture: $(READY) ## the pictures of mitmweb and of an audit's page
+	STOREHOP_SCREENSHOT=tests/mitmweb.png STOREHOP_AUDIT_SCREENSHOT=tests/audit.png \
+	  $(BIN)/python -m pytest -q tests/e2e/test_browser.py tests/audit/test_page_in_chromium.py
 
 check: $(READY) ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

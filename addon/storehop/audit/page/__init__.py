@@ -10,7 +10,7 @@ from functools import cache
 from importlib import resources
 
 from storehop.audit.page import calls, coverage, hops, surprises, verdict
-from storehop.audit.page.parts import Markup, element, joined
+from storehop.audit.page.parts import Markup, day_and_time, element, joined
 from storehop.audit.report import Report
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -45,10 +45,10 @@ def render(report: Report) -> str:
         hops.changes(report),
         verdict.sign_off(),
     )
-    return "<!doctype html>\n" + element("html", _head(), element("body", main), lang="en") + "\n"
+    return "<!doctype html>\n" + element("html", _head(report), element("body", main), lang="en") + "\n"
 
 
-def _head() -> Markup:
+def _head(report: Report) -> Markup:
     return element(
         "head",
         element("meta", charset="utf-8"),
@@ -56,7 +56,7 @@ def _head() -> Markup:
         element("meta", name="viewport", content="width=device-width, initial-scale=1"),
         element("meta", name="color-scheme", content="light dark"),
         element("meta", name="referrer", content="no-referrer"),
-        element("title", "storehop audit"),
+        element("title", f"storehop audit, {day_and_time(report.made_at)} UTC"),
         joined(Markup(f"<style>{_style()}</style>")),
     )
 

@@ -27,7 +27,7 @@ from storehop.audit.report import Report
 from storehop.decide.s2s import MAX_URL_CHARACTERS
 from storehop.model import Source
 
-MOST_PARAMETERS = 40
+MOST_PARAMETERS = 30
 MOST_SOURCES = 4
 SLOW_CALL_S = 1.0
 """A call may take as long at the peak, or `concurrency` is called too small."""
@@ -53,20 +53,17 @@ def calls(report: Report) -> Markup:
 
 def _facts(report: Report) -> Markup:
     facts = (
-        (
-            "Calls a second, at the peak",
-            count(report.peak_calls_per_second) if report.peak_calls_per_second else "unknown",
-        ),
-        ("Calls a second, 99 of 100 seconds", _up_to(report.p99_calls_per_second)),
-        ("Longest call", f"{count(report.longest_url)} of {count(MAX_URL_CHARACTERS)} characters"),
+        ("Calls a second, at the peak", _known(report.peak_calls_per_second)),
+        ("Calls a second, in 99 of 100 seconds at most", _known(report.p99_calls_per_second)),
+        (f"Longest call, in characters (at most {count(MAX_URL_CHARACTERS)})", count(report.longest_url)),
     )
     return element(
         "dl", *(element("div", element("dt", term), element("dd", fact)) for term, fact in facts), cls="facts"
     )
 
 
-def _up_to(calls_per_second: int) -> str:
-    return f"up to {count(calls_per_second)}" if calls_per_second else "unknown"
+def _known(calls_per_second: int) -> str:
+    return count(calls_per_second) if calls_per_second else "unknown"
 
 
 def _advice(report: Report) -> Markup:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from storehop.audit.page import drawings, words
 from storehop.audit.page.parts import (
+    WORDS_BYTES,
     Column,
     Markup,
     count,
@@ -24,11 +25,11 @@ from storehop.audit.page.parts import (
 )
 from storehop.audit.report import Counts, Report
 
-MOST_REASONS = 30
+MOST_REASONS = 24
 MOST_APPS = 50
-MOST_RULES = 30
+MOST_RULES = 20
 MOST_CAMPAIGNS = 30
-MOST_SOURCES = 30
+MOST_SOURCES = 20
 _COLOURS = 5
 """Reasons with a colour of their own; the others share one."""
 _SHADES = 5
@@ -86,7 +87,7 @@ def match_keys(report: Report) -> Markup:
         )
         if is_rest_known
         else None,
-        table("Match keys by app", columns, rows, more),
+        table("Match keys by app", columns, rows, more, is_titled=True),
     )
 
 
@@ -95,7 +96,7 @@ def _parts(report: Report) -> list[tuple[str, str, int]]:
     first, _ = ranked(report.reasons, _COLOURS)
     rest = sum(report.reasons.values()) - sum(n for _, n in first)
     parts = [("direct", "Straight to the store", report.direct)]
-    parts += [(f"c{i}", visible(words.reason(key)), n) for i, (key, n) in enumerate(first)]
+    parts += [(f"c{i}", visible(words.reason(key), WORDS_BYTES), n) for i, (key, n) in enumerate(first)]
     return [*parts, ("rest", "All other reasons", rest)] if rest else parts
 
 
@@ -105,11 +106,13 @@ def _reasons(report: Report) -> Markup:
     for i, (key, n) in enumerate(reasons):
         rows.append(_reason_row(report, key, words.reason(key), f"c{i}" if i < _COLOURS else "rest", n))
     columns = (Column("What happens", "t"), Column("Clicks"), Column("Share"))
-    return table("Straight to the store, or on as today because …", columns, rows, more)
+    return table("Straight to the store, or on as today, and why", columns, rows, more, is_titled=True)
 
 
 def _reason_row(report: Report, key: str, title: str, colour: str, n: int) -> tuple[str, str, str]:
-    label = joined(drawings.swatch(colour), visible(title), " ", element("small", visible(key)))
+    setting = words.a_rule_may_say(key)
+    hint = joined("; a rule may say ", element("code", setting)) if setting else None
+    label = joined(drawings.swatch(colour), visible(title, WORDS_BYTES), " ", element("small", visible(key), hint))
     found = report.samples.get(key, [])[:3]
     shown = fold(label, sample_list(found)) if found else element("div", label, cls="unfolded")
     return shown, count(n), share(n, report.clicks)
@@ -121,7 +124,7 @@ def _as_configured(report: Report) -> Markup:
         f" {count(now.duplicate)} repeat a click of the ten seconds before and get its answer." if now.duplicate else ""
     )
     reasons, _ = ranked(now.reasons, 3)
-    why = "; ".join(f"{words.reason_in_short(key)} ({count(n)})" for key, n in reasons)
+    why = "; ".join(f"{words.reason_within(key)} ({count(n)})" for key, n in reasons)
     passes = f" The others go on as today, most of them because: {visible(why, 400)}." if why else ""
     return paragraph(
         element("strong", "By the rules as they are set now: "),
@@ -131,7 +134,9 @@ def _as_configured(report: Report) -> Markup:
     )
 
 
-def _groups(caption: str, title: str, groups: Mapping[str, Counts], most: int) -> Markup | None:
+def _groups(
+    caption: str, title: str, groups: Mapping[str, Counts], most: int, *, is_titled: bool = False
+) -> Markup | None:
     if not groups:
         return None
     shown, more = largest(groups, most)
@@ -140,27 +145,27 @@ def _groups(caption: str, title: str, groups: Mapping[str, Counts], most: int) -
         Column("Clicks"),
         Column("Direct"),
         Column("Share"),
-        Column("", "bar"),
+        Column("", "drawn"),
         Column("The others, mostly", "t why"),
     )
-    return table(caption, columns, [_group_row(key, one) for key, one in shown], more)
+    return table(caption, columns, [_group_row(key, one) for key, one in shown], more, is_titled=is_titled)
 
 
 def _folded(caption: str, title: str, groups: Mapping[str, Counts], most: int) -> Markup | None:
-    whole = _groups(caption, title, groups, most)
+    whole = _groups(caption, title, groups, most, is_titled=True)
     return whole and fold(f"{caption} ({count(len(groups))})", whole)
 
 
 def _group_row(key: str, one: Counts) -> tuple[str, ...]:
     why, _ = ranked(one.reasons, 1)
-    mostly = [f"{words.reason_in_short(reason)} ({count(n)})" for reason, n in why]
+    mostly = [f"{words.reason_within(reason)} ({count(n)})" for reason, n in why]
     return (
         name(key),
         count(one.clicks),
         count(one.direct),
         share(one.direct, one.clicks),
         drawings.bar(one.direct, one.clicks),
-        visible("".join(mostly), 160),
+        visible("".join(mostly), 120),
     )
 
 

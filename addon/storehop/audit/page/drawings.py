@@ -31,11 +31,10 @@ def bar(part: int, whole: int) -> Markup:
     width = 100 * part / whole if whole else 0
     return element(
         "svg",
-        _rect(0, 100, 6, "rest"),
-        _rect(0, width, 6, "direct") if width else None,
-        viewBox="0 0 100 6",
-        preserveAspectRatio="none",
+        element("path", d=f"M0 0H{width:.1f}V1H0Z", cls="direct"),
         cls="bar",
+        viewBox="0 0 100 1",
+        preserveAspectRatio="none",
         aria_hidden="true",
     )
 

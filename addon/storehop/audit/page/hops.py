@@ -27,7 +27,7 @@ from storehop.audit.page.parts import (
 )
 from storehop.audit.report import Counts, Report
 
-MOST_APPS = 50
+MOST_APPS = 30
 MOST_EXAMPLES = 6
 MOST_HARMLESS = 20
 MOST_UNKNOWN = 20
@@ -113,13 +113,15 @@ def changes(report: Report) -> Markup | None:
             (Column("Share of clicks", "t"), Column("Before"), Column("Now")),
             rows,
             len(report.changes) - len(rows),
+            is_titled=True,
         ),
     )
 
 
 def _kinds(report: Report) -> Markup:
-    rows = [(_kind(report, key), count(n)) for key, n in ranked(report.drift, MOST_APPS)[0]]
-    return table("By what differs", (Column("AppsFlyer's redirect against storehop's", "t"), Column("Clicks")), rows)
+    rows = [(_kind(report, key), count(n)) for key, n in ranked(report.drift, len(words.KINDS))[0]]
+    columns = (Column("AppsFlyer's redirect against storehop's", "t"), Column("Clicks"))
+    return table("By what differs", columns, rows, is_titled=True)
 
 
 def _kind(report: Report, key: str) -> Markup:
@@ -157,7 +159,7 @@ def _app_row(app: str, one: Counts) -> tuple[str, ...]:
         count(compared),
         count(one.drift.get("same", 0)),
         count(sum(other.values())),
-        visible(differs, 240),
+        visible(differs, 160),
     )
 
 
@@ -166,7 +168,5 @@ def _harmless(report: Report) -> Markup | None:
     if not found:
         return None
     rows = [(visible(why, WORDS_BYTES), count(n)) for why, n in found]
-    return fold(
-        "Differences that do not count",
-        table("Differences that do not count, and why", (Column("Difference", "t"), Column("Clicks")), rows, more),
-    )
+    title, columns = "Differences that do not count, and why", (Column("Difference", "t"), Column("Clicks"))
+    return fold(title, table(title, columns, rows, more, is_titled=True))

@@ -15,15 +15,18 @@ from typing import NamedTuple
 from storehop.audit.report import OTHERS, Counts, Report, Sample
 
 SPACE = "\N{NO-BREAK SPACE}"
-NAME_BYTES, LINK_BYTES, WORDS_BYTES = 120, 400, 300
+NAME_BYTES, LINK_BYTES, WORDS_BYTES = 80, 280, 180
 """Room for a name, a sample's link and its words, as bytes of the file: whatever the input, the page stays small."""
 SAMPLES = 3
 _ELLIPSIS = "…"
-_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 """Control characters, bidi overrides, surrogates and the like: they would change what a reader sees around them."""
 _MOST_MARKS = 2
 """Combining marks on one letter; more of them climb over the lines above."""
-_VOID = frozenset({"meta", "br"})
+_MAY_BREAK = "<wbr>"
+_VOID = frozenset({"meta"})
+_NARROW = 3
+"""Columns that fit beside each other on a phone."""
 
 
 class Markup(str):
@@ -33,10 +36,10 @@ class Markup(str):
 
 
 class Column(NamedTuple):
-    """A table's column: `n` is a figure, `t` is text, `bar` a drawing."""
+    """A table's column: a figure, if no class says that it is text (`t`) or a drawing (`drawn`)."""
 
     title: str
-    kind: str = "n"
+    kind: str | None = None
 
 
 def element(tag: str, *children: str | None, **attributes: str | None) -> Markup:
@@ -65,7 +68,7 @@ def visible(text: str, most_bytes: int = NAME_BYTES) -> str:
     for char in text:
         category = unicodedata.category(char)
         marks = marks + 1 if category[0] == "M" else 0
-        piece = f"\\u{{{ord(char):x}}}" if category in _HIDDEN or marks > _MOST_MARKS else char
+        piece = f"\\u{{{ord(char):x}}}" if category in HIDDEN or marks > _MOST_MARKS else char
         used += len(escape(piece).encode())
         if used > most_bytes:
             return "".join(shown) + _ELLIPSIS
@@ -74,8 +77,9 @@ def visible(text: str, most_bytes: int = NAME_BYTES) -> str:
 
 
 def name(text: str, most_bytes: int = NAME_BYTES) -> Markup:
-    """A stranger's name, which can't turn the line around it."""
-    return element("bdi", visible(text, most_bytes) or "(empty)", cls="name")
+    """A stranger's name, which can't turn the line around it, and breaks behind its dots."""
+    pieces = (visible(text, most_bytes) or "(empty)").split(".")
+    return element("bdi", joined(*pieces, between=f".{_MAY_BREAK}"), cls="name")
 
 
 def count(number: int) -> str:
@@ -88,9 +92,11 @@ def counted(number: int, what: str) -> str:
 
 
 def share(part: int, whole: int) -> str:
-    """In per cent, rounded down to a tenth: only all of them are 100 %."""
+    """In per cent, rounded down to a tenth: only all are 100 %, only none are 0 %."""
     tenths = 1000 * part // whole if whole else 0
-    return f"<{SPACE}0.1{SPACE}%" if part and not tenths else f"{_plain(tenths / 10)}{SPACE}%"
+    if part and not tenths:
+        return f"<{SPACE}0.1{SPACE}%"
+    return f"{tenths / 10:.{0 if tenths in {0, 1000} else 1}f}{SPACE}%"
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -126,22 +132,32 @@ def day_and_time(at: float | None) -> str:
     return f"{known.day}{SPACE}{known:%b}{SPACE}{known:%Y, %H:%M}" if known else "unknown"
 
 
-def table(caption: str, columns: Sequence[Column], rows: Iterable[Sequence[str]], more: int = 0) -> Markup:
-    """A table that scrolls in itself where it is too wide. The first cell of a row is its heading."""
+def table(
+    caption: str, columns: Sequence[Column], rows: Iterable[Sequence[str]], more: int = 0, *, is_titled: bool = False
+) -> Markup:
+    """A table; the first cell of a row is its heading. On a phone a row of many cells becomes a block with labels.
+
+    `is_titled`: what stands above says it already, so that the caption is only read aloud.
+    """
+    is_wide = len(columns) > _NARROW
     heads = [element("th", column.title, scope="col", cls=column.kind) for column in columns]
     body = [
         element(
             "tr",
             element("th", row[0], scope="row", cls=columns[0].kind),
-            *(element("td", cell, cls=column.kind) for column, cell in zip(columns[1:], row[1:], strict=True)),
+            *(
+                element("td", cell, cls=column.kind, data_label=column.title if is_wide else None)
+                for column, cell in zip(columns[1:], row[1:], strict=True)
+            ),
         )
         for row in rows
     ]
     whole = element(
         "table",
-        element("caption", caption),
+        element("caption", caption, cls="heard" if is_titled else None),
         element("thead", element("tr", *heads)),
         element("tbody", *body),
+        cls="wide" if is_wide else None,
     )
     left = element("p", f"… and {count(more)} more.", cls="more") if more else None
     return joined(element("div", whole, cls="scroll", tabindex="0", role="region", aria_label=caption), left)
@@ -177,9 +193,8 @@ def sample_list(found: Iterable[Sample]) -> Markup:
 
 def _sample(one: Sample) -> tuple[Markup, ...]:
     return (
-        element("p", element("bdi", visible(one.words, WORDS_BYTES))),
+        element("p", element("bdi", visible(one.words, WORDS_BYTES)), " ", element("small", name(one.place))),
         element("p", element("bdi", visible(one.link, LINK_BYTES)), cls="link"),
-        element("p", element("bdi", visible(one.place)), cls="small"),
     )
 
 

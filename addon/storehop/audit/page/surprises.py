@@ -24,7 +24,7 @@ MOST_NETWORKS = 20
 
 class _Surprise(NamedTuple):
     key: str
-    """Of its samples."""
+    """Of its samples; empty where they stand elsewhere."""
     n: int
     title: str
     meaning: str
@@ -85,11 +85,20 @@ def _all(report: Report) -> tuple[_Surprise, ...]:
             "missing click ids",
         ),
         _Surprise(
-            Reason.BOT,
+            "page_redirects",
+            report.page_redirects,
+            f"{counted(report.page_redirects, 'redirect')} by a page, not by a 302",
+            "A meta refresh, a Refresh header or a script leads to an attribution link. The phone goes there alone, "
+            "and no rule can meet it.",
+            "let the ad stack answer with a redirect (302) instead, where these clicks are to go direct.",
+            "redirects by pages",
+        ),
+        _Surprise(
+            "",
             bots,
             f"{counted(bots, 'click')} by crawlers and link previews ({share(bots, report.clicks)} of all)",
             "They pass, so AppsFlyer sees them as it does today.",
-            "nothing, unless people's phones are among the samples.",
+            "nothing, unless phones of people are among the samples of these clicks above.",
             "bots",
         ),
         _Surprise(
@@ -99,15 +108,6 @@ def _all(report: Report) -> tuple[_Surprise, ...]:
             f"storehop leaves them alone: {_networks(report)}.",
             "nothing. They go on as today.",
             "links of other attribution services",
-        ),
-        _Surprise(
-            "page_redirects",
-            report.page_redirects,
-            f"{counted(report.page_redirects, 'page redirect')} by a page of its own, without a 302",
-            "A meta refresh, a Refresh header or a script leads to an attribution link. The phone goes there alone, "
-            "and no rule can meet it.",
-            "let the ad stack answer with a redirect (302) instead, where these clicks are to go direct.",
-            "redirects by pages",
         ),
     )
 

@@ -6,7 +6,6 @@ from pathlib import PurePath
 
 from storehop.audit.page import words
 from storehop.audit.page.parts import (
-    SPACE,
     WORDS_BYTES,
     Column,
     Markup,
@@ -27,8 +26,8 @@ from storehop.audit.page.parts import (
 )
 from storehop.audit.report import Gate, Input, Report
 
-MOST_INPUTS = 20
-MOST_GATES = 20
+MOST_INPUTS = 15
+MOST_GATES = 15
 _SHORT_DIGEST = 12
 _MOST_DIGITS = 6
 
@@ -64,7 +63,7 @@ def read(report: Report) -> Markup:
         Column("Lines"),
         Column("Unreadable"),
     )
-    files = table("Recordings", columns, rows, len(report.inputs) - len(rows)) if rows else None
+    files = table("Recordings", columns, rows, len(report.inputs) - len(rows), is_titled=True) if rows else None
     faults = [element("li", visible(fault, WORDS_BYTES)) for one in report.inputs for fault in one.first_faults[:3]]
     return section(
         "read",
@@ -86,7 +85,9 @@ def sign_off() -> Markup:
     columns = (Column("Checked by", "t"), Column("Name", "t"), Column("Date", "t"), Column("Signature", "t"))
     rows = [(who, "", "", "") for who in ("Operations", "Ad operations")]
     return element(
-        "div", section("sign", "Signed off", table("Who has read this and agrees", columns, rows)), cls="sign"
+        "div",
+        section("sign", "Read and agreed", table("Who has read this and agrees", columns, rows, is_titled=True)),
+        cls="sign",
     )
 
 
@@ -110,6 +111,7 @@ def _result(report: Report) -> Markup:
     return joined(
         paragraph(
             element("span", share(report.direct, report.clicks), cls="figure"),
+            " ",
             element("span", "of the clicks would go straight to the store", cls="figure-words"),
             cls="headline",
         ),
@@ -125,7 +127,7 @@ def _gates(report: Report) -> Markup | None:
         return None
     columns = (Column("Limit", "t"), Column("Figure"), Column("Asked for"), Column("Holds", "t"))
     shown = sorted(report.gates, key=lambda gate: gate.holds)[:MOST_GATES]
-    return table("Limits", columns, [_gate_row(gate) for gate in shown], len(report.gates) - len(shown))
+    return table("Limits", columns, [_gate_row(gate) for gate in shown], len(report.gates) - len(shown), is_titled=True)
 
 
 def _gate_row(gate: Gate) -> tuple[str, str, str, str]:
@@ -134,7 +136,7 @@ def _gate_row(gate: Gate) -> tuple[str, str, str, str]:
     known = words.gate(gate.name)
     title = joined(visible(known), " ", element("small", visible(gate.name)) if known != gate.name else None)
     operator = words.OPERATORS.get(gate.operator, visible(gate.operator))
-    return title, value, f"{operator}{SPACE}{limit}", holds
+    return title, value, f"{operator} {limit}", holds
 
 
 def _apart(gate: Gate) -> tuple[str, str]:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from storehop.decide.drift import Kind
 from storehop.decide.explanation import HELP
-from storehop.model import Reason, Source
+from storehop.model import Source
 from storehop.observe.coverage import NAMES, Signal
 
-_REASONS = {reason.value: words.partition(": ")[0] for reason, words in HELP.items()}
+_BRACKET = " (a rule may say "
+_REASONS = {
+    reason.value: words.partition(_BRACKET)[0].partition(": ")[0].partition(" (")[0] for reason, words in HELP.items()
+}
+_RULES_MAY_SAY = {
+    reason.value: words.partition(_BRACKET)[2].removesuffix(")") for reason, words in HELP.items() if _BRACKET in words
+}
 _SIGNALS = {signal.value: words for signal, words in NAMES.items()}
 SIGNALS = tuple(signal.value for signal in Signal)
 
@@ -22,7 +28,7 @@ GATES = {
 }
 COUNTS = frozenset({"drift"})
 """Gates whose figure is a number of clicks, not a share."""
-OPERATORS = {">=": "at least", "<=": "at most", "==": "exactly", ">": "more than", "<": "less than"}
+OPERATORS = {">=": "at\N{NO-BREAK SPACE}least", "<=": "at\N{NO-BREAK SPACE}most", "==": "exactly"}
 
 _KINDS = {
     Kind.SAME: ("The same page of the same store", ""),
@@ -74,9 +80,14 @@ def reason(key: str) -> str:
     return _begin(_REASONS.get(key, key))
 
 
-def reason_in_short(key: str) -> str:
-    """As `reason`, where there is little room."""
-    return _REASONS.get(key, key).partition(" (")[0]
+def reason_within(key: str) -> str:
+    """As `reason`, within a line."""
+    return _REASONS.get(key, key)
+
+
+def a_rule_may_say(key: str) -> str:
+    """The setting by which clicks with this reason go direct too; empty where there is none."""
+    return _RULES_MAY_SAY.get(key, "")
 
 
 def signal(key: str) -> str:
@@ -99,10 +110,6 @@ def kind_advice(key: str) -> str:
 def source(key: str) -> str:
     """Where a parameter's value comes from."""
     return _SOURCES[Source(key)] if key in tuple(Source) else key
-
-
-def is_reason(key: str) -> bool:
-    return key in tuple(Reason)
 
 
 def _begin(words: str) -> str:
