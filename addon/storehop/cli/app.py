@@ -12,6 +12,7 @@ import typer
 from storehop.cli import canary, outbox
 from storehop.cli import check as checking
 from storehop.cli import demo as showing
+from storehop.cli import drift as comparing
 from storehop.cli import explain as explaining
 from storehop.cli import healthcheck as asking
 from storehop.cli import path as finding
@@ -103,6 +104,28 @@ def explain(
 ) -> None:
     """What would happen to a click: every rule tried, every parameter's source, the two final URLs."""
     explaining.explain(url, rules, explaining.RequestOptions(header or [], client_ip), as_json=as_json, stdin=stdin)
+
+
+@app.command()
+def drift(
+    probe: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Attribution links to ask AppsFlyer about, one a line; - is stdin."),
+    ] = None,
+    rules: Annotated[Path | None, typer.Option(metavar="PATH", help="Rule file, or a folder of them.")] = None,
+    pid: Annotated[
+        str | None, typer.Option(metavar="TEST_PID", help="A media source of your own for tests: it gets the clicks.")
+    ] = None,
+    yes_this_counts_clicks: Annotated[
+        bool, typer.Option("--yes-this-counts-clicks", help="Ask. Else it only says what would be counted.")
+    ] = False,
+    per_app: Annotated[
+        int, typer.Option(metavar="N", min=1, max=3, help="Links for each app and platform, at most.")
+    ] = 3,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
+) -> None:
+    """Where AppsFlyer's own redirects lead, against storehop's: exit 1 where they differ. A probe counts clicks."""
+    comparing.drift(probe, rules, pid, per_app, may_count=yes_this_counts_clicks, as_json=as_json)
 
 
 @app.command()
