@@ -184,7 +184,7 @@ def real():
 
     made = [Real(), Real()]
     for number, metrics in enumerate(made):
-        state = State(OutboxCounts(3, 1, 12.5), 0, f"hash{number}", "redis", is_outbox_down=False, is_ready=True)
+        state = State(OutboxCounts(3, 1, 12.5), 0, f"hash{number}", "redis", False, True, (("games", "by_hand"),))
         metrics.observe(lambda state=state: state)
         metrics.answered(CLICK, Pass(Reason.BOT, f"rule {number}"))
         metrics.answered(CLICK, Pass(Reason.NO_RULE))
@@ -230,3 +230,8 @@ def test_what_comes_out_is_parsed_again(real, encode, parse):
     ]
 
     assert len(samples) == len(set(samples)) > 50
+
+
+def test_a_rule_that_is_stopped_counts_once(real):
+    """All processes see the same stop."""
+    assert 1 == real.value("storehop_canary_stopped", rule="games", signal="by_hand")
