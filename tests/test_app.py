@@ -13,7 +13,7 @@ from prometheus_client.exposition import generate_latest
 
 from storehop import app as app_module
 from storehop.app import App, Settings
-from storehop.canary.stop import Stop
+from storehop.canary.stop import Resumed, Stop
 from storehop.deliver.engines import SharedOutbox
 from storehop.deliver.operations import ListCalls, Mark, Unmark
 from storehop.deliver.outbox import Outbox
@@ -364,7 +364,8 @@ async def test_a_resumed_rule_goes_direct_again(start, rules, change):
     live_rules = rules()
     app, _ = start(live_rules=live_rules)
     await until(lambda: live_rules.current.stopped)
-    change(Unmark(STOP.mark))
+    resumed = Resumed(STOP.rule, STOP.since + 35, "mended", STOP.since)
+    change(Mark(resumed.mark, resumed.to_text()), Unmark(STOP.mark))
     await until(lambda: not live_rules.current.stopped)
 
     assert Direct is type(await decision(app, "c1", live_rules))

@@ -44,6 +44,13 @@ async def stops(start):
     return start()
 
 
+def resume(shared, because="mended", stop=STOP):
+    """As a person's command does it."""
+    shared.marks.pop(stop.mark, None)
+    resumed = Resumed(stop.rule, stop.since + 35, because, stop.since)
+    shared.marks[resumed.mark] = resumed.to_text()
+
+
 class Party:
     """Publishes a count, and keeps what it hears."""
 
@@ -86,11 +93,11 @@ async def test_other_marks_stop_nothing(stops, shared):
     assert stops.used == []
 
 
-async def test_a_rule_goes_on_when_its_mark_is_gone(stops, shared):
+async def test_a_rule_goes_on_when_it_is_resumed(stops, shared):
     """At the next look."""
     shared.marks[STOP.mark] = STOP.to_text()
     await stops.look()
-    del shared.marks[STOP.mark]
+    resume(shared)
 
     await stops.look()
 
@@ -134,6 +141,19 @@ async def test_the_first_cause_stays(stops):
     assert stops.current["games"] == STOP
 
 
+async def test_the_first_cause_stays_where_two_processes_find_one(stops, shared):
+    """A stop that comes while another process's is read is not written over it."""
+    look = asyncio.ensure_future(stops.look())
+    await asyncio.sleep(0)
+    stops.stop(Stop("games", 1_790_000_000.0, BY_HAND, "a person"))
+    shared.marks[STOP.mark] = STOP.to_text()
+    await look
+    await stops.look()
+    await stops.look()
+
+    assert Stop.of_marks(shared.marks) == {"games": STOP} == stops.current
+
+
 async def test_a_fault_takes_no_stop_away(stops, shared):
     """The last known ones stay, until the marks can be read."""
     shared.marks[STOP.mark] = STOP.to_text()
@@ -157,11 +177,48 @@ async def test_a_stop_during_a_fault_is_written_after_it(stops, shared):
     assert Stop.of_marks(shared.marks) == {"games": STOP}
 
 
-async def test_a_person_may_take_away_what_was_written_late(stops, shared):
+async def test_a_person_may_resume_what_was_written_late(stops, shared):
     """It is written once."""
     stops.stop(STOP)
     await stops.look()
+    resume(shared)
+
+    await stops.look()
+
+    assert (stops.names, STOP.mark in shared.marks) == (frozenset(), False)
+
+
+async def test_an_outbox_that_has_lost_a_stop_gets_it_again(stops, shared, caplog):
+    """A file was set aside, a server has come back empty: nobody has resumed the rule, so it stays stopped."""
+    stops.stop(STOP)
+    await stops.look()
     shared.marks.clear()
+    await stops.look()
+    is_stopped = stops.names == {"games"}
+    await stops.look()
+
+    assert (is_stopped, Stop.of_marks(shared.marks)) == (True, {"games": STOP})
+    assert "the outbox has lost that rule games is stopped: it is written again" in caplog.messages
+
+
+async def test_a_resumption_of_an_earlier_stop_ends_nothing(stops, shared):
+    """The mark of this one was lost."""
+    stops.stop(STOP)
+    await stops.look()
+    shared.marks.clear()
+    resume(shared, stop=Stop("games", STOP.since - 60, BY_HAND, "earlier"))
+
+    await stops.look()
+
+    assert stops.names == {"games"}
+
+
+async def test_a_stop_that_was_resumed_between_two_looks_with_a_later_one_is_over(stops, shared):
+    """Only the later one's resumption is there."""
+    stops.stop(STOP)
+    await stops.look()
+    shared.marks.clear()
+    resume(shared, stop=Stop("games", STOP.since + 0.1, BY_HAND, "once more"))
 
     await stops.look()
 
@@ -299,27 +356,11 @@ async def test_going_on_is_said_with_the_reason(stops, shared, caplog):
     caplog.set_level(logging.INFO)
     stops.stop(STOP)
     await stops.look()
-    del shared.marks[STOP.mark]
-    resumed = Resumed("games", STOP.since + 35, "the page is back", STOP.since)
-    shared.marks[resumed.mark] = resumed.to_text()
+    resume(shared, "the page is back")
 
     await stops.look()
 
     assert caplog.records[-1].getMessage() == "rule games goes on after a stop of 35 s: the page is back"
-
-
-async def test_an_older_reason_is_not_said(stops, shared, caplog):
-    """It was of another stop."""
-    caplog.set_level(logging.INFO)
-    older = Resumed("games", STOP.since - 10, "the page is back", STOP.since - 20)
-    shared.marks[older.mark] = older.to_text()
-    stops.stop(STOP)
-    await stops.look()
-    del shared.marks[STOP.mark]
-
-    await stops.look()
-
-    assert "the page is back" not in caplog.text
 
 
 async def test_what_can_not_be_read_of_a_resumption_is_none(stops, shared):

@@ -77,6 +77,10 @@ class Resumed:
         """The mark's text."""
         return json.dumps(asdict(self))
 
+    def ends(self, stop: Stop) -> bool:
+        """Whether it was this stop of the rule, or a later one, that the person ended. Hosts' clocks may differ."""
+        return self.stopped_since == stop.since or self.at >= stop.since
+
     @classmethod
     def of_marks(cls, marks: Mapping[str, str]) -> dict[str, Resumed]:
         """Those among all marks, by rule. One that can't be read is none: nothing depends on it."""

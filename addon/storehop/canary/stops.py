@@ -1,7 +1,8 @@
 """The stops that hold in this process: a look at the outbox's marks from time to time, and what people are told of it.
 
 All processes on an outbox look, so a stop that one of them writes, or a person, holds in all within LOOK_S. It lasts
-over restarts, until the mark is taken away. While the outbox is down the last known stops stay.
+over restarts, until a person resumes the rule. While the outbox is down the last known stops stay; and where it comes
+back without its marks (a file that was set aside, a server that lost its data), who knows of a stop writes it again.
 """
 
 from __future__ import annotations
@@ -108,8 +109,7 @@ class Stops:
             logger.exception("looking at the stops failed in our own code, the last ones stay")
         else:
             self._unwritten = {rule: stop for rule, stop in self._unwritten.items() if written.get(rule) != stop}
-            self._marked = Stop.of_marks(marks)
-            self._settle(Resumed.of_marks(marks))
+            self._read(Stop.of_marks(marks), Resumed.of_marks(marks))
             self.are_known = True
             self._tell(marks)
         self._has_looked.set()
@@ -145,6 +145,18 @@ class Stops:
             await self._outbox.unmark(name)
         else:
             await self._outbox.mark(name, text)
+
+    def _read(self, marked: Mapping[str, Stop], resumed: Mapping[str, Resumed]) -> None:
+        """Takes what the marks say. A mark that is gone without a resumption was lost."""
+        for rule, stop in self._marked.items():
+            is_over = rule in marked or (rule in resumed and resumed[rule].ends(stop))
+            if not is_over:
+                self._unwritten[rule] = stop
+                self._is_wanted.set()
+                logger.warning("the outbox has lost that %s is stopped: it is written again", name_of(rule))
+        self._marked = marked
+        self._unwritten = {rule: stop for rule, stop in self._unwritten.items() if rule not in marked}
+        self._settle(resumed)
 
     def _tell(self, marks: Mapping[str, str]) -> None:
         for party in self._parties:
@@ -182,8 +194,7 @@ def when(unix_s: float) -> str:
 
 def _goes_on(stop: Stop, resumed: Resumed | None) -> str:
     """That it does, after how long, and the person's reason."""
-    of_this = resumed if resumed and resumed.stopped_since == stop.since else None
-    stood_s = (of_this.at if of_this else time.time()) - stop.since
-    because = of_this.because if of_this else "its mark is gone"
+    stood_s = (resumed.at if resumed else time.time()) - stop.since
+    because = resumed.because if resumed else "nobody says why"
     go_on = "go on" if stop.rule == EVERY_RULE else "goes on"
     return f"{name_of(stop.rule)} {go_on} after a stop of {stood_s:.0f} s: {because}"
