@@ -10,6 +10,11 @@ from typing import Annotated
 import typer
 
 from storehop.cli import canary, outbox
+
+from storehop.audit.exchange import Asked as RecordingsAsked
+from storehop.audit.gates import NAMES as GATES
+from storehop.audit.recordings import FORMATS
+from storehop.cli import audit as auditing
 from storehop.cli import check as checking
 from storehop.cli import demo as showing
 from storehop.cli import drift as comparing
@@ -126,6 +131,52 @@ def drift(
 ) -> None:
     """Where AppsFlyer's own redirects lead, against storehop's: exit 1 where they differ. A probe counts clicks."""
     comparing.drift(probe, rules, pid, per_app, may_count=yes_this_counts_clicks, as_json=as_json)
+
+
+def audit(
+    recordings: Annotated[
+        list[str],
+        typer.Argument(metavar="RECORDING...", help="Access logs, flow files, HAR, CSV; .gz and .zst too; - is stdin."),
+    ],
+    rules: Rules,
+    format: Annotated[  # noqa: A002  the option's name
+        str, typer.Option(metavar="NAME", help=f"How to read them: {', '.join(FORMATS)}.")
+    ] = "auto",
+    columns: Annotated[
+        str | None,
+        typer.Option("--map", metavar="NAME=COLUMN,...", help="Columns of CSV and JSON lines: link, ip, ua, time, ..."),
+    ] = None,
+    client_ip_header: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="The header that holds the client's address: X-Forwarded-For."),
+    ] = None,
+    json_file: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - is stdout.")
+    ] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write the report as one page, to mail or to print.")
+    ] = None,
+    baseline: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An earlier --json: show what has changed since.")
+    ] = None,
+    gate: Annotated[
+        list[str] | None,
+        typer.Option(metavar="'NAME>=VALUE'", help=f"Exit 1 unless it holds: {', '.join(GATES)}. May be repeated."),
+    ] = None,
+    sample: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Read the first N lines of each recording only.")
+    ] = None,
+    show_ids: Annotated[
+        bool, typer.Option("--show-ids", help="Leave ids and addresses in the samples: not to be mailed.")
+    ] = False,
+) -> None:
+    """What the rules would do with recorded traffic: a summary, a report, gates. Nothing is sent."""
+    asked = RecordingsAsked(format, auditing.columns(columns), client_ip_header)
+    auditing.audit(
+        auditing.Request(
+            recordings, rules, asked, json_file, html_file, baseline, gate or [], sample, show_ids=show_ids
+        )
+    )
 
 
 @app.command()
