@@ -10,7 +10,7 @@ from storehop.audit.repeats import SeenIds
 from storehop.audit.report import Report
 from storehop.decide import address
 from storehop.decide.rules import RuleSet
-from storehop.decide.unfilled import is_unfilled
+from storehop.decide.unfilled import is_absent, is_unfilled
 from storehop.model import Click, Direct, Source
 from storehop.observe.coverage import Signal, signals
 
@@ -39,7 +39,7 @@ class Directs:
 
     def __init__(self, rules: RuleSet, redactor: Redactor) -> None:
         self._proxies = rules.proxies
-        self._click_ids = {rule.name: frozenset(rule.click_id) for _, rule in rules.rules}
+        self._click_ids = {rule.name: rule.click_id for _, rule in rules.rules}
         self._parameters = _Parameters(redactor)
         self._unfilled = Numbers(redactor.name)
         self._seen = SeenIds()
@@ -76,11 +76,16 @@ class Directs:
         client = address.client_address(click.peer, click.headers, self._proxies)
         if client is not None and not address.is_public(client):
             found.append(PRIVATE_ADDRESSES)
-        if not token or token.endswith(click.id):
+        transaction = token or self._click_id(direct.rule, links)
+        if not transaction or transaction.endswith(click.id):
             found.append(MISSING_CLICK_IDS)
-        elif self._seen.repeats(token):
+        elif self._seen.repeats(transaction):
             found.append(REPEATED_CLICK_IDS)
         return found
+
+    def _click_id(self, rule: str, links: dict[str, str]) -> str:
+        """Of a click that has no referrer token: the App Store takes none."""
+        return next((value for name in self._click_ids[rule] if not is_absent(value := links.get(name, ""))), "")
 
     def _count_unfilled(self, direct: Direct, links: dict[str, str]) -> bool:
         names = set(direct.unfilled)
@@ -94,7 +99,7 @@ class Directs:
         if not names:
             return False
         if "click_id" in names:
-            names -= self._click_ids[direct.rule]
+            names.difference_update(self._click_ids[direct.rule])
         for name in names:
             self._unfilled.add(name)
         return True

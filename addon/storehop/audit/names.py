@@ -11,6 +11,8 @@ from storehop.observe.coverage import Signal
 MAX_NAMES = 2_000
 """Of apps, of campaigns and so on. All further names are counted together, as OTHERS."""
 MAX_NAME_CHARACTERS = 80
+_MAX_READ_CHARACTERS = 400
+"""Of a name, before it is cleaned and cut."""
 NONE = "(none)"
 """Stands for the name of what has none."""
 _FOR_SURE = frozenset({Signal.REFERRER, Signal.DEVICE_ID})
@@ -69,7 +71,7 @@ class Groups:
     def of(self, name: str) -> Group:
         """The group of this name."""
         group = self._groups.get(name)
-        return group if group is not None else self._named(self._clean(name[:MAX_NAME_CHARACTERS]) or NONE)
+        return group if group is not None else self._named(_fit(self._clean, name))
 
     def _named(self, name: str) -> Group:
         if name not in self._groups and len(self._groups) >= MAX_NAMES:
@@ -92,7 +94,7 @@ class Numbers:
     def add(self, name: str) -> None:
         """One more of this name."""
         if name not in self._numbers:
-            name = self._clean(name[:MAX_NAME_CHARACTERS]) or NONE
+            name = _fit(self._clean, name)
             if name not in self._numbers and len(self._numbers) >= MAX_NAMES:
                 name = OTHERS
         self._numbers[name] = self._numbers.get(name, 0) + 1
@@ -100,6 +102,10 @@ class Numbers:
     def by_size(self) -> dict[str, int]:
         """By name, the largest first; OTHERS last."""
         return by_size(self._numbers)
+
+
+def _fit(clean: Callable[[str], str], name: str) -> str:
+    return clean(name[:_MAX_READ_CHARACTERS])[:MAX_NAME_CHARACTERS] or NONE
 
 
 def by_size(numbers: dict[str, int]) -> dict[str, int]:

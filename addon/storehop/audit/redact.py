@@ -56,13 +56,9 @@ class Redactor:
         shown = _cut(text)
         if self._shows_ids:
             return shown
-        shown = _IPV4.sub(_network, shown)
-        shown = _IPV6.sub(_network, shown)
-        return _WORD.sub(self._word, shown)
-
-    def text(self, text: str) -> str:
-        """A sentence of ours, in which words of a link may stand."""
-        return self.name(text)
+        plain = _unquoted(shown)
+        found = _WORD.sub(self._word, _IPV6.sub(_network, _IPV4.sub(_network, plain)))
+        return shown if found == plain else found
 
     def device(self, user_agent: str) -> str:
         """What a User-Agent says, in a few words."""

@@ -57,8 +57,8 @@ def _verdict(console: Console, report: Report) -> None:
             else "[bold green]All gates hold.[/]"
         )
         console.print(word)
-    direct = f"{report.direct:,} of {report.clicks:,} clicks would go direct ({_share(report.direct, report.clicks)})"
-    console.print(f"[bold]{direct}[/], if each rule were direct at 100 %.")
+    direct = f"{report.direct:,} of {report.clicks:,} clicks go direct ({_share(report.direct, report.clicks)})"
+    console.print(f"[bold]{direct}[/], if each rule were direct at 100\u00a0%.")
     now = report.configured
     console.print(
         f"As the rules are: {now.direct:,} direct, {now.duplicate:,} duplicates, {sum(now.reasons.values()):,} pass."
@@ -194,4 +194,4 @@ def _share(part: int, whole: int) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{int(share * 1000) / 10:g} %"
+    return f"{int(share * 1000) / 10:g}\u00a0%"
