@@ -91,7 +91,7 @@ def test_addresses_within_the_links_count():
 )  # fmt: skip
 def test_a_text_that_is_no_gate_says_what_one_is(text):
     """A wrong name or number is said, with what was expected."""
-    with pytest.raises(ValueError, match="expected|there are|is no number|is a share"):
+    with pytest.raises(ValueError, match=r"expected|there are|is no number|is a share"):
         parse(text)
 
 

@@ -273,6 +273,7 @@ def test_the_shares_follow_the_lines_on_stderr(explain):
     lines = [LINK, f"{LINK}&advertising_id=6a1b4d0c-93f1-4a07-8f6e-0c2a4e7d9b55", f"{LINK}&redirect=false", "game"]
     result = explain("--stdin", stdin="\n".join(lines))
     expected = (
+        "lines that are no link: expected http(s)://host/path: 1; the first is line 4\n"
         "direct 2 of 3 clicks (66.6 %); AppsFlyer can match on: "
         "referrer 100 %, device id 50 %, IP 0 %, User-Agent 100 %, OS version 100 %, model 100 %\n"
     )
@@ -305,6 +306,58 @@ def test_a_line_that_is_no_link_is_no_click(explain):
     result = explain("--stdin", stdin=f"game\n{LINK}&redirect=false\n")
 
     assert [json.loads(line)["reason"] for line in result.stdout.splitlines()] == ["not_a_click", "already_s2s"]
+
+
+def test_a_line_that_is_no_link_has_an_error_and_is_counted(explain):
+    """The object says what was expected; at the end stderr says how many there were, and where."""
+    result = explain("--stdin", stdin=f"{LINK}\ngame\nmarket://details?id=x\n")
+    errors = [json.loads(line).get("error") for line in result.stdout.splitlines()]
+
+    assert [None, *["no link: expected http(s)://host/path"] * 2] == errors
+    assert "lines that are no link: expected http(s)://host/path: 2; the first is line 2\n" in result.stderr
+    assert result.exit_code == 0
+
+
+def test_each_object_holds_its_link(explain):
+    """A direct click's, too: its `location` is the store's."""
+    links = [LINK, f"{LINK}&redirect=false", "game"]
+    result = explain("--stdin", stdin="\ufeff" + "\n".join(links))
+
+    assert links == [json.loads(line)["link"] for line in result.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("first", "kind"),
+    [
+        ("click_url,user_agent,ip", "CSV"),
+        ("\ufeffclick_url;user_agent", "CSV"),
+        ("time\tlink", "CSV"),
+        (f'"{LINK}","{PIXEL}"', "CSV"),
+        (f"{LINK},{PIXEL}", "CSV"),
+        (f"{LINK}\t{PIXEL}", "CSV"),
+        (f'{LINK},"{PIXEL}"', "CSV"),
+        ('{"link": "https://app.appsflyer.com/x"}', "JSON"),
+    ],
+)
+def test_a_table_is_refused_with_the_command_for_it(explain, first, kind):
+    """A file that looks like CSV or JSON is `storehop audit`'s; nothing of it is answered."""
+    result = explain("--stdin", stdin=f"{first}\nmore\n")
+
+    assert (2, "") == (result.exit_code, result.stdout)
+    assert f"line 1 looks like {kind}" in result.stderr
+    assert "storehop audit" in result.stderr
+
+
+def test_a_link_with_commas_is_no_table(explain):
+    """Commas may stand in a link."""
+    assert explain("--stdin", stdin=f"{LINK}&c=a,b;c\n").exit_code == 0
+
+
+def test_a_missing_user_agent_is_said_once(call, rules):
+    """Without one each click passes: it is said on stderr, and not for each line."""
+    result = call("explain", "--rules", rules, "--stdin", stdin=f"{LINK}\n{LINK}\n")
+
+    assert result.stderr.count("no User-Agent was given") == 1
 
 
 def test_headers_are_checked_before_the_first_line(explain):

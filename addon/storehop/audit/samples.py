@@ -16,9 +16,9 @@ class _Reservoir:
 
     __slots__ = ("_next", "_random", "_seen", "_weight", "samples")
 
-    def __init__(self) -> None:
+    def __init__(self, figure: str) -> None:
         self.samples: list[Sample] = []
-        self._random = random.Random(0)  # noqa: S311  which clicks are shown is no secret
+        self._random = random.Random(figure)  # noqa: S311  which clicks are shown is no secret
         self._seen = 0
         self._weight = 1.0
         self._next = SAMPLES
@@ -50,7 +50,7 @@ class Samples:
         """One more click behind this figure; `make` is called if it is to be shown."""
         reservoir = self._reservoirs.get(figure)
         if reservoir is None:
-            reservoir = self._reservoirs[figure] = _Reservoir()
+            reservoir = self._reservoirs[figure] = _Reservoir(figure)
         reservoir.add(make)
 
     def by_figure(self) -> dict[str, list[Sample]]:

@@ -36,7 +36,7 @@ def show(report: Report, *, to_stderr: bool = False) -> None:
         _reasons(console, report)
         _groups(console, "By rule", report.rules)
         _groups(console, "By app", report.apps)
-        _lines(console, "AppsFlyer can match direct clicks on", [_signals(report)])
+        _lines(console, "AppsFlyer can match direct clicks on", _signals(report))
         _lines(console, "Surprises", _surprises(report))
         _lines(console, "AppsFlyer's own redirect", _drift(report))
     else:
@@ -58,7 +58,7 @@ def _verdict(console: Console, report: Report) -> None:
         )
         console.print(word)
     direct = f"{report.direct:,} of {report.clicks:,} clicks go direct ({_share(report.direct, report.clicks)})"
-    console.print(f"[bold]{direct}[/], if each rule were direct at 100\u00a0%.")
+    console.print(f"[bold]{direct}[/], if each rule were direct at 100 %.")
     now = report.configured
     console.print(
         f"As the rules are: {now.direct:,} direct, {now.duplicate:,} duplicates, {sum(now.reasons.values()):,} pass."
@@ -94,15 +94,16 @@ def _reasons(console: Console, report: Report) -> None:
 def _groups(console: Console, title: str, groups: dict[str, Counts]) -> None:
     table = _table(title)
     for name, counts in list(groups.items())[:MOST_ROWS]:
-        of_clicks = f"{escape(name)}: {counts.direct:,} of {counts.clicks:,} direct"
-        table.add_row(f"{counts.direct:,}", _share(counts.direct, counts.clicks), of_clicks)
+        share = _share(counts.direct, counts.clicks)
+        table.add_row(f"{counts.direct:,}", share, f"of {counts.clicks:,} direct: {escape(name)}")
     if len(groups) > MOST_ROWS:
         table.add_row("", "", f"and {len(groups) - MOST_ROWS:,} more")
     _print(console, table)
 
 
-def _signals(report: Report) -> str:
-    return ", ".join(f"{NAMES[signal]} {_share(report.signals.get(signal, 0), report.direct)}" for signal in Signal)
+def _signals(report: Report) -> list[str]:
+    shares = [f"{NAMES[signal]} {_share(report.signals.get(signal, 0), report.direct)}" for signal in Signal]
+    return [", ".join(shares[:3]), ", ".join(shares[3:])]
 
 
 def _surprises(report: Report) -> list[str]:
@@ -194,4 +195,4 @@ def _share(part: int, whole: int) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{int(share * 1000) / 10:g}\u00a0%"
+    return f"{int(share * 1000) / 10:g} %"

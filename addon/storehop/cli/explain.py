@@ -15,6 +15,7 @@ from rich.markup import escape as escape_markup
 from rich.table import Table
 
 from storehop.cli.check import load_or_fail
+from storehop.cli.explain_lines import explain_lines
 from storehop.cli.fail import fail
 from storehop.decide import address
 from storehop.decide.decision import decide
@@ -22,8 +23,8 @@ from storehop.decide.explanation import because, rules_tried
 from storehop.decide.link import split
 from storehop.decide.rules import RuleSet
 from storehop.ids import new_click_id
-from storehop.model import Click, Decision, Direct, Param, Pass, Reason, Source
-from storehop.observe.coverage import NAMES, Coverage, Signal, signals
+from storehop.model import Click, Decision, Direct, Param, Pass, Source
+from storehop.observe.coverage import NAMES, Signal, signals
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def explain(url: str | None, path: Path, request: RequestOptions, *, as_json: bo
     request.check()
     rules = load_or_fail(path)
     if url is None:
-        _explain_lines(rules, request)
+        explain_lines(sys.stdin.buffer, rules, request.click, to_json)
         return
     click = request.click(url)
     decision = decide(click, rules)
@@ -67,22 +68,6 @@ def explain(url: str | None, path: Path, request: RequestOptions, *, as_json: bo
         typer.echo(json.dumps(to_json(click, decision)))
     else:
         _print(click, decision, rules)
-
-
-def _explain_lines(rules: RuleSet, request: RequestOptions) -> None:
-    """Prints a JSON object for every line, and at the end the shares to stderr, for people."""
-    coverage = Coverage()
-    for line in sys.stdin.buffer:
-        if url := line.decode(errors="surrogateescape").strip():
-            click = request.click(url)
-            decision = decide(click, rules)
-            typer.echo(json.dumps(to_json(click, decision)))
-            if isinstance(decision, Direct):
-                coverage.count_direct(signals(decision))
-            elif decision.reason is not Reason.NOT_A_CLICK:
-                coverage.count_pass()
-    if coverage.clicks:
-        typer.echo(coverage, err=True)
 
 
 def to_json(click: Click, decision: Decision) -> dict[str, Any]:
