@@ -12,7 +12,8 @@ from tests.support.recordings import ANDROID, LINK
 
 WORDS = (
     "\n \r\n , ; | \t \" ' [ ] { } : \\ \\x \\x22 # #7C % %2 %25 %2520 - \0 \ufeff 0 1 302 null true NaN 1e999"
-    " 1796032800 GET HTTP/1.1 #Fields: date time c-ip cs-uri-stem cs(User-Agent) 198.51.100.7 [30/Nov/2026:10:00:00 haproxy[1]:"
+    " 1796032800 GET HTTP/1.1 #Fields: date time c-ip cs-uri-stem cs(User-Agent)"
+    " 198.51.100.7 [30/Nov/2026:10:00:00 haproxy[1]:"
     " 2026-11-30T10:00:00Z https h2 app/x link ip ua time location request log stream"
 )
 PARTS = WORDS.split(" ")

@@ -9,12 +9,11 @@ from typing import Annotated
 
 import typer
 
-from storehop.cli import canary, outbox
-
 from storehop.audit.exchange import Asked as RecordingsAsked
 from storehop.audit.gates import NAMES as GATES
 from storehop.audit.recordings import FORMATS
 from storehop.cli import audit as auditing
+from storehop.cli import canary, outbox
 from storehop.cli import check as checking
 from storehop.cli import demo as showing
 from storehop.cli import drift as comparing
@@ -133,6 +132,7 @@ def drift(
     comparing.drift(probe, rules, pid, per_app, may_count=yes_this_counts_clicks, as_json=as_json)
 
 
+@app.command()
 def audit(
     recordings: Annotated[
         list[str],
