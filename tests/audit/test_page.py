@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from storehop.audit.page import parts, render
+from storehop.audit.page import drawings, parts, render
 from storehop.audit.report import OTHERS, Change, Configured, Counts, Gate, Input, Report, Sample
 from storehop.decide.drift import Kind
 from storehop.model import Reason
@@ -80,14 +80,17 @@ def page_of(**fields):
 def report_full_of(text: str) -> Report:
     """A report in which this text stands wherever a stranger's can stand."""
     counts = Counts(9, 5, {text: 4}, {"ip": 5, text: 1}, 2, {text: 2, "same": 1})
-    sample = Sample(text, text, text)
+    sample = Sample(text, text, text, text, text, text)
     keys = (*Reason, *Kind, "direct", "never_filled_in", "private_addresses", "repeated_click_ids", "missing_click_ids")
     return Report(
         version=text,
         rules_path=f"rules/{text}",
         rules_digest=text,
         inputs=[Input(text, text, text, 1.0, 2.0, 9, 1, (text,), is_truncated=True, cannot_tell=(text,))],
+        not_read={text: text},
+        is_stopped_early=True,
         exchanges=10,
+        further_hops=1,
         clicks=9,
         direct=5,
         reasons={text: 4},
@@ -110,10 +113,13 @@ def report_full_of(text: str) -> Report:
         drift=counts.drift,
         drift_examples=[sample],
         harmless={text: 1},
+        not_comparable={text: 1},
         configured=Configured(9, 1, 1, {text: 7}),
         samples={key: [sample] * 3 for key in (*keys, text, "other_networks", "page_redirects")},
-        gates=[Gate(text, text, 0.5, 0.6, holds=False)],
+        gates=[Gate(text, text, 0.5, 0.6, holds=False, why=text), Gate(text, text, None, 0.6, holds=False, why=text)],
         baseline=text,
+        baseline_digest=text,
+        new_parameters=[text],
         changes=[Change(text, 0.1, 0.2)],
         cannot_tell=[text],
     )
@@ -237,7 +243,7 @@ def test_a_page_stays_small():
         name: Counts(9_000, 5_000, dict.fromkeys(names[:50], 80), dict.fromkeys(NAMES, 4_000), 3, {name: 1, "same": 2})
         for name in names
     }
-    sample = Sample("&" * 2_000, "&" * 9_000, "&" * 9_000)
+    sample = Sample(*("&" * 9_000,) * 6)
     one = report_full_of("&")
     many = dict.fromkeys(names, 5)
     report = replace(
@@ -249,10 +255,12 @@ def test_a_page_stays_small():
         **dict.fromkeys(("rules", "apps", "campaigns", "sources"), counts),
         parameters={name: dict.fromkeys(names[:50], 3) for name in names},
         per_minute=[(1_764_115_200 + 360 * i, 10_000 + i, 9_000 - i) for i in range(240)],
-        **dict.fromkeys(("never_filled_in", "other_networks", "drift", "harmless"), many),
+        **dict.fromkeys(("never_filled_in", "other_networks", "drift", "harmless", "not_comparable"), many),
+        not_read=dict.fromkeys(names, names[0]),
+        new_parameters=names,
         drift_examples=[sample] * 2_000,
         samples={key: [sample] * 100 for key in (*names, *one.samples)},
-        gates=[Gate(name, ">=", 0.5, 0.6, holds=False) for name in names],
+        gates=[Gate(name, ">=", 0.5, 0.6, holds=False, why=name) for name in names],
         changes=[Change(name, 0.1, 0.2) for name in names],
         cannot_tell=names,
     )
@@ -296,6 +304,11 @@ def test_a_share_is_rounded_down(part, whole, shown):
         (Gate("unreadable", "<=", 0.00002, 0.001, holds=True), "unreadable 0.002 % at most 0.1 % holds"),
         (Gate("unreadable", "<=", 0.0, 0.0001, holds=True), "unreadable 0 % at most 0.01 % holds"),
         (Gate("ip", ">=", 0.29, 0.29, holds=True), "ip 29 % at least 29 % holds"),
+        (
+            Gate("ip", ">=", None, 0.9, holds=False, why="these recordings do not hold the clients' addresses"),
+            "ip These recordings do not hold the clients' addresses. nobody can tell at least 90 % does not hold",
+        ),
+        (Gate("ip", ">", 0.5, 0.29, holds=True), "ip 50 % more than 29 % holds"),
         (Gate("drift", "==", 1_234.0, 0.0, holds=False), "drift 1,234 exactly 0 does not hold"),
     ],
 )
@@ -346,8 +359,8 @@ TEXTS = {
     "concurrency": "delivery.concurrency allows 64 calls at a time.",
     "sources of values": "the User-Agent 255,921; a client hint of the browser 222,899",
     "trusted proxies": "client_ip.trusted_proxies",
-    "repeated ids": "2,118 clicks with a click id that another click had before",
-    "missing ids": "1,204 clicks without a click id",
+    "repeated ids": "2,118 direct clicks with a click id that another click had before",
+    "missing ids": "1,204 direct clicks without a click id",
     "bots": "29,593 clicks by crawlers and link previews (3.1 % of all)",
     "other services": "Adjust 14,092, Branch 3,310",
     "pages": "612 redirects by a page, not by a 302",
@@ -355,8 +368,15 @@ TEXTS = {
     "kind of drift": "AppsFlyer leads to the store of another country other_country",
     "harmless": "mt=8: the App Store ignores it",
     "savings": "half of them waited for it 187 ms or longer",
-    "unknown": "phones.har: The client's address: a HAR does not hold it.",
-    "changes": "com.example.farm: direct 92.1 % 88.7 %",
+    "unknown": "the clients' addresses: af_ip is missing here, and live it will not be (phones.har)",
+    "answers of AppsFlyer": "147 are AppsFlyer's answers to these clicks.",
+    "what cannot be compared": "AppsFlyer answered with a page 3",
+    "where a click leads": "user https://apps.apple.com/us/app/id123456789",
+    "what AppsFlyer gets": "&redirect=false",
+    "the outbox's room": "When AppsFlyer is away for two minutes, the outbox needs room for 3,214 calls.",
+    "the same rules": "The rules are the same.",
+    "new parameters": "Parameters that no link had then: af_channel.",
+    "changes": "app com.example.farm: direct 92.1 % 88.7 %",
     "signatures": "Checked by Name Date Signature",
 }
 
@@ -402,7 +422,7 @@ EMPTY = {
     "surprises": "There were none.",
     "drift": "Not observable in this recording.",
     "savings": "How long such a hop takes is not recorded, so no time is claimed.",
-    "unknown": "Whether an install follows a click",
+    "unknown": "whether an install follows a click",
     "date": "on unknown UTC",
 }
 
@@ -434,6 +454,38 @@ def test_a_high_peak_asks_for_more_concurrency():
     text = page_of(clicks=2, direct=2, peak_calls_per_second=256, concurrency=64).text
 
     assert "only if AppsFlyer answers within 250 ms. Raise it to 256 to leave it a second." in text
+
+
+def test_a_broken_end_is_said():
+    """Somebody pressed Ctrl-C, or a file could not be read: the figures are those of a part."""
+    text = page_of(is_stopped_early=True, not_read={"lost.log": "no such file"}).text
+
+    assert "Somebody stopped the audit: all figures are of what was read until then." in text
+    assert "Not read: lost.log: no such file" in text
+
+
+def test_other_rules_are_said():
+    """A report by other rules can't be compared without a thought."""
+    assert "The rules are other ones now." in page_of(baseline="last.json", baseline_digest="1", rules_digest="2").text
+
+
+def test_an_app_that_differs_comes_first():
+    """However few clicks it has: it is the one to look at."""
+    apps = {"large": Counts(9_000, drift={"same": 9}), "small": Counts(2, drift={"other_app": 1})}
+    text = page_of(clicks=9_002, drift={"same": 9, "other_app": 1}, apps=apps).text.partition("What differs")[2]
+
+    assert text.index("small") < text.index("large")
+
+
+def test_a_gap_in_time_is_empty():
+    """Slots in which nothing came are left out of a report, and drawn as nothing."""
+    drawing = drawings.over_time([(0, 10, 5), (60, 10, 5), (180, 10, 10)], 60)
+
+    assert 'd="M0 120V0.0H240.0V0.0H480.0V120H720.0V0.0H960.0V120Z" class="rest"' in drawing
+    assert 'd="M0 120V60.0H240.0V60.0H480.0V120H720.0V0.0H960.0V120Z" class="direct"' in drawing
+    assert "From 1 Jan 1970, 00:00 to 1 Jan 1970, 00:04 UTC; at most 10 clicks in 1 minute." in drawing.replace(
+        parts.SPACE, " "
+    )
 
 
 @pytest.mark.parametrize("at", [None, float("inf"), float("nan"), 1e300, -1e300])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from storehop.audit.report import OTHERS, Change, Configured, Counts, Gate, Input, Report, Sample
 
@@ -19,6 +20,7 @@ _APPS = (
     ("com.example.taxi", 18_402, 0.041, (1.0, 0.498, 1.0, 1.0, 1.0, 0.861)),
     (OTHERS, 10_703, 0.0, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)),
 )
+_DIGEST = "b1946ac92492d2347c6235b4d2611184a1c3f0e2d5b697887766554433221100"
 _SIGNALS = ("referrer", "device_id", "ip", "user_agent", "os_version", "model")
 _REASONS = {
     "com.example.game": {"bot": 0.41, "wrong_platform": 0.33, "not_get": 0.16, "too_long": 0.1},
@@ -59,14 +61,32 @@ def _sample(line: int, words: str, app: str = "com.example.game", campaign: str 
     return Sample(f"access.log:{line:,}", _LINK.format(app=app, campaign=campaign, token=token, ident=ident), words)
 
 
+def _direct(line: int, device: str, app: str) -> Sample:
+    one = _sample(line, "", app)
+    on_ios = app.startswith("id")
+    store, keys = (
+        ("the App Store", "IP, User-Agent, OS version") if on_ios else ("Google Play", "referrer, IP, User-Agent")
+    )
+    place = (
+        f"https://apps.apple.com/us/app/{app}"
+        if on_ios
+        else f"https://play.google.com/store/apps/details?id={app}&referrer=NetworkA_%23{line:08x}"
+    )
+    return replace(
+        one,
+        words=f"{device}: goes to {store}; AppsFlyer can match on {keys}",
+        app=app,
+        location=place,
+        call=f"{one.link}&af_ip=203.0.113.0/24&af_ua=#{line * 97:08x}&redirect=false",
+    )
+
+
 def _samples() -> dict[str, list[Sample]]:
-    play = "It goes to Google Play; AppsFlyer gets the referrer, the device id, IP and User-Agent."
-    apple = "It goes to the App Store; AppsFlyer gets IP, User-Agent and the OS version."
     return {
         "direct": [
-            _sample(17, play),
-            _sample(40_118, apple, "id123456789"),
-            _sample(912_007, play, "com.example.farm"),
+            _direct(17, "Android 14, Pixel 8", "com.example.game"),
+            _direct(40_118, "iOS 17.6", "id123456789"),
+            _direct(912_007, "Android 13, SM-A536B", "com.example.farm"),
         ],
         "bot": [
             _sample(204, "A link preview asked for it: its User-Agent says WhatsApp/2.23."),
@@ -127,7 +147,7 @@ def usual_report() -> Report:
         version="0.1.0",
         made_at=MIDNIGHT + 122_400,
         rules_path="/etc/storehop/storehop.yaml",
-        rules_digest="b1946ac92492d2347c6235b4d2611184a1c3f0e2d5b697887766554433221100",
+        rules_digest=_DIGEST,
         inputs=[
             Input(
                 "access.log.gz",
@@ -138,10 +158,11 @@ def usual_report() -> Report:
                 1_204_118,
                 37,
                 (
-                    "access.log.gz:5,120: it is no JSON: the line ends within a string",
-                    "access.log.gz:88,034: it is no JSON: the line is empty",
+                    "5,120: it is no JSON: the line ends within a string",
+                    "88,034: it is no JSON: the line is empty",
                 ),
-                cannot_tell=("Client hints: the log does not hold Sec-CH-* headers.",),
+                cannot_tell=("client hints and fetch metadata",),
+                knows=("time", "link", "user_agent", "language", "client_ip"),
             ),
             Input(
                 "phones.har",
@@ -151,16 +172,18 @@ def usual_report() -> Report:
                 MIDNIGHT + 38_460,
                 1_911,
                 0,
-                cannot_tell=("The client's address: a HAR does not hold it.",),
+                cannot_tell=("the clients' addresses: af_ip is missing here, and live it will not be",),
+                knows=("time", "link", "user_agent", "language", "client_hints", "hops", "bodies"),
             ),
         ],
         exchanges=1_205_992,
-        not_clicks=1_205_992 - whole.clicks,
+        further_hops=147,
+        not_clicks=1_205_992 - 147 - whole.clicks,
         unreadable=37,
         clicks=whole.clicks,
         direct=direct,
         reasons=whole.reasons,
-        rules={"games-android": android, "games-ios": ios, "(no rule)": apps[OTHERS]},
+        rules={"games-android": android, "games-ios": ios},
         apps=apps,
         campaigns=campaigns,
         sources={"networka_int": whole},
@@ -189,6 +212,8 @@ def usual_report() -> Report:
         page_redirects=612,
         peak_calls_per_second=38,
         p99_calls_per_second=24,
+        calls_in_an_outage=3_214,
+        slot_seconds=600,
         per_minute=_slots(whole.clicks, direct),
         drift=_sum(list(apps.values())).drift,
         drift_examples=[
@@ -203,6 +228,7 @@ def usual_report() -> Report:
             "the country's letter case: stores read it either way": 41,
             "af_tranid in the referrer: AppsFlyer makes a new one for each click": 84,
         },
+        not_comparable={"AppsFlyer answered with a page": 3},
         hops=144,
         hop_ms_median=187.4,
         configured=Configured(
@@ -220,6 +246,14 @@ def usual_report() -> Report:
             Gate("drift", "==", 2.0, 0.0, holds=False),
         ],
         baseline="audit-2025-11-19.json",
-        changes=[Change("com.example.farm: direct", 0.921, 0.887), Change("bot, of all clicks", 0.021, 0.044)],
-        cannot_tell=["Whether people tapped twice: the log has no ids of people."],
+        baseline_digest=_DIGEST,
+        changes=[
+            Change("app com.example.farm: direct", 0.921, 0.887),
+            Change("app com.example.game: device_id", 0.634, 0.612),
+        ],
+        new_parameters=["af_channel"],
+        cannot_tell=[
+            "client hints and fetch metadata: live there may be more models and versions (access.log.gz)",
+            "the clients' addresses: af_ip is missing here, and live it will not be (phones.har)",
+        ],
     )

@@ -27,12 +27,10 @@ from storehop.audit.report import Report
 from storehop.decide.s2s import MAX_URL_CHARACTERS
 from storehop.model import Source
 
-MOST_PARAMETERS = 30
+MOST_PARAMETERS = 25
 MOST_SOURCES = 4
 SLOW_CALL_S = 1.0
 """A call may take as long at the peak, or `concurrency` is called too small."""
-OUTAGE_S = 120
-"""How long a call is kept for AppsFlyer to come back."""
 
 
 def calls(report: Report) -> Markup:
@@ -73,7 +71,12 @@ def _advice(report: Report) -> Markup:
     if not peak:
         return paragraph("This recording has no times, so the calls a second are unknown.", cls="note")
     seconds = limit / peak
-    waiting = f" If AppsFlyer is away for two minutes at the peak, {count(peak * OUTAGE_S)} calls wait in the outbox."
+    outage = report.calls_in_an_outage
+    waiting = (
+        f" When AppsFlyer is away for two minutes, the outbox needs room for {counted(outage, 'call')}."
+        if outage
+        else ""
+    )
     if seconds >= SLOW_CALL_S:
         return paragraph(
             setting,
@@ -102,7 +105,7 @@ def _never_filled_in(report: Report) -> Markup:
         table("Macros that came as they were written", columns, rows, more),
         paragraph(
             f"{counted(clicks, 'direct click')} ({share(clicks, report.direct)}) have at least one. Such a value "
-            "is not used: ask the ad network why its macro is not filled in."
+            "tells AppsFlyer nothing: ask the ad network why its macro is not filled in."
         ),
     )
 

@@ -25,11 +25,11 @@ from storehop.audit.page.parts import (
 )
 from storehop.audit.report import Counts, Report
 
-MOST_REASONS = 24
+MOST_REASONS = 20
 MOST_APPS = 50
 MOST_RULES = 20
 MOST_CAMPAIGNS = 30
-MOST_SOURCES = 20
+MOST_SOURCES = 15
 _COLOURS = 5
 """Reasons with a colour of their own; the others share one."""
 _SHADES = 5
@@ -48,7 +48,7 @@ def coverage(report: Report) -> Markup:
         drawings.stack(_parts(report)),
         _reasons(report),
         _as_configured(report),
-        drawings.over_time(report.per_minute),
+        drawings.over_time(report.per_minute, report.slot_seconds),
         _groups("By app", "App", report.apps, MOST_APPS),
         _groups("By rule", "Rule", report.rules, MOST_RULES),
         _folded("By campaign", "Campaign", report.campaigns, MOST_CAMPAIGNS),
@@ -114,7 +114,9 @@ def _reason_row(report: Report, key: str, title: str, colour: str, n: int) -> tu
     hint = joined("; a rule may say ", element("code", setting)) if setting else None
     label = joined(drawings.swatch(colour), visible(title, WORDS_BYTES), " ", element("small", visible(key), hint))
     found = report.samples.get(key, [])[:3]
-    shown = fold(label, sample_list(found)) if found else element("div", label, cls="unfolded")
+    shown = (
+        fold(label, sample_list(found, is_whole=key == "direct")) if found else element("div", label, cls="unfolded")
+    )
     return shown, count(n), share(n, report.clicks)
 
 

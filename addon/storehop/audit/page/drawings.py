@@ -39,26 +39,28 @@ def bar(part: int, whole: int) -> Markup:
     )
 
 
-def over_time(slots: Sequence[tuple[int, int, int]]) -> Markup | None:
-    """Clicks, and those of them that are direct, over time. Slots are (Unix seconds, clicks, direct)."""
+def over_time(slots: Sequence[tuple[int, int, int]], slot_s: int) -> Markup | None:
+    """Clicks, and those of them that are direct, over time.
+
+    Slots are (Unix seconds, clicks, direct), each of `slot_s` seconds; one in which nothing came is left out.
+    """
     if len(slots) < 2 or not any(clicks for _, clicks, _ in slots):  # noqa: PLR2004  a line has two ends
         return None
     top = max(clicks for _, clicks, _ in slots)
-    first, last = day_and_time(slots[0][0]), day_and_time(slots[-1][0])
+    first, last = day_and_time(slots[0][0]), day_and_time(slots[-1][0] + slot_s)
+    span = _span(slot_s)
     drawn = _drawing(
         "time",
         HEIGHT,
         "Clicks over time",
-        f"From {first} to {last} UTC; at most {count(top)} clicks in a slot of {_span(slots)}.",
-        _area([clicks for _, clicks, _ in slots], top, "rest"),
-        _area([direct for _, _, direct in slots], top, "direct"),
+        f"From {first} to {last} UTC; at most {count(top)} clicks in {span}.",
+        _area([(at, clicks) for at, clicks, _ in slots], top, slot_s, "rest"),
+        _area([(at, direct) for at, _, direct in slots], top, slot_s, "direct"),
     )
     legend = element(
         "figcaption",
         element("span", f"{first} UTC"),
-        element(
-            "span", swatch("direct"), "direct ", swatch("rest"), f"all clicks, up to {count(top)} in {_span(slots)}"
-        ),
+        element("span", swatch("direct"), "direct ", swatch("rest"), f"all clicks, up to {count(top)} in {span}"),
         element("span", f"{last} UTC"),
     )
     return element("figure", drawn, legend)
@@ -69,18 +71,24 @@ def swatch(cls: str) -> Markup:
     return element("span", cls=f"swatch {cls}", aria_hidden="true")
 
 
-def _span(slots: Sequence[tuple[int, int, int]]) -> str:
-    seconds = max(1, slots[1][0] - slots[0][0])
+def _span(seconds: int) -> str:
     for unit, size in (("hour", 3600), ("minute", 60)):
         if seconds % size == 0:
             return f"{seconds // size:,} {unit}{'' if seconds == size else 's'}"
     return f"{seconds:,} second{'' if seconds == 1 else 's'}"
 
 
-def _area(values: Sequence[int], top: int, cls: str) -> Markup:
-    step = WIDTH / (len(values) - 1)
-    line = " ".join(f"L{i * step:.1f} {HEIGHT - HEIGHT * value / top:.1f}" for i, value in enumerate(values))
-    return element("path", d=f"M0 {HEIGHT} {line} L{WIDTH} {HEIGHT}Z", cls=cls)
+def _area(values: Sequence[tuple[int, int]], top: int, slot_s: int, cls: str) -> Markup:
+    """Steps, one a slot; between slots that do not follow each other it is empty."""
+    begin = values[0][0]
+    scale = WIDTH / max(1, values[-1][0] + slot_s - begin)
+    drawn, end = f"M0 {HEIGHT}", begin
+    for at, value in values:
+        if at > end:
+            drawn += f"V{HEIGHT}H{(at - begin) * scale:.1f}"
+        end = at + slot_s
+        drawn += f"V{HEIGHT - HEIGHT * value / top:.1f}H{(end - begin) * scale:.1f}"
+    return element("path", d=f"{drawn}V{HEIGHT}Z", cls=cls)
 
 
 def _rect(x: float, width: float, height: int, cls: str, *children: str) -> Markup:

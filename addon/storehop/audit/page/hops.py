@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from storehop.audit.page import words
 from storehop.audit.page.parts import (
     SPACE,
@@ -14,7 +16,6 @@ from storehop.audit.page.parts import (
     figure,
     fold,
     joined,
-    largest,
     name,
     paragraph,
     percent,
@@ -26,12 +27,13 @@ from storehop.audit.page.parts import (
     visible,
 )
 from storehop.audit.report import Counts, Report
+from storehop.decide.drift import Kind
 
 MOST_APPS = 30
-MOST_EXAMPLES = 6
-MOST_HARMLESS = 20
-MOST_UNKNOWN = 20
-MOST_CHANGES = 30
+MOST_EXAMPLES = 3
+MOST_SENTENCES = 10
+MOST_UNKNOWN = 15
+MOST_CHANGES = 20
 
 
 def drift(report: Report) -> Markup:
@@ -46,8 +48,8 @@ def drift(report: Report) -> Markup:
                 "that was saved with “Preserve log”, or a recording by a forward proxy on some test phones holds them.",
             ),
         )
-    compared = sum(report.drift.values()) - report.drift.get("not_comparable", 0)
-    differing = compared - report.drift.get("same", 0)
+    compared = sum(report.drift.values()) - report.drift.get(Kind.NOT_COMPARABLE, 0)
+    differing = sum(_differing(report.drift).values())
     summary = (
         f"{counted(differing, 'click')} of {count(compared)} that can be compared would come to another place."
         if differing
@@ -62,7 +64,8 @@ def drift(report: Report) -> Markup:
         fold("Clicks that would come to another place", sample_list(report.drift_examples[:MOST_EXAMPLES]))
         if report.drift_examples
         else None,
-        _harmless(report),
+        _counted(report.harmless, "Differences that do not count, and why", "Difference"),
+        _counted(report.not_comparable, "Why some answers cannot be compared", "Reason"),
     )
 
 
@@ -82,10 +85,8 @@ def savings(report: Report) -> Markup:
 
 
 def unknown(report: Report) -> Markup:
-    told = [(one.name, words_) for one in report.inputs for words_ in one.cannot_tell]
-    items = list(dict.fromkeys(joined(name(file), ": ", visible(text, WORDS_BYTES)) for file, text in told))
-    items += [joined(visible(text, WORDS_BYTES)) for text in report.cannot_tell]
-    always = "Whether an install follows a click: only AppsFlyer and the store know that."
+    items = [visible(text, WORDS_BYTES) for text in report.cannot_tell]
+    always = "whether an install follows a click: only AppsFlyer and the store know that"
     more = len(items) - MOST_UNKNOWN
     return section(
         "unknown",
@@ -100,21 +101,39 @@ def changes(report: Report) -> Markup | None:
     if not report.baseline:
         return None
     since = joined("Compared with ", name(report.baseline), ".")
-    if not report.changes:
-        calm = " No share has changed by two points and more."
-        return section("changes", "What has changed", paragraph(since, calm))
-    rows = [(name(one.what), percent(one.before), percent(one.now)) for one in report.changes[:MOST_CHANGES]]
     return section(
         "changes",
         "What has changed",
-        paragraph(since, " Shares that differ by two points and more, and by more than chance:"),
-        table(
-            "Changes",
-            (Column("Share of clicks", "t"), Column("Before"), Column("Now")),
-            rows,
-            len(report.changes) - len(rows),
-            is_titled=True,
-        ),
+        paragraph(since, _other_rules(report)),
+        _new_parameters(report),
+        _changed_shares(report),
+    )
+
+
+def _other_rules(report: Report) -> str:
+    return (
+        " The rules are other ones now."
+        if report.baseline_digest != report.rules_digest
+        else " The rules are the same."
+    )
+
+
+def _new_parameters(report: Report) -> Markup | None:
+    found = report.new_parameters[:MOST_CHANGES]
+    if not found:
+        return None
+    more = len(report.new_parameters) - len(found)
+    tail = f", and {count(more)} more." if more else "."
+    return paragraph("Parameters that no link had then: ", joined(*map(name, found), between=", "), tail)
+
+
+def _changed_shares(report: Report) -> Markup:
+    if not report.changes:
+        return paragraph("No share has changed by two points and more.")
+    rows = [(name(one.what), percent(one.before), percent(one.now)) for one in report.changes[:MOST_CHANGES]]
+    first = Column("Shares that differ by two points and more, and by more than chance", "t")
+    return table(
+        "Changes", (first, Column("Before"), Column("Now")), rows, len(report.changes) - len(rows), is_titled=True
     )
 
 
@@ -139,7 +158,8 @@ def _by_app(report: Report) -> Markup | None:
     known = {app: one for app, one in report.apps.items() if any(one.drift.values())}
     if not known:
         return None
-    shown, more = largest(known, MOST_APPS)
+    order = sorted(known.items(), key=lambda item: (-sum(_differing(item[1].drift).values()), -item[1].clicks, item[0]))
+    shown, more = order[:MOST_APPS], max(0, len(order) - MOST_APPS)
     columns = (
         Column("App", "t"),
         Column("Compared"),
@@ -151,22 +171,27 @@ def _by_app(report: Report) -> Markup | None:
 
 
 def _app_row(app: str, one: Counts) -> tuple[str, ...]:
-    other = {key: n for key, n in one.drift.items() if key not in words.HARMLESS_KINDS}
-    compared = sum(one.drift.values()) - one.drift.get("not_comparable", 0)
+    other = _differing(one.drift)
+    compared = sum(one.drift.values()) - one.drift.get(Kind.NOT_COMPARABLE, 0)
     differs = "; ".join(f"{words.kind(key)} ({count(n)})" for key, n in ranked(other, 3)[0])
     return (
         name(app),
         count(compared),
-        count(one.drift.get("same", 0)),
+        count(one.drift.get(Kind.SAME, 0)),
         count(sum(other.values())),
         visible(differs, 160),
     )
 
 
-def _harmless(report: Report) -> Markup | None:
-    found, more = ranked(report.harmless, MOST_HARMLESS)
+def _counted(counts: Mapping[str, int], title: str, head: str) -> Markup | None:
+    """Sentences with the number of clicks of each, folded."""
+    found, more = ranked(counts, MOST_SENTENCES)
     if not found:
         return None
     rows = [(visible(why, WORDS_BYTES), count(n)) for why, n in found]
-    title, columns = "Differences that do not count, and why", (Column("Difference", "t"), Column("Clicks"))
-    return fold(title, table(title, columns, rows, more, is_titled=True))
+    return fold(title, table(title, (Column(head, "t"), Column("Clicks")), rows, more, is_titled=True))
+
+
+def _differing(drift: Mapping[str, int]) -> dict[str, int]:
+    """Clicks that would come to another place, by kind."""
+    return {key: n for key, n in drift.items() if key in words.DRIFT}

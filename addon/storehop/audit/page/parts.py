@@ -15,7 +15,7 @@ from typing import NamedTuple
 from storehop.audit.report import OTHERS, Counts, Report, Sample
 
 SPACE = "\N{NO-BREAK SPACE}"
-NAME_BYTES, LINK_BYTES, WORDS_BYTES = 80, 280, 180
+NAME_BYTES, LINK_BYTES, WORDS_BYTES = 80, 280, 240
 """Room for a name, a sample's link and its words, as bytes of the file: whatever the input, the page stays small."""
 SAMPLES = 3
 _ELLIPSIS = "…"
@@ -186,16 +186,22 @@ def samples(report: Report, key: str, summary: str = "Samples") -> Markup | None
     return fold(summary, sample_list(found)) if found else None
 
 
-def sample_list(found: Iterable[Sample]) -> Markup:
-    """A click's link, what would happen to it, and where it stands."""
-    return element("ul", *(element("li", *_sample(one)) for one in found), cls="samples")
+def sample_list(found: Iterable[Sample], *, is_whole: bool = False) -> Markup:
+    """Of each click what would happen to it, where it stands, and its link. Whole: where it leads, and the call."""
+    return element("ul", *(element("li", *_sample(one, is_whole)) for one in found), cls="samples")
 
 
-def _sample(one: Sample) -> tuple[Markup, ...]:
-    return (
-        element("p", element("bdi", visible(one.words, WORDS_BYTES)), " ", element("small", name(one.place))),
-        element("p", element("bdi", visible(one.link, LINK_BYTES)), cls="link"),
-    )
+def _sample(one: Sample, is_whole: bool) -> list[Markup]:
+    lines = [element("p", element("bdi", visible(one.words, WORDS_BYTES)), " ", element("small", name(one.place)))]
+    links = [("link", one.link), ("user", one.location), ("call", one.call)] if is_whole else [("", one.link)]
+    lines += [
+        element(
+            "p", element("small", f"{title} ") if title else None, element("bdi", visible(url, LINK_BYTES)), cls="link"
+        )
+        for title, url in links
+        if url
+    ]
+    return lines
 
 
 def section(anchor: str, title: str, *children: str | None) -> Markup:

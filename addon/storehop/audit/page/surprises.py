@@ -71,7 +71,7 @@ def _all(report: Report) -> tuple[_Surprise, ...]:
         _Surprise(
             "repeated_click_ids",
             report.repeated_click_ids,
-            f"{counted(report.repeated_click_ids, 'click')} with a click id that another click had before",
+            f"{counted(report.repeated_click_ids, 'direct click')} with a click id that another click had before",
             "Either people open the same link again, or the network does not make a new id for each click.",
             "ask the ad network whether each click gets an id of its own.",
             "repeated click ids",
@@ -79,8 +79,8 @@ def _all(report: Report) -> tuple[_Surprise, ...]:
         _Surprise(
             "missing_click_ids",
             report.missing_click_ids,
-            f"{counted(report.missing_click_ids, 'click')} without a click id",
-            "storehop makes an id for each, but the network will not know it when AppsFlyer reports an install.",
+            f"{counted(report.missing_click_ids, 'direct click')} without a click id",
+            "When AppsFlyer reports an install, the network cannot tell which of its clicks led to it.",
             "ask the ad network to put its click id into the link.",
             "missing click ids",
         ),

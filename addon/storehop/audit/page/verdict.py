@@ -27,7 +27,7 @@ from storehop.audit.page.parts import (
 from storehop.audit.report import Gate, Input, Report
 
 MOST_INPUTS = 15
-MOST_GATES = 15
+MOST_GATES = 10
 _SHORT_DIGEST = 12
 _MOST_DIGITS = 6
 
@@ -64,15 +64,25 @@ def read(report: Report) -> Markup:
         Column("Unreadable"),
     )
     files = table("Recordings", columns, rows, len(report.inputs) - len(rows), is_titled=True) if rows else None
-    faults = [element("li", visible(fault, WORDS_BYTES)) for one in report.inputs for fault in one.first_faults[:3]]
+    faults = [
+        element("li", name(one.name), ":", visible(fault, WORDS_BYTES))
+        for one in report.inputs
+        for fault in one.first_faults[:3]
+    ]
+    closed = [element("li", name(file), ": ", visible(why, WORDS_BYTES)) for file, why in report.not_read.items()]
+    answers = f" {count(report.further_hops)} are AppsFlyer's answers to these clicks." if report.further_hops else ""
     return section(
         "read",
         "What was read",
+        paragraph("Somebody stopped the audit: all figures are of what was read until then.", cls="note warn")
+        if report.is_stopped_early
+        else None,
         files or paragraph("No recording was read."),
+        element("div", paragraph("Not read:", cls="label"), element("ul", *closed[:MOST_INPUTS])) if closed else None,
         fold("The first lines that could not be read", element("ul", *faults[:MOST_INPUTS])) if faults else None,
         paragraph(
             f"Of {counted(report.exchanges, 'readable line')}, {count(report.not_clicks)} are no clicks: they lead to "
-            f"no attribution link. {counted(report.clicks, 'click')} remain."
+            f"no attribution link.{answers} {counted(report.clicks, 'click')} remain."
         ),
         paragraph(
             "Rules: ", name(PurePath(report.rules_path).name or "(none)"), " ", _digest(report.rules_digest), "."
@@ -134,7 +144,12 @@ def _gate_row(gate: Gate) -> tuple[str, str, str, str]:
     value, limit = _apart(gate)
     holds = element("span", "holds" if gate.holds else "does not hold", cls="good-word" if gate.holds else "bad-word")
     known = words.gate(gate.name)
-    title = joined(visible(known), " ", element("small", visible(gate.name)) if known != gate.name else None)
+    title = joined(
+        visible(known),
+        " ",
+        element("small", visible(gate.name)) if known != gate.name else None,
+        element("p", visible(words.sentence(gate.why), WORDS_BYTES), ".", cls="small") if gate.why else None,
+    )
     operator = words.OPERATORS.get(gate.operator, visible(gate.operator))
     return title, value, f"{operator} {limit}", holds
 
@@ -143,14 +158,14 @@ def _apart(gate: Gate) -> tuple[str, str]:
     """Figure and limit with as many digits as tell them apart, and the figure from zero."""
     write = figure if gate.name in words.COUNTS else percent
     if gate.value is None:
-        return "nobody can tell", write(gate.limit)
-    nothing = write(0.0)
-    for digits in range(1, _MOST_DIGITS):
+        return "nobody can tell", write(gate.limit, _MOST_DIGITS)
+    nothing = value = limit = write(0.0)
+    for digits in range(1, _MOST_DIGITS + 1):
         value, limit = write(gate.value, digits), write(gate.limit, digits)
         is_told = (value != limit or gate.value == gate.limit) and (value != nothing or not gate.value)
         if is_told and (limit != nothing or not gate.limit):
-            return value, limit
-    return write(gate.value, _MOST_DIGITS), write(gate.limit, _MOST_DIGITS)
+            break
+    return value, limit
 
 
 def _input_row(one: Input) -> tuple[str, ...]:

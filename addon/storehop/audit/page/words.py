@@ -28,7 +28,13 @@ GATES = {
 }
 COUNTS = frozenset({"drift"})
 """Gates whose figure is a number of clicks, not a share."""
-OPERATORS = {">=": "at\N{NO-BREAK SPACE}least", "<=": "at\N{NO-BREAK SPACE}most", "==": "exactly"}
+OPERATORS = {
+    ">=": "at\N{NO-BREAK SPACE}least",
+    "<=": "at\N{NO-BREAK SPACE}most",
+    "==": "exactly",
+    ">": "more than",
+    "<": "less than",
+}
 
 _KINDS = {
     Kind.SAME: ("The same page of the same store", ""),
@@ -62,7 +68,7 @@ _KINDS = {
     ),
 }
 KINDS = tuple(kind.value for kind in Kind)
-HARMLESS_KINDS = frozenset({Kind.SAME.value, Kind.NOT_COMPARABLE.value})
+DRIFT = frozenset(kind.value for kind in Kind if kind.is_drift)
 
 _SOURCES = {
     Source.LINK: "the link",
@@ -77,7 +83,7 @@ _SOURCES = {
 
 def reason(key: str) -> str:
     """Why clicks pass, as the beginning of a line. A reason of another version keeps its name."""
-    return _begin(_REASONS.get(key, key))
+    return sentence(_REASONS.get(key, key))
 
 
 def reason_within(key: str) -> str:
@@ -91,7 +97,7 @@ def a_rule_may_say(key: str) -> str:
 
 
 def signal(key: str) -> str:
-    return _begin(_SIGNALS.get(key, key))
+    return sentence(_SIGNALS.get(key, key))
 
 
 def gate(key: str) -> str:
@@ -112,5 +118,6 @@ def source(key: str) -> str:
     return _SOURCES[Source(key)] if key in tuple(Source) else key
 
 
-def _begin(words: str) -> str:
+def sentence(words: str) -> str:
+    """With a capital letter."""
     return words[:1].upper() + words[1:]
