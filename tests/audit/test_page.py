@@ -369,7 +369,7 @@ TEXTS = {
     "harmless": "mt=8: the App Store ignores it",
     "savings": "half of them waited for it 187 ms or longer",
     "unknown": "the clients' addresses: af_ip is missing here, and live it will not be (phones.har)",
-    "answers of AppsFlyer": "147 are AppsFlyer's answers to these clicks.",
+    "answers of AppsFlyer": "147 are AppsFlyer's answers to clicks.",
     "what cannot be compared": "AppsFlyer answered with a page 3",
     "where a click leads": "user https://apps.apple.com/us/app/id123456789",
     "what AppsFlyer gets": "&redirect=false",

@@ -70,7 +70,7 @@ def read(report: Report) -> Markup:
         for fault in one.first_faults[:3]
     ]
     closed = [element("li", name(file), ": ", visible(why, WORDS_BYTES)) for file, why in report.not_read.items()]
-    answers = f" {count(report.further_hops)} are AppsFlyer's answers to these clicks." if report.further_hops else ""
+    answers = f" {count(report.further_hops)} are AppsFlyer's answers to clicks." if report.further_hops else ""
     return section(
         "read",
         "What was read",
