@@ -38,8 +38,8 @@ def _meaning(values: Sequence[str], taken: Collection[str]) -> str | None:
 
 
 def fit_most(values: Sequence[str], fits: Callable[[str], bool]) -> bool:
-    """Whether most of these values are such; false where there is none."""
-    return sum(map(fits, values)) * 2 > len(values)
+    """Whether half of these values or more are such; false where there is none."""
+    return bool(values) and sum(map(fits, values)) * 2 >= len(values)
 
 
 def is_address(value: str) -> bool:

@@ -68,9 +68,10 @@ def _captured(rest: str) -> tuple[list[str], str]:
             raise BrokenLineError("ends within a captured header")
         values += block.split("|")
         rest = rest.lstrip(" ")
-    if not rest.startswith('"'):
-        raise BrokenLineError("has no request")
-    return values, rest[1:].removesuffix('"')
+    quote, request, end = rest[:1], *rest[1:].rpartition('"')[:2]
+    if not (quote and end):
+        raise BrokenLineError("ends before its request does: raise the `len` of the `log` line")
+    return values, request
 
 
 def _decoded(text: str) -> str:
