@@ -7,9 +7,10 @@ import yaml
 
 from storehop.audit.exchange import Asked, Known, RecordingError, Unreadable
 from storehop.audit.readers import advice
-from storehop.audit.recordings import open_recording
+from storehop.audit.recordings import FORMATS, open_recording
 from tests.support.loggers import apache, click, haproxy, nginx
 from tests.support.patience import SOON_S, wait_until
+from tests.support.processes import ROOT
 from tests.support.recordings import ANDROID, LINK
 
 pytestmark = pytest.mark.process
@@ -164,3 +165,17 @@ def test_envoy_s_advised_lines_are_yaml():
     (entry,) = yaml.safe_load(advice.ENVOY)["access_log"]
 
     assert entry["typed_config"]["log_format"]["json_format"]["location"] == "%RESP(LOCATION)%"
+
+
+@pytest.mark.parametrize("server", advice.CONFIGURATIONS)
+def test_the_manual_shows_the_advised_lines(server):
+    """The very same, character by character."""
+    page = (ROOT / "rules" / "audit" / "README.md").read_text()
+
+    assert f"\n{advice.CONFIGURATIONS[server]}\n```" in page
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_manual_names_each_format(name):
+    """Those of `--format`."""
+    assert name == "auto" or f"`{name}`" in (ROOT / "rules" / "audit" / "README.md").read_text()
