@@ -11,7 +11,7 @@ CONSTRAINTS := rules/packaging/constraints.txt
 LOWEST_WARNINGS := -W ignore::DeprecationWarning -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning
 QUICK_TESTS := -n auto -m "not process and not measures" --hypothesis-profile quick
 
-.PHONY: help demo test quick oldest lowest wheel constraints reliability reliability-fleet restarts agreement corpora hints bench bench-fleet profile cost picture check format clean
+.PHONY: help demo test quick oldest lowest wheel constraints reliability reliability-fleet restarts agreement corpora hints bench bench-fleet bench-audit profile cost picture check format clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 19
@@ -91,6 +91,9 @@ bench: $(READY) ## storehop beside stock mitmdump, a naive addon and nginx; QUIC
 
 bench-fleet: $(READY) ## a host on Redis beside one with a file, what a primary can do, what a call weighs: six minutes
 	@$(BIN)/python -m tests.bench.fleet $(if $(QUICK),--quick)
+
+bench-audit: $(READY) ## how fast recordings are audited, and in how much memory: half an hour
+	@PYTHONPATH=addon $(BIN)/python -m tests.bench.audit $(if $(QUICK),--quick)
 
 profile: $(READY) ## where storehop's processor time goes under a load of clicks
 	@PYTHONPATH=addon $(BIN)/python -m tests.bench.profile_host
