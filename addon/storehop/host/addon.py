@@ -220,10 +220,8 @@ class Storehop:
         if self._rules is None or flow.response is None or flow.error or headers is None:
             return
         flow.response.stream = True
-        if self._clicks and "storehop" not in flow.metadata:  # else our own answer, or a click that passed already
+        if self._clicks and ("storehop" not in flow.metadata or self._clicks.drift.is_watching):
             await self._clicks.rewrite(flow, headers, self._rules.current)
-        elif self._clicks:
-            self._clicks.compare(flow)
 
     def response(self, flow: http.HTTPFlow) -> None:
         if flow.metadata.get("storehop") == "direct":

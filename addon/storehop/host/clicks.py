@@ -29,8 +29,7 @@ class Clicks:
         self._outbox = outbox
         self._inspector = inspector
         self._hint_requests = hints.HintRequests()
-        self._drift = Drift(handler, inspector)
-        self.compare = self._drift.compare
+        self.drift = Drift(handler, inspector)
 
     async def answer(self, flow: http.HTTPFlow, headers: Headers, rules: RuleSet) -> None:
         """Answers a request that is addressed to an attribution host, where its click goes direct."""
@@ -47,7 +46,7 @@ class Clicks:
                 flow.response = flows.answer(handled.decision)
                 self._ask_for_hints(flow, flow.response, headers, rules, handled)
                 return
-            self._drift.watch(flow, click, handled.decision, rules)
+            self.drift.watch(flow, click, handled.decision, rules)
         if flow.is_replay and is_rehearsal(flow):
             flow.response = flows.not_sent()  # going on to AppsFlyer would count the click again
 
@@ -56,6 +55,9 @@ class Clicks:
 
         A click that passes keeps the ad stack's own bytes; what is no click may ask for client hints.
         """
+        if "storehop" in flow.metadata:  # our own answer, or AppsFlyer's to a click that passed
+            self.drift.compare(flow)
+            return
         link, response = flows.redirect_link(flow), flow.response
         if response is None:
             return

@@ -50,12 +50,15 @@ class Drift:
         self._watched: WeakKeyDictionary[http.HTTPFlow, _Watched] = WeakKeyDictionary()
         self._rules = self._whole = RuleSet()
         self._logged: Counter[tuple[str, Kind]] = Counter()
+        self.is_watching = False
+        """Whether a click was watched ever: never in reverse mode."""
 
     def watch(self, flow: http.HTTPFlow, click: Click, decision: Pass, rules: RuleSet) -> None:
         """A click at answer passes: AppsFlyer will answer it itself."""
         is_reverse = isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode)
         if not is_reverse and not flow.is_replay and decision.reason in _WOULD_GO_DIRECT:
             self._watched[flow] = _Watched(click, self._at_their_most(rules))
+            self.is_watching = True
 
     def compare(self, flow: http.HTTPFlow) -> None:
         """The answer's head is there: tells of it, where this flow's click is watched."""
