@@ -143,12 +143,11 @@ async def test_the_first_cause_stays(stops):
 
 async def test_the_first_cause_stays_where_two_processes_find_one(stops, shared):
     """A stop that comes while another process's is read is not written over it."""
+    shared.marks[STOP.mark] = STOP.to_text()
     look = asyncio.ensure_future(stops.look())
     await asyncio.sleep(0)
     stops.stop(Stop("games", 1_790_000_000.0, BY_HAND, "a person"))
-    shared.marks[STOP.mark] = STOP.to_text()
     await look
-    await stops.look()
     await stops.look()
 
     assert Stop.of_marks(shared.marks) == {"games": STOP} == stops.current
