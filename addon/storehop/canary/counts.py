@@ -1,0 +1,161 @@
+"""One rule's counts in one process, by slices of a few seconds: what `figures` are made of.
+
+Whether a call is late is told without following it: calls are counted in the slice in which their click came, which its
+id says (UUIDv7), and so are those that ended in time. What is missing five seconds after a slice is late. So a call
+that hangs is seen, another process may deliver it, and no memory grows with what is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from storehop.canary.figures import MAX_RUN, Figures, Sums, class_of
+from storehop.canary.limits import LATE_S
+from storehop.canary.repeats import Trials
+from storehop.model import Dead, DeadReason, RetryIn, S2SCall, Settled
+from storehop.settings import Rule
+
+SLICE_S = 5
+_MINUTE, _THIRD = 12, 4
+"""Slices."""
+_YOUNG = 2
+"""Slices whose calls may be under way yet: this one, and the one before."""
+_KEPT = _MINUTE + _YOUNG
+_BY_CLICK = ("calls", "in_time")
+"""Fields of `Sums` that are counted where the click came; the others are where the event is."""
+_BY_EVENT = ("direct", "failed", "control", "ended", "refused", "dead", "direct_times", "control_times")
+_MAX_ORIGINS = 16
+
+REFUSALS = frozenset({DeadReason.REJECTED, DeadReason.REDIRECT_NOT_HONOURED})
+
+
+class RuleCounts:
+    """Since the step began. Times are Unix seconds."""
+
+    def __init__(self, rule: Rule, begun: float) -> None:
+        self.rule, self.begun = rule, begun
+        self.trials = Trials()
+        self.origins: set[str] = set()
+        """That the rule's calls go to."""
+        self.drifted = 0
+        self.last = 0.0
+        """When something was last counted."""
+        self._taken_at, self._refused_at = 0.0, list[float]()
+        self._slices: dict[int, Sums] = {}
+        self._before = Sums()
+        """Older than what is in slices."""
+
+    # what happens
+
+    def direct(self, call: S2SCall, now: float, seconds: float) -> None:
+        """A click went direct; that took so many seconds."""
+        came = _came(call.id, now)
+        if came < self.begun:
+            return
+        sums = self._slice(now)
+        sums.direct += 1
+        sums.direct_times[class_of(seconds)] += 1
+        self._slice(came, now).calls += 1
+        if len(self.origins) < _MAX_ORIGINS:
+            self.origins.add(call.origin)
+
+    def control(self, now: float, seconds: float) -> None:
+        """A click outside of the rule's share passed."""
+        sums = self._slice(now)
+        sums.control += 1
+        sums.control_times[class_of(seconds)] += 1
+
+    def failed(self, now: float) -> None:
+        """A click within the rule's share had to pass."""
+        self._slice(now).failed += 1
+
+    def settled(self, settled: Settled, now: float) -> bool:
+        """An attempt is over. Whether that was a refusal."""
+        came = _came(settled.call.id, now)
+        if isinstance(settled.verdict, RetryIn) or came < self.begun:
+            return False
+        sums = self._slice(now)
+        sums.ended += 1
+        if settled.age <= LATE_S:
+            self._slice(came, now).in_time += 1
+        if not isinstance(settled.verdict, Dead):
+            self._taken_at = now
+            self._refused_at.clear()
+        elif settled.verdict.reason in REFUSALS:
+            sums.refused += 1
+            self._refused_at = [*self._refused_at[1 - MAX_RUN :], now]
+            return True
+        else:
+            sums.dead += 1
+        return False
+
+    def expired(self, call_id: str, now: float) -> None:
+        """A call got too old to be sent."""
+        if _came(call_id, now) >= self.begun:
+            sums = self._slice(now)
+            sums.ended += 1
+            sums.dead += 1
+
+    def drift(self, now: float) -> None:
+        """AppsFlyer's own redirect led to another app, or to another store."""
+        self.drifted += 1
+        self.last = now
+
+    # what is known
+
+    def figures(self, now: float, open_s: float = 0.0) -> Figures:
+        """As it is now; `open_s` is how long a breaker has been open."""
+        newest = int(now // SLICE_S)
+        self._age(newest)
+        minute, step = Sums(), Sums()
+        step.add(self._before)
+        for place, sums in self._slices.items():
+            is_young = place > newest - _YOUNG
+            step.add(sums, only=_BY_EVENT if is_young else ())
+            if place > newest - _MINUTE:
+                minute.add(sums, only=_BY_EVENT)
+            if not is_young:
+                minute.add(sums, only=_BY_CLICK)
+        return Figures(
+            self.begun,
+            minute,
+            step,
+            [self._third(newest - third * _THIRD) for third in range(3)],
+            self._taken_at,
+            list(self._refused_at),
+            open_s,
+            self.drifted,
+            self.trials.taps,
+        )
+
+    def _third(self, newest: int) -> tuple[int, int]:
+        """Clicks within the share, and those that failed, in the slices that end with this one."""
+        slices: Iterable[Sums] = [
+            self._slices[at] for at in range(newest - _THIRD + 1, newest + 1) if at in self._slices
+        ]
+        failed = sum(one.failed for one in slices)
+        return failed + sum(one.direct for one in slices), failed
+
+    def _slice(self, at: float, now: float | None = None) -> Sums:
+        """The slice of a time: the oldest for what is long over, the newest for what is to come (a clock went back)."""
+        if now is None:
+            self.last = now = at
+        newest = int(now // SLICE_S)
+        place = min(max(int(at // SLICE_S), newest - _KEPT + 1), newest)
+        if (sums := self._slices.get(place)) is None:
+            self._age(newest)
+            sums = self._slices[place] = Sums()
+        return sums
+
+    def _age(self, newest: int) -> None:
+        """What is older than the slices that are kept is added up."""
+        for place in [one for one in self._slices if one <= newest - _KEPT or one > newest]:
+            self._before.add(self._slices.pop(place))
+
+
+def _came(call_id: str, now: float) -> float:
+    """When the click of this call came: its id says it. Now, where it is no UUIDv7."""
+    try:
+        return int(call_id[:8] + call_id[9:13], 16) / 1000 if call_id[14] == "7" else now
+    except (ValueError, IndexError):
+        return now

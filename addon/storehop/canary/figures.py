@@ -1,0 +1,202 @@
+"""What a canary knows of a rule: counts of its last minute and of its step, of one process or of all (design §11).
+
+A step begins when a process first sees the rule as it is now, or when a person resumes it. Counts of several processes
+add up, so evidence that is spread over workers and hosts decides as if one process had it all.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+EDGES_MS = (
+    *(1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100, 120, 150, 200, 250, 300, 400, 500, 700),
+    *(1000, 1500, 2000, 3000, 5000, 10_000),
+)
+"""Upper edges of the classes of answer times, in milliseconds; what is slower is in one more class."""
+CLASSES = len(EDGES_MS) + 1
+MAX_RUN = 10
+"""Refusals in a row whose times are kept: more change nothing."""
+ODDS = (1.3, 2.0, 4.0)
+"""By how much a broken store page may multiply repeat taps: each is tested, see `canary.repeats`."""
+
+
+def class_of(seconds: float) -> int:
+    """The class of an answer time."""
+    return bisect_left(EDGES_MS, seconds * 1000)
+
+
+@dataclass(slots=True)
+class Sums:
+    """Counts over some time."""
+
+    direct: int = 0
+    """Clicks that went direct, each with a call of its own."""
+    failed: int = 0
+    """Clicks in the rule's share that passed since AppsFlyer, the outbox or storehop failed."""
+    control: int = 0
+    """Clicks outside the rule's share, which pass: the control arm."""
+    calls: int = 0
+    """Calls whose click came long enough ago that they should have been delivered."""
+    in_time: int = 0
+    """Those of `calls` that were delivered, or given up, soon enough."""
+    ended: int = 0
+    """Calls that were delivered or given up."""
+    refused: int = 0
+    """Those of `ended` that AppsFlyer refused."""
+    dead: int = 0
+    """Those of `ended` that were given up for another reason."""
+    direct_times: list[int] = field(default_factory=lambda: [0] * CLASSES)
+    """Direct clicks by the class of their answer time."""
+    control_times: list[int] = field(default_factory=lambda: [0] * CLASSES)
+
+    def add(self, other: Sums, *, only: Iterable[str] = ()) -> None:
+        """Adds the other's counts to these: all, or only these fields."""
+        for name in only or _SUMS:
+            mine, more = getattr(self, name), getattr(other, name)
+            if isinstance(mine, list):
+                for place, count in enumerate(more):
+                    if count:
+                        mine[place] += count
+            else:
+                setattr(self, name, mine + more)
+
+    def to_list(self) -> list[Any]:
+        """For JSON: the numbers, and the classes that are not empty."""
+        return [_sparse(value) if isinstance(value, list) else value for value in (getattr(self, n) for n in _SUMS)]
+
+    @classmethod
+    def from_list(cls, raw: Sequence[Any]) -> Sums:
+        """What `to_list` gave. Raises ValueError or TypeError for anything else."""
+        values: list[Any] = [_dense(value) if isinstance(value, list) else _count(value) for value in raw]
+        return cls(**dict(zip(_SUMS, values, strict=True)))
+
+
+_SUMS = tuple(one.name for one in fields(Sums))
+
+
+@dataclass(slots=True)
+class Taps:
+    """Repeat taps: each first tap is a trial of its arm. Pairs are (direct, control)."""
+
+    trials: list[int] = field(default_factory=lambda: [0, 0])
+    repeats: list[int] = field(default_factory=lambda: [0, 0])
+    log_ratios: list[float] = field(default_factory=lambda: [0.0] * len(ODDS))
+    """For each of ODDS: how much likelier it makes the repeats than no harm does. Natural logarithms; see `repeats`."""
+
+    def add(self, other: Taps) -> None:
+        """Adds the other's counts to these."""
+        self.trials = [a + b for a, b in zip(self.trials, other.trials, strict=True)]
+        self.repeats = [a + b for a, b in zip(self.repeats, other.repeats, strict=True)]
+        self.log_ratios = [a + b for a, b in zip(self.log_ratios, other.log_ratios, strict=True)]
+
+    def to_list(self) -> list[Any]:
+        """For JSON."""
+        return [*self.trials, *self.repeats, *(round(one, 3) for one in self.log_ratios)]
+
+    @classmethod
+    def from_list(cls, raw: Sequence[Any]) -> Taps:
+        """What `to_list` gave. Raises ValueError or TypeError for anything else."""
+        counts, ratios = list(map(_count, raw[:4])), list(map(float, raw[4:]))
+        if len(counts) != 4 or len(ratios) != len(ODDS):  # noqa: PLR2004  two pairs
+            raise ValueError(raw)
+        return cls(counts[:2], counts[2:], ratios)
+
+
+@dataclass(slots=True)
+class Figures:
+    """All that the limits look at, of one rule. Times are Unix seconds."""
+
+    begun: float = 0.0
+    """When the step began."""
+    minute: Sums = field(default_factory=Sums)
+    step: Sums = field(default_factory=Sums)
+    thirds: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)] * 3)
+    """Of the last minute, newest first: clicks in the rule's share, and how many of them failed."""
+    taken_at: float = 0.0
+    """When AppsFlyer last took a call."""
+    refused_at: list[float] = field(default_factory=list)
+    """When it refused one since then: the newest MAX_RUN, oldest first."""
+    open_s: float = 0.0
+    """How long the breaker of an origin has been open that the rule's calls go to."""
+    drifted: int = 0
+    """Comparisons with AppsFlyer's own redirect that found another app or another store."""
+    taps: Taps = field(default_factory=Taps)
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing has been counted."""
+        step = self.step
+        return not (step.direct or step.control or step.failed or step.ended or self.drifted or self.open_s)
+
+    def to_list(self) -> list[Any]:
+        """For JSON."""
+        return [
+            round(self.begun, 3),
+            self.minute.to_list(),
+            self.step.to_list(),
+            self.thirds,
+            round(self.taken_at, 3),
+            [round(one, 3) for one in self.refused_at],
+            round(self.open_s, 1),
+            self.drifted,
+            self.taps.to_list(),
+        ]
+
+    @classmethod
+    def from_list(cls, raw: Sequence[Any]) -> Figures:
+        """What `to_list` gave. Raises ValueError or TypeError for anything else."""
+        begun, minute, step, thirds, taken_at, refused_at, open_s, drifted, taps = raw
+        return cls(
+            float(begun),
+            Sums.from_list(minute),
+            Sums.from_list(step),
+            [(_count(sampled), _count(failed)) for sampled, failed in thirds],
+            float(taken_at),
+            [float(one) for one in refused_at],
+            float(open_s),
+            _count(drifted),
+            Taps.from_list(taps),
+        )
+
+
+def total(parts: Iterable[Figures]) -> Figures:
+    """The figures of several processes as one's.
+
+    Refusals are in a row where no process has seen AppsFlyer take a call since.
+    """
+    whole = Figures()
+    for part in parts:
+        whole.begun = min(filter(None, (whole.begun, part.begun)), default=0.0)
+        whole.minute.add(part.minute)
+        whole.step.add(part.step)
+        whole.thirds = [(a + c, b + d) for (a, b), (c, d) in zip(whole.thirds, part.thirds, strict=True)]
+        whole.taken_at = max(whole.taken_at, part.taken_at)
+        whole.refused_at += part.refused_at
+        whole.open_s = max(whole.open_s, part.open_s)
+        whole.drifted += part.drifted
+        whole.taps.add(part.taps)
+    whole.refused_at = sorted(at for at in whole.refused_at if at > whole.taken_at)
+    return whole
+
+
+def _sparse(counts: list[int]) -> list[int]:
+    """Place and count of those that are not 0, one after the other."""
+    return [number for place, count in enumerate(counts) if count for number in (place, count)]
+
+
+def _dense(raw: Sequence[Any]) -> list[int]:
+    counts = [0] * CLASSES
+    for place, count in zip(raw[::2], raw[1::2], strict=True):
+        if _count(place) >= CLASSES:
+            raise ValueError(place)
+        counts[place] = _count(count)
+    return counts
+
+
+def _count(raw: Any) -> int:
+    if not isinstance(raw, int) or raw < 0:
+        raise ValueError(raw)
+    return raw

@@ -1,0 +1,102 @@
+"""The counts of all processes on an outbox: each lays its own down as a mark, and reads the others'.
+
+A mark holds figures alone, no address and no click. A process whose mark stays as it is has ended: it soon counts no
+more, and whoever sees it takes the mark away.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from storehop.canary.figures import Figures
+
+PREFIX = "canary:"
+"""Of the marks' names; the process's name follows."""
+FRESH_S = 10.0
+"""A mark that has stayed as it is for so long counts no more."""
+GONE_S = 60.0
+"""One that has for so long is taken away."""
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What a process says of a rule."""
+
+    step: str
+    """The rule's percent: only what was counted at the same one adds up."""
+    resumed: float
+    """The last resume that it knew when its step began, in Unix seconds; 0: none."""
+    harm: float
+    """The level of repeat taps that it sees, over all processes."""
+    figures: Figures
+
+
+def to_text(at: float, rules: Mapping[str, Counted]) -> str:
+    """A process's mark, written at this time (Unix seconds)."""
+    raw = {
+        name: [one.step, round(one.resumed, 3), round(one.harm, 2), one.figures.to_list()]
+        for name, one in rules.items()
+    }
+    return json.dumps({"v": _VERSION, "at": round(at, 3), "rules": raw}, separators=(",", ":"))
+
+
+def from_text(text: str) -> tuple[float, dict[str, Counted]]:
+    """What `to_text` was given. Nothing for a text of another version, or one that can't be read."""
+    try:
+        raw = json.loads(text)
+        if raw["v"] != _VERSION:
+            return 0.0, {}
+        rules = {
+            str(name): Counted(str(step), float(resumed), float(harm), Figures.from_list(figures))
+            for name, (step, resumed, harm, figures) in raw["rules"].items()
+        }
+        return float(raw["at"]), rules
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return 0.0, {}
+
+
+@dataclass(slots=True)
+class _Heard:
+    text: str
+    since: float
+    """When the text was first seen, in seconds of the caller's clock."""
+    rules: Mapping[str, Counted]
+    is_alive: bool
+    """It has come, or changed, since we listen: else it may be what an ended process left."""
+
+
+class Others:
+    """What the other processes have counted. Times are seconds by any clock that never jumps."""
+
+    def __init__(self, own_mark: str) -> None:
+        self._own = own_mark
+        self._heard: dict[str, _Heard] = {}
+        self._listens = False
+
+    def hear(self, marks: Mapping[str, str], now: float) -> None:
+        """All marks, as they are."""
+        texts = {name: text for name, text in marks.items() if name.startswith(PREFIX) and name != self._own}
+        for name, text in texts.items():
+            before = self._heard.get(name)
+            if before is None or before.text != text:
+                self._heard[name] = _Heard(text, now, from_text(text)[1], is_alive=self._listens)
+        for name in self._heard.keys() - texts.keys():
+            del self._heard[name]
+        self._listens = True
+
+    def gone(self, now: float) -> list[str]:
+        """Marks of processes that have ended."""
+        return [name for name, one in self._heard.items() if now - one.since >= GONE_S]
+
+    def of(self, rule: str, step: str, resumed: float, now: float) -> dict[str, Counted]:
+        """What counts for a rule, by the marks' names: of the same step, and not from before this resume."""
+        found = {}
+        for name, heard in self._heard.items():
+            one = heard.rules.get(rule)
+            is_of_step = one is not None and one.step == step and one.resumed >= resumed
+            if one and is_of_step and heard.is_alive and now - heard.since < FRESH_S:
+                found[name] = one
+        return found
