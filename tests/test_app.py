@@ -40,7 +40,7 @@ class Answers(Watcher):
     def __init__(self):
         self.ids = []
 
-    def answered(self, click, _decision, _seconds):
+    def answered(self, click, _decision, _seconds, _whole_s):
         self.ids.append(click.id)
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 from tornado.netutil import bind_unix_socket
 
 from storehop.addresses import parse_address_or_off
+from storehop.canary.stop import Stop
 from storehop.canary.stops import Stops, in_words
+from storehop.canary.watch import CanaryWatch
 from storehop.decide import device
 from storehop.decide.rules import RuleSet
 from storehop.deliver.courier import Courier
@@ -108,14 +110,18 @@ class App:
         self._metrics = metrics
         self._get_readiness, self._settings = get_readiness, settings
         self._begun = delivery = settings.delivery(rules.current)
-        hearing = Watchers((metrics, metrics.drift, *watchers))
+        holder = settings.holder or str(uuid.uuid4())
+        self._canary = CanaryWatch(holder, self._breaker_s, self._stop_rule, lambda: self.stops.current)
+        hearing = Watchers((metrics, metrics.drift, self._canary, *watchers))
         wire = Wire.through(delivery.proxy)  # what may fail comes first
         engine = engine_for(settings.outbox, delivery, metrics.engine, shared=settings.shared)
-        self.outbox = Outbox(engine, settings.holder or str(uuid.uuid4()))
+        self.outbox = Outbox(engine, holder)
         self.stops = Stops(self.outbox, self._stop_rules)
         self._courier = Courier(wire, self.outbox, delivery, hearing, settings.workers)
         duplicates = Duplicates(asyncio.get_running_loop().time)
         self.handler = ClickHandler(duplicates, self._courier, self.outbox, self.stops, hearing)
+        self._canary.use(rules.current)
+        self.stops.join(self._canary)
         self.stops.begin()
         metrics.observe(self._state)
         metrics.expect(_names(rules.current))
@@ -174,6 +180,7 @@ class App:
         self._metrics.reloaded(worked=rules is not None)
         if rules:
             self.handler.rules_changed()
+            self._canary.use(rules)
             self._metrics.expect(_names(rules))
             delivery = self._settings.delivery(rules)
             for key in _that_wait(self._begun, delivery):
@@ -182,6 +189,12 @@ class App:
                 self._courier.configure(delivery)
             except ValueError as error:
                 logger.error("delivery.proxy: %s; the settings of before stay", error)  # noqa: TRY400  it says all
+
+    def _breaker_s(self, origin: str) -> float:
+        return self._courier.breaker_s(origin)
+
+    def _stop_rule(self, stop: Stop) -> None:
+        self.stops.stop(stop)
 
     def _stop_rules(self, names: frozenset[str]) -> None:
         """In the rules of now: others may have come meanwhile."""

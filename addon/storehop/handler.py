@@ -69,7 +69,7 @@ class ClickHandler:
         `first_answer` is given where the browser would repeat its request for client hints if it were asked to.
         """
         begin = time.perf_counter()
-        seconds = 0.0
+        seconds, decision = 0.0, None
         try:
             if not self._stops.are_known:
                 rules = await self._stops.up_to_date(rules)
@@ -82,8 +82,8 @@ class ClickHandler:
             handled = await self._have_accepted(decision, rules, first_answer)
         except Exception:  # whatever it is: the old redirect still works, and the click is counted by it
             logger.exception("storehop failed on a click: it passes")
-            handled = Handled(Pass(Reason.ERROR))
-        self._watchers.answered(click, handled.decision, seconds)
+            handled = Handled(_failed(decision))
+        self._watchers.answered(click, handled.decision, seconds, time.perf_counter() - begin)
         return handled
 
     def rehearse(self, click: Click, rules: RuleSet) -> Decision:
@@ -196,6 +196,13 @@ class ClickHandler:
         except OutboxError as error:
             logger.debug("an answer can't be stored: %s", error)
             return None
+
+
+def _failed(decision: Decision | None) -> Pass:
+    """What a click gets that failed in our own code, after this decision; None: while deciding."""
+    if decision is None:
+        return Pass(Reason.ERROR)
+    return Pass(Reason.ERROR, decision.rule, decision.app, decision.platform, decision.store)
 
 
 def _is_click(decision: Decision) -> bool:

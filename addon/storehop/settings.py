@@ -49,6 +49,13 @@ class ClientHints(StrEnum):
     """The browser repeats a first click at once, with them."""
 
 
+class Canary(StrEnum):
+    """Whether a rule is watched, and stopped when its direct clicks do harm (design §11)."""
+
+    OFF = "off"
+    AUTO = "auto"
+
+
 class Gdpr(StrEnum):
     """What a link says about the GDPR. A link with `gdpr=0` is neither of the two."""
 
@@ -111,6 +118,7 @@ class Rule:
     client_hints: ClientHints = ClientHints.ACCEPT
     answers: bool = True
     """Whether we answer requests whose Host is an attribution host; else they pass (design §2)."""
+    canary: Canary = Canary.OFF
     consent: tuple[Consent, ...] = ()
     """A click obeys the limits of every case that holds."""
     enrich_names: frozenset[str] = field(init=False, compare=False, repr=False)

@@ -594,8 +594,8 @@ NOT_BARE = "delivery.endpoint: expected scheme://host[:port] and nothing behind 
 NO_PROXY = "delivery.proxy: expected http://host[:port], or env for HTTPS_PROXY and NO_PROXY of the environment"
 NO_TEXT = "expected text or a list of texts: put it in quotes"
 TOP = (
-    "answer, click_id, client_hints, client_ip, delivery, hints_delegate, hints_wait, hosts, onelinks, partner, rules, "
-    "version"
+    "answer, canary, click_id, client_hints, client_ip, delivery, hints_delegate, hints_wait, hosts, onelinks, "
+    "partner, rules, version"
 )
 
 FAULTS = [

@@ -35,18 +35,16 @@ def test_the_schema_has_the_keys_of_a_rule():
     """The schema knows exactly the design's keys of a rule, and those that came later."""
     keys = "name match mode percent store store_url link country campaign channel_id partner click_id enrich deep_links"
 
-    assert {*keys.split(), "client_hints", "answer", "consent"} == set(
+    assert {*keys.split(), "client_hints", "answer", "canary", "consent"} == set(
         json_schema()["$defs"]["RuleSection"]["properties"]
     )
 
 
 def test_the_schema_has_the_keys_of_a_file():
     """The schema knows exactly the design's keys of a file, and those that came later."""
-    keys = (
-        "version partner click_id hosts client_ip client_hints hints_wait hints_delegate answer delivery onelinks rules"
-    )
+    keys = "version partner click_id hosts client_ip client_hints hints_wait hints_delegate answer delivery onelinks"
 
-    assert set(keys.split()) == set(json_schema()["properties"])
+    assert {*keys.split(), "canary", "rules"} == set(json_schema()["properties"])
 
 
 def test_the_schema_has_the_keys_of_a_match():

@@ -33,7 +33,7 @@ class RuleCounts:
     """Since the step began. Times are Unix seconds."""
 
     def __init__(self, rule: Rule, begun: float) -> None:
-        self.rule, self.begun = rule, begun
+        self.rule, self.begun = rule, int(begun * 1000) / 1000  # ids have milliseconds
         self.trials = Trials()
         self.origins: set[str] = set()
         """That the rule's calls go to."""

@@ -32,6 +32,11 @@ class Breakers(defaultdict[str, Breaker]):
         """The origins that get no calls now."""
         return tuple(origin for origin, breaker in self.items() if breaker.is_open)
 
+    def open_s(self, origin: str) -> float:
+        """How long this one has been open; 0 where it is closed."""
+        breaker = self.get(origin)
+        return uptime() - breaker.open_since if breaker and breaker.is_open else 0.0
+
     def record(self, origin: str, outcome: Outcome) -> None:
         """Counts what came of an attempt, and logs where that opens or closes the breaker."""
         breaker, now = self[origin], uptime()

@@ -76,6 +76,10 @@ class Courier:
         """The origins that get no calls now."""
         return self._breakers.open
 
+    def breaker_s(self, origin: str) -> float:
+        """How long this origin has had no calls; 0 where it gets them."""
+        return self._breakers.open_s(origin)
+
     async def accept(
         self, call: S2SCall, *, answer: Answer | None = None, retry: Answer | None = None, hold_s: float = 0.0
     ) -> str | None:

@@ -62,7 +62,7 @@ class Inspector(Watcher):
         finally:
             del self._expected[click_id]
 
-    def answered(self, click: Click, decision: Decision, _seconds: float = 0.0) -> None:
+    def answered(self, click: Click, decision: Decision, _seconds: float = 0.0, _whole_s: float = 0.0) -> None:
         """A click was decided on."""
         self._show(click, decision, "")
 

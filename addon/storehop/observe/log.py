@@ -26,7 +26,7 @@ class ClickLog(Watcher):
         self.personal_data = personal_data
         self._write = lines.write if lines else _log
 
-    def answered(self, click: Click, decision: Decision, _seconds: float = 0.0) -> None:
+    def answered(self, click: Click, decision: Decision, _seconds: float = 0.0, _whole_s: float = 0.0) -> None:
         """Logs what the user got."""
         if not logger.isEnabledFor(logging.INFO):
             return

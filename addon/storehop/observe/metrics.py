@@ -120,7 +120,7 @@ class Metrics(Watcher):
                 self._clicks("direct", "", rule)
                 self.drift.expect(rule)
 
-    def answered(self, _click: Click, decision: Decision, seconds: float = 0.0) -> None:
+    def answered(self, _click: Click, decision: Decision, seconds: float = 0.0, _whole_s: float = 0.0) -> None:
         """Counts the decision. A direct click also counts its signals and parameters, a duplicate does not."""
         if seconds:
             self._decision.observe(seconds)

@@ -15,8 +15,8 @@ logger = logging.getLogger(__name__)
 class Watcher:
     """Gets the events of clicks, on the event loop. Each method does nothing; a watcher overrides what it needs."""
 
-    def answered(self, click: Click, decision: Decision, seconds: float = 0.0) -> None:
-        """The user got this decision. It took so many seconds; 0 where deciding failed."""
+    def answered(self, click: Click, decision: Decision, seconds: float = 0.0, whole_s: float = 0.0) -> None:
+        """The user got this decision. Deciding took so many seconds, 0 where it failed; `whole_s` is all our work."""
 
     def rehearsed(self, click: Click, decision: Decision) -> None:
         """A rehearsal: the user would get this decision; nothing was sent."""
@@ -43,8 +43,8 @@ class Watchers(Watcher):
     def __init__(self, watchers: Iterable[Watcher]) -> None:
         self._watchers = tuple(watchers)
 
-    def answered(self, click: Click, decision: Decision, seconds: float = 0.0) -> None:
-        self._tell("answered", click, decision, seconds)
+    def answered(self, click: Click, decision: Decision, seconds: float = 0.0, whole_s: float = 0.0) -> None:
+        self._tell("answered", click, decision, seconds, whole_s)
 
     def rehearsed(self, click: Click, decision: Decision) -> None:
         self._tell("rehearsed", click, decision)

@@ -69,6 +69,7 @@ def _rule(section: RuleSection, file: RuleFile) -> Rule:
         deep_links_to_store=section.deep_links == "store",
         client_hints=section.client_hints or file.client_hints,
         answers=file.answer if section.answer is None else section.answer,
+        canary=section.canary or file.canary,
         consent=tuple(map(_consent, section.consent)),
     )
 

@@ -38,6 +38,7 @@ _ALSO_CALLED = {
     "android": "android_app android_id package package_name play_store google_play",
     "app": "app_id appid app_ids apps application bundle bundle_id package package_name packages id",
     "app_file": "app_list apps_file file app_ids_file",
+    "canary": "canary_release watch auto_stop",
     "click_id": "clickid transaction_id tid",
     "client_ip": "ip proxy proxies",
     "concurrency": "connections workers parallel max_connections",

@@ -36,7 +36,7 @@ from storehop.rulefile.values import (
     off_word,
     version_1,
 )
-from storehop.settings import ClientHints, Enrich, Mode, Store
+from storehop.settings import Canary, ClientHints, Enrich, Mode, Store
 
 
 class _Section(BaseModel):
@@ -169,6 +169,8 @@ class RuleSection(_Section):
     """In place of the file's client_hints, for this rule's direct clicks."""
     answer: Switch | None = None
     """In place of the file's answer, for this rule's clicks."""
+    canary: Annotated[Canary, BeforeValidator(off_word)] | None = None
+    """In place of the file's canary, for this rule's clicks."""
     consent: list[ConsentSection] = []
     """What signals of consent lead to. All cases that hold count together."""
 
@@ -192,6 +194,8 @@ class RuleFile(_Section):
     """Origins of ad frames that get the hints too."""
     answer: Switch = True
     """off: requests that are addressed to an attribution host itself pass."""
+    canary: Annotated[Canary, BeforeValidator(off_word)] = Canary.OFF
+    """auto: watch the direct clicks of each rule, and stop a rule whose clicks do harm; off."""
     delivery: DeliverySection = DeliverySection()
     """How S2S calls are sent."""
     onelinks: list[OneLinkSection] = []
