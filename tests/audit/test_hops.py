@@ -217,9 +217,10 @@ def test_what_is_not_appsflyer_s_answer_makes_no_pair(keys):
     assert [] == walk.final
 
 
-def test_memory_is_bounded():
+def test_memory_is_bounded(monkeypatch):
     """Whatever the recording's length: of a million first hops within a minute the last ones wait."""
     hops, decision = Hops(RULES), decide(Click("c", "GET", ANDROID_LINK, {"user-agent": PIXEL}, "8.8.8.8"), RULES)
+    monkeypatch.setattr(module, "MAX_OPEN", 2000)
     tracemalloc.start()
     for number in range(3 * module.MAX_OPEN):
         link = f"{ANDROID_LINK}{number}"
