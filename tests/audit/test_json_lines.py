@@ -341,3 +341,42 @@ def test_a_column_that_appears_late_is_read_where_it_was_seen_first(tmp_path):
     lines = [json.dumps({"location": LINK})] * 900 + [json.dumps({"location": LINK, "user_agent": ANDROID})]
 
     assert exchanges(tmp_path, "\n".join(lines))[-1].headers == {"user-agent": ANDROID}
+
+
+def test_a_location_without_a_status_is_the_link(tmp_path):
+    """Nobody knows whether it was a redirect: a table of what was redirected to says no status."""
+    found = only(tmp_path, json.dumps({"redirect_url": LINK}))
+
+    assert (found.link, found.location) == (LINK, None)
+
+
+@pytest.mark.parametrize(
+    ("query", "link"),
+    [
+        ("to=https%3A%2F%2Fapp.appsflyer.com%2Fcom.example.game%3Fpid%3Da%26clickid%3D1", True),
+        ("x=1&to=https%3a%2f%2fapp.appsflyer.com%2Fcom.example.game%3Fpid%3Da%26clickid%3D1&y=2", True),
+        ("x=%20&to=https://app.appsflyer.com/com.example.game?pid=a&clickid=1", True),
+        ("to=app.appsflyer.com", False),
+        ("x=1", False),
+        ("", False),
+    ],
+)
+def test_a_link_may_be_a_parameter_of_the_request(query, link, tmp_path):
+    """Where nothing else says it; encoded or not. That is said, and other requests are no clicks."""
+    lines = [{"path": "/r?to=https%3A%2F%2Fapp.appsflyer.com%2Fid123456789", "status": 302}]
+    lines.append({"path": f"/r?{query}", "status": 302})
+    recording = opened(tmp_path, "\n".join(map(json.dumps, lines)))
+    _, found = recording
+
+    assert found.link == ("https://app.appsflyer.com/com.example.game?pid=a&clickid=1" if link else None)
+    assert "parameters of requests" in recording.remarks[0]
+
+
+def test_requests_that_are_links_of_hosts_that_nobody_knows_may_be_mapped(tmp_path):
+    """A domain of one's own that leads to AppsFlyer: only the rules know it."""
+    record = {"path": "/abcd?pid=a", "authority": "go.brand.example", "response_code": 302}
+
+    with pytest.raises(RecordingError, match="can't be audited"):
+        opened(tmp_path, json.dumps(record))
+    found = only(tmp_path, json.dumps(record), columns={"uri": "path", "host": "authority"})
+    assert found.url == "https://go.brand.example/abcd?pid=a"

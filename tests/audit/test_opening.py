@@ -104,12 +104,14 @@ def test_much_of_the_same_is_unpacked_piece_by_piece(tmp_path):
     content = zstd.compress(LINE + b"\0" * 300_000_000 + b"\n" + LINE)
     first, broken, last = opened(tmp_path, content)
 
-    assert (first.location, last.location) == (LINK, LINK)
+    assert (first.link, last.link) == (LINK, LINK)
     assert isinstance(broken, Unreadable)
     assert (broken.place, last.place) == (2, 3)
 
 
-@pytest.mark.parametrize("content", [b"", b"\n \n", gzip.compress(b"", mtime=0), b"\xef\xbb\xbf"], ids=repr)
+@pytest.mark.parametrize(
+    "content", [b"", b"\n \n", gzip.compress(b""), b"\xef\xbb\xbf"], ids=["nothing", "blanks", "packed", "a mark"]
+)
 def test_an_empty_recording_is_one_without_exchanges(content, tmp_path):
     """A log that was rotated just now is no mistake."""
     recording = opened(tmp_path, content)
@@ -158,9 +160,9 @@ def test_endings_marks_and_bytes_that_are_no_text_are_lines_all_the_same(tmp_pat
     content = b"\xef\xbb\xbf" + LINE[:-1] + b"\r\n\r\n" + b'{"location":"/\xff","user_agent":"a\0b"}\n' + LINE[:-1]
     first, second, third = exchanges(tmp_path, content)
 
-    assert (first.place, first.location) == (1, LINK)
-    assert (second.place, second.location, second.headers["user-agent"]) == (3, "/\udcff", "a\0b")
-    assert (third.place, third.location) == (4, LINK)
+    assert (first.place, first.link) == (1, LINK)
+    assert (second.place, second.link, second.headers["user-agent"]) == (3, "/\udcff", "a\0b")
+    assert (third.place, third.link) == (4, LINK)
 
 
 @pytest.mark.parametrize("length", [MAX_LINE_BYTES + 1, MAX_LINE_BYTES * 3])
@@ -178,4 +180,4 @@ def test_a_long_line_within_the_limit_is_read(tmp_path):
     """One of half a megabyte."""
     _, exchange = exchanges(tmp_path, LINE + json.dumps({"location": LINK + "x" * 500_000}).encode())
 
-    assert exchange.location == LINK + "x" * 500_000
+    assert exchange.link == LINK + "x" * 500_000

@@ -244,7 +244,12 @@ def test_an_alb_s_link_may_stand_in_the_request(tmp_path):
     """As a parameter; without any link it can't be audited."""
     target = "go.example:443/r?to=https%3A%2F%2Fapp.appsflyer.com%2Fcom.example.game"
 
-    assert only(tmp_path, alb(target)).url == "https://" + target.replace(":443", "")
+    found = only(tmp_path, alb(target))
+
+    assert (found.url, found.link) == (
+        "https://" + target.replace(":443", ""),
+        "https://app.appsflyer.com/com.example.game",
+    )
     with pytest.raises(RecordingError, match="can't be audited"):
         opened(tmp_path, alb("go.example:443/r"))
 

@@ -36,6 +36,7 @@ def lines_for_tomorrow() -> str:
     """What to add to the server's configuration, for people."""
     lines = "\n\n".join(f"# {server}\n{lines}" for server, lines in CONFIGURATIONS.items())
     return (
-        "If a column holds the links, name it: --map link=COLUMN. Else tomorrow's log can be audited, with these lines"
+        "If a column holds the links, name it: --map link=COLUMN; if the requests themselves are links, name theirs:"
+        " --map host=COLUMN,uri=COLUMN. Else tomorrow's log can be audited, with these lines"
         f" in the server's configuration:\n\n{lines}"
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from storehop.audit.exchange import Exchange
+from storehop.audit.readers.links import link_in
 from storehop.audit.readers.moments import seconds_of
 from storehop.audit.readers.names import HEADER
 
@@ -40,13 +41,21 @@ def _joined(value: Any) -> str | None:
     return text_of(value)
 
 
-def builder(places: Mapping[str, Sequence[int]], pick: Pick) -> Build:
-    """`places` are those of each meaning among what `pick` gives; of several the first that has a value counts."""
+def builder(places: Mapping[str, Sequence[int]], pick: Pick, *, finds_links: bool = False) -> Build:
+    """`places` are those of each meaning among what `pick` gives; of several the first that has a value counts.
+
+    `finds_links`: the links are parameters of what was asked for.
+    """
     headers = [
         (meaning.removeprefix(HEADER), found[0]) for meaning, found in places.items() if meaning.startswith(HEADER)
     ]
     time, method, status, ip = (_one(places, name) for name in ("time", "method", "status", "ip"))
-    location, link, url_of, seconds = _first(places, "location"), _one(places, "link"), _url(places), _seconds(places)
+    location, link, request_of, seconds = (
+        _first(places, "location"),
+        _first(places, "link"),
+        _request_of(places),
+        _seconds(places),
+    )
 
     def build(place: int, row: Row) -> Exchange:
         values = pick(row)
@@ -57,7 +66,7 @@ def builder(places: Mapping[str, Sequence[int]], pick: Pick) -> Build:
                 value = _joined(value)
             if value and value != "-":
                 found[name] = value
-        asked, url = url_of(values)
+        asked, target, url = request_of(values)
         return Exchange(
             place,
             None if time is None else seconds_of(values[time]),
@@ -67,7 +76,7 @@ def builder(places: Mapping[str, Sequence[int]], pick: Pick) -> Build:
             "" if ip is None else address_of(values[ip]),
             None if status is None else _status(values[status]),
             location(values),
-            None if link is None else text_of(values[link]),
+            link_in(target) if finds_links else link(values),
             seconds=None if seconds is None else seconds(values),
         )
 
@@ -95,24 +104,24 @@ def _first(places: Mapping[str, Sequence[int]], *meanings: str) -> Callable[[Val
     return one if len(several) == 1 else first
 
 
-def _url(places: Mapping[str, Sequence[int]]) -> Callable[[Values], tuple[str, str | None]]:
-    """(method, absolute URL or None) of a row."""
+def _request_of(places: Mapping[str, Sequence[int]]) -> Callable[[Values], tuple[str, str, str | None]]:
+    """(method, target as it was asked for, absolute URL or None) of a row."""
     whole, host = _first(places, "url", "uri"), _first(places, "host")
     request, scheme, query = (_one(places, name) for name in ("request", "scheme", "query"))
 
-    def url(values: Values) -> tuple[str, str | None]:
+    def asked_for(values: Values) -> tuple[str, str, str | None]:
         target, method = whole(values), "GET"
         if target is None:
             if request is None:
-                return method, None
+                return method, "", None
             method, target = _request(text_of(values[request]))
             if target is None:
-                return method, None
+                return method, "", None
         if query is not None and "?" not in target and (asked := text_of(values[query])):
             target = f"{target}{'' if asked.startswith('?') else '?'}{asked}"
-        return method, absolute(target, None if scheme is None else values[scheme], host(values))
+        return method, target, absolute(target, None if scheme is None else values[scheme], host(values))
 
-    return url
+    return asked_for
 
 
 def _request(line: str | None) -> tuple[str, str | None]:

@@ -12,12 +12,14 @@ from typing import Any
 from storehop.audit.exchange import Asked, Known, RecordingError
 from storehop.audit.readers.advice import NO_LINK, lines_for_tomorrow
 from storehop.audit.readers.building import Build, Get, Pick, Row, address_of, builder, text_of
+from storehop.audit.readers.links import attributed, is_attributed, link_in
 from storehop.audit.readers.moments import has_zone, seconds_of
 from storehop.audit.readers.names import HEADER, MAP_NAMES, MEANINGS, Path, meaning_of
 
 SAMPLE_ROWS = 1000
 """Rows that are looked at before the first one is read."""
-_HOSTS = ("appsflyer.com", "aflink.com", "onelink.me", "onelnk.com")
+_REQUESTS = ("url", "uri", "request", "query", "host")
+"""Columns that say what was asked for."""
 _MOST_NAMED = 40
 _SEVERAL = ("location",)
 """Meanings of which more than one column counts: the first that has a value."""
@@ -85,14 +87,15 @@ def columns_of(table: Table, asked: Asked) -> Columns:
     for meaning, fits in _FITS.items():
         if meaning in paths and meaning not in mapped:
             paths[meaning] = [path for path in paths[meaning] if _may_be(table.values(path), fits)]
-    if "link" not in mapped and "location" not in mapped:
-        _find_link(table, paths)
+    finds_links = not {"link", "location"}.intersection(mapped) and _find_link(table, paths, mapped)
+    if paths.get("location") and not paths.get("status"):  # nobody knows whether it was a redirect: it is taken for one
+        paths["link"] = [*paths.get("link", ()), *paths.pop("location")]
     _check_header(table, paths, asked)
     _remark_on_times(table, paths)
     paths = {meaning: found for meaning, found in paths.items() if found}
     order, pick = (table.pick or table.one_by_one)([path for found in paths.values() for path in found])
     places = {meaning: [order.index(path) for path in found] for meaning, found in paths.items()}
-    return Columns(paths, builder(places, pick), _knows(paths, asked))
+    return Columns(paths, builder(places, pick, finds_links=finds_links), _knows(paths, asked))
 
 
 def _mapped(table: Table, asked: Asked) -> dict[str, Path]:
@@ -161,36 +164,34 @@ def _may_be(values: Sequence[str], fits: Callable[[str], bool]) -> bool:
     return not values or any(map(fits, values))
 
 
-def attributed(values: Iterable[str]) -> int:
-    """How many values name a host of AppsFlyer's."""
-    return sum(any(host in value.lower() for host in _HOSTS) for value in values)
-
-
-def _find_link(table: Table, paths: dict[str, list[Path]]) -> None:
-    """Makes the column `link` whose values are attribution links, where no column is it by its name."""
-    if any(attributed(table.values(path)) for meaning in ("link", "location") for path in paths.get(meaning, ())):
-        return
-    asked_for = [path for meaning in ("url", "uri", "request", "host") for path in paths.get(meaning, ())]
-    if any(attributed(table.values(path)) for path in asked_for) and _has_host(table, paths):
-        return
+def _find_link(table: Table, paths: dict[str, list[Path]], mapped: Collection[str]) -> bool:
+    """Whether links are parameters of requests. Where no name says so, the column whose values are links is `link`."""
+    named = [path for meaning in ("link", "location") for path in paths.get(meaning, ())]
+    asked_for = [(meaning, path) for meaning in _REQUESTS for path in paths.get(meaning, ())]
+    if any(attributed(table.values(path)) for path in named) or any(
+        is_attributed(value.partition("?")[0])
+        for meaning, path in asked_for
+        for value in table.values(path)
+        if meaning != "query"
+    ):
+        return False
     others = {path for meaning, found in paths.items() if meaning.startswith(HEADER) for path in found}
-    count, path = max(
+    others |= {path for _, path in asked_for}
+    count, best = max(
         ((attributed(table.values(path)), path) for path in table.gets if path not in others), default=(0, ())
     )
     if count:
-        paths["link"] = [path]
-    elif not paths.get("link") and not paths.get("location"):
-        raise RecordingError(_no_link(table))
-
-
-def _has_host(table: Table, paths: Mapping[str, Sequence[Path]]) -> bool:
-    whole = [
-        value
-        for meaning in ("url", "uri", "request")
-        for path in paths.get(meaning, ())
-        for value in table.values(path)
-    ]
-    return bool(paths.get("host")) or any("://" in value.partition("?")[0] for value in whole)
+        paths["link"] = [best]
+    elif not named and not {"url", "uri", "request"}.intersection(mapped):
+        if not any(
+            link_in(f"?{value}" if meaning == "query" else value)
+            for meaning, path in asked_for
+            for value in table.values(path)
+        ):
+            raise RecordingError(_no_link(table))
+        table.remarks.append("its links are parameters of requests: what is put in behind them is not known")
+        return True
+    return False
 
 
 def _no_link(table: Table) -> str:

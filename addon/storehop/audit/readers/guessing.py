@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from ipaddress import ip_address
 
-from storehop.audit.readers.columns import Table, attributed
+from storehop.audit.readers.columns import Table
+from storehop.audit.readers.links import attributed
 from storehop.audit.readers.moments import seconds_of
 from storehop.audit.readers.names import HEADER, Path
 

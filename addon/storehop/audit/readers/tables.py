@@ -13,9 +13,10 @@ from typing import BinaryIO
 
 from storehop.audit.exchange import AUTO, Asked, RecordingError, Unreadable
 from storehop.audit.readers.building import Row
-from storehop.audit.readers.columns import attributed, columns_of, table_of
+from storehop.audit.readers.columns import columns_of, table_of
 from storehop.audit.readers.guessing import guessed, is_address, is_time
 from storehop.audit.readers.lines import Line, first_lines, text_lines
+from storehop.audit.readers.links import attributed
 from storehop.audit.readers.names import Path
 from storehop.audit.readers.reading import Reading
 from storehop.audit.readers.rows import PlacedRow, built, of_width, sampled, usual_width
