@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import BinaryIO
 
-from storehop.audit.exchange import AUTO, Asked, Exchange, Known, Recording, RecordingError, Unreadable
+from storehop.audit.exchange import AUTO, Asked, Exchange, Known, Recording, RecordingError, TruncatedError, Unreadable
 from storehop.audit.opening import Source
 from storehop.audit.readers import alb, cloudfront, combined, flows, haproxy, har, json_lines, tables
 from storehop.audit.readers.reading import Reading
@@ -130,7 +130,10 @@ class _Opened:
 
     def __iter__(self) -> Iterator[Exchange | Unreadable]:
         try:
-            yield from self._reading.exchanges
+            try:
+                yield from self._reading.exchanges
+            except TruncatedError:
+                self._source.is_truncated = True
             self._source.finish()
         finally:
             self._source.close()
