@@ -12,7 +12,7 @@ KNOWS = tuple(sorted(Known))
 def report(*, knows=KNOWS, **figures):
     """100 clicks of which 80 are direct, from one recording."""
     found = Report(clicks=100, direct=80, signals={"ip": 60, "referrer": 40}, drift={"same": 5, "not_comparable": 2})
-    found.inputs = [Input("a.log", "jsonl", "", None, None, 100, 0, knows=knows)]
+    found.inputs = [Input("a.log", "jsonl", "", None, None, 100, 0, knows=knows, clicks=100, direct=80)]
     for name, value in figures.items():
         setattr(found, name, value)
     return found
@@ -77,6 +77,15 @@ def test_what_nobody_can_tell_does_not_hold(text, figures):
 
     assert (None, False) == (found.value, found.holds)
     assert found.why
+
+
+def test_a_recording_without_addresses_hides_no_private_ones():
+    """Beside a HAR, private addresses are a share of the direct clicks whose addresses are known."""
+    found = report(private_addresses=20)
+    found.inputs.append(Input("a.har", "har", "", None, None, 900, 0, knows=("link",), clicks=900, direct=720))
+    found.clicks, found.direct = 1000, 800
+
+    assert judge(parse("private_addresses<=0.1"), found).value == 0.25
 
 
 def test_addresses_within_the_links_count():

@@ -41,7 +41,7 @@ def test_a_network_is_known_by_its_host(url, network):
     assert network == network_of(url)
 
 
-@pytest.mark.parametrize("host", [*DEFAULT_HOSTS, *(f"brand{suffix}" for suffix in ONELINK_SUFFIXES)])
+@pytest.mark.parametrize("host", [*sorted(DEFAULT_HOSTS), *(f"brand{suffix}" for suffix in ONELINK_SUFFIXES)])
 def test_appsflyer_is_no_other_network(host):
     """Its links are clicks."""
     assert network_of(f"https://{host}/com.example.game") is None

@@ -1,5 +1,6 @@
 """`storehop audit`: what it reads, writes, says and exits with. The figures have tests of their own in tests/audit."""
 
+import gzip
 import json
 import os
 import pty
@@ -156,6 +157,19 @@ def test_broken_lines_are_counted_and_shown(audit, folder):
     assert found["inputs"][0]["first_faults"][0].startswith("201: ")
 
 
+@pytest.mark.parametrize("write", [write_har, write_flows, write_json_lines])
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_what_stands_before_a_cut_is_reported(audit, folder, write, is_packed):
+    """A recording that ends in the middle gives what was read, and says so."""
+    whole = write(folder / "b", clicks(100)).read_bytes()
+    packed = gzip.compress(whole) if is_packed else whole
+    (folder / "b").write_bytes(packed[: len(packed) // 2])
+    found = json.loads(audit("b", "--json", "-").stdout)
+
+    assert 10 < found["clicks"] < 90
+    assert found["inputs"][0]["truncated"] or found["unreadable"] == 1
+
+
 def test_no_clicks_at_all_says_what_to_do(audit, folder):
     """A log in which no redirect leads to AppsFlyer: the message names Location and --map."""
     elsewhere = (replace(one, location="https://brand.app.link/x") for one in clicks(3))
@@ -202,7 +216,7 @@ def test_ctrl_c_reports_what_was_read(audit, monkeypatch):
 @pytest.mark.process
 def test_a_bar_is_shown_on_a_terminal_only(folder):
     """In a pipe stderr is empty; on a terminal the file's name and a bar run there."""
-    write_json_lines(folder / "a.log", clicks(3000))
+    write_json_lines(folder / "a.log", clicks(600))
     command = [sys.executable, "-m", "storehop", "audit", "a.log", "--rules", "rules.yaml"]
     piped = subprocess.run(command, capture_output=True, timeout=START_S, check=True)
     ours, theirs = pty.openpty()

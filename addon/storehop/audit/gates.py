@@ -87,7 +87,8 @@ def _ip(report: Report) -> _Told:
 def _private(report: Report) -> _Told:
     if not _knows(report, Known.CLIENT_IP):
         return _Told(None, _NO_ADDRESSES)
-    return _of_direct(report.private_addresses, report)
+    direct = sum(one.direct for one in report.inputs if Known.CLIENT_IP in one.knows)
+    return _share(report.private_addresses, direct, "direct clicks with a known address")
 
 
 def _unreadable(report: Report) -> _Told:

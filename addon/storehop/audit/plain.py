@@ -16,8 +16,8 @@ def iso(at: float | None) -> str | None:
 
 def plain(value: Any) -> Any:
     """Dataclasses as dicts, tuples as lists, at any depth."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    return [plain(item) for item in value] if isinstance(value, list | tuple) else value

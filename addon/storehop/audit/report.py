@@ -75,6 +75,8 @@ class Input:
     """What this format cannot know, in words."""
     knows: tuple[str, ...] = ()
     """What it can know: values of `exchange.Known`."""
+    clicks: int = 0
+    direct: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,15 +237,7 @@ _BASELINE = ("baseline", "baseline_digest", "changes", "new_parameters")
 
 
 def _input(one: Input) -> dict[str, Any]:
-    return {
-        "name": one.name,
-        "format": one.format,
-        "sha256": one.sha256,
-        "from": iso(one.first),
-        "to": iso(one.last),
-        "lines": one.lines,
-        "unreadable": one.unreadable,
-        "first_faults": list(one.first_faults),
-        "truncated": one.is_truncated,
-        "cannot_tell": list(one.cannot_tell),
-    }
+    found: dict[str, Any] = plain(one)
+    found["from"], found["to"] = iso(found.pop("first")), iso(found.pop("last"))
+    found["truncated"] = found.pop("is_truncated")
+    return found

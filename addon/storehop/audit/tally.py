@@ -85,6 +85,11 @@ class Tally:
             self._drift.click(self._hops, exchange, click, decision)
 
     @property
+    def so_far(self) -> tuple[int, int]:
+        """(clicks, direct)."""
+        return self._total.clicks, self._total.direct
+
+    @property
     def forgets_ids(self) -> bool:
         """There were too many click ids: repeated ones are known among the first ones only."""
         return self._directs.forgets_ids

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from storehop.audit.exchange import Asked, Known, Recording, RecordingError, Unreadable
@@ -79,6 +79,7 @@ class Walk:
             self._not_read[Path(path).name] = str(error)
             return
         progress = _Progress()
+        before = self._tally.so_far
         is_whole = False
         try:
             is_whole = self._follow(recording, progress)
@@ -87,7 +88,9 @@ class Walk:
         finally:
             self._tally.end_recording()
             if progress.lines or recording.name not in self._not_read:
-                self._inputs.append(_input(recording, progress, is_whole=is_whole))
+                counted = _input(recording, progress, is_whole=is_whole)
+                clicks, direct = self._tally.so_far
+                self._inputs.append(replace(counted, clicks=clicks - before[0], direct=direct - before[1]))
 
     def _follow(self, recording: Recording, progress: _Progress) -> bool:
         """Whether all of it was read."""
@@ -96,14 +99,14 @@ class Walk:
             if progress.lines == self._most:
                 return False
             progress.lines += 1
+            if not progress.lines % WATCHED:
+                self._watch(recording)
             if isinstance(exchange, Unreadable):
                 self._tally.add_unreadable()
                 progress.failed(exchange)
                 continue
             progress.met(exchange.at)
             add(exchange, name)
-            if not progress.lines % WATCHED:
-                self._watch(recording)
         return True
 
     def report(self) -> Report:

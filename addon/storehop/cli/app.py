@@ -136,7 +136,7 @@ def drift(
 def audit(
     recordings: Annotated[
         list[str],
-        typer.Argument(metavar="RECORDING...", help="Access logs, flow files, HAR, CSV; .gz and .zst too; - is stdin."),
+        typer.Argument(metavar="RECORDING", help="Access logs, flow files, HAR, CSV; .gz and .zst too; - is stdin."),
     ],
     rules: Rules,
     format: Annotated[  # noqa: A002  the option's name

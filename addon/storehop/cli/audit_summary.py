@@ -37,6 +37,11 @@ def show(report: Report, *, to_stderr: bool = False) -> None:
         _groups(console, "By rule", report.rules)
         _groups(console, "By app", report.apps)
         _lines(console, "AppsFlyer can match direct clicks on", _signals(report))
+        if report.peak_calls_per_second:
+            console.print(
+                f"At most {report.peak_calls_per_second:,} S2S calls a second; their longest URL has"
+                f" {report.longest_url:,} of 2,000 characters."
+            )
         _lines(console, "Surprises", _surprises(report))
         _lines(console, "AppsFlyer's own redirect", _drift(report))
     else:
@@ -116,7 +121,6 @@ def _surprises(report: Report) -> list[str]:
         (report.repeated_click_ids, "have a click id that another click had before"),
         (report.page_redirects, "pages lead to a link by meta refresh or script: no rule can meet them"),
         (sum(report.other_networks.values()), f"links of other networks: {others}"),
-        (report.peak_calls_per_second, f"S2S calls in the busiest second (concurrency is {report.concurrency})"),
     )
     return [escape(f"{number:,} {words}") for number, words in found if number]
 
