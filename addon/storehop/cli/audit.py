@@ -163,10 +163,10 @@ def _watching() -> Iterator[Watch]:
 
 def _write(request: Request, report: Report) -> None:
     try:
-        if request.html_file:
-            request.html_file.write_text(render(report), encoding="utf-8")
         if request.json_file and request.json_file != STDOUT:
             Path(request.json_file).write_text(_as_json(report), encoding="utf-8")
+        if request.html_file:
+            request.html_file.write_text(render(report), encoding="utf-8")
     except OSError as error:
         fail(f"{error.filename}: {error.strerror}", UNUSABLE)
     if request.json_file == STDOUT:

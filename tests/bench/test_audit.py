@@ -1,0 +1,35 @@
+"""The benchmark of the audit runs; memory and page stay as they are, however long a recording is."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.bench.audit import audited
+from tests.support.patience import in_full
+from tests.support.recorded_clicks import RULES, clicks, write_flows, write_json_lines
+
+
+def run(folder: Path, write, number):
+    (folder / "rules.yaml").write_text(RULES)
+    return audited(write(folder / "recording", clicks(number)))
+
+
+@pytest.mark.parametrize("write", [write_json_lines, write_flows])
+def test_an_audit_is_measured(tmp_path, write):
+    """Processor time, peak memory and the page's size of one run."""
+    found = run(tmp_path, write, 200)
+
+    assert found.seconds > 0
+    assert 20 < found.peak_mb < 200
+    assert 0 < found.page_kb < 300
+
+
+@in_full
+@pytest.mark.measures
+def test_memory_is_flat(tmp_path):
+    """Ten times the lines take no more memory than a twentieth more, less than 200 MB, and a page below 300 kB."""
+    short, long = run(tmp_path, write_json_lines, 30_000), run(tmp_path, write_json_lines, 300_000)
+
+    assert long.peak_mb <= short.peak_mb * 1.05
+    assert long.peak_mb < 200
+    assert long.page_kb < 300
