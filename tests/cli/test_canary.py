@@ -100,6 +100,7 @@ def test_status_is_json_for_machines(stopped):
             }
         ],
         "resumed": [],
+        "watched": [],
     }
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from storehop.canary.status import watched
 from storehop.canary.stop import BY_HAND, Resumed, Stop
 from storehop.canary.stops import in_words, name_of, when
 from storehop.cli import plan
@@ -45,7 +46,7 @@ def status(
     state: State = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
 ) -> None:
-    """Show which rules are stopped, since when and why."""
+    """Show which rules are stopped, since when and why; and how those do that a canary watches."""
     with opened(asked, outbox, state) as stored:
         marks = stored.run(stored.outbox.marks())
     typer.echo(json.dumps(_facts(marks)) if as_json else "\n".join(_lines(marks)))
@@ -117,6 +118,7 @@ def _facts(marks: Mapping[str, str]) -> dict[str, Any]:
     return {
         "stopped": [asdict(one) for one in Stop.of_marks(marks).values()],
         "resumed": [asdict(one) for one in _recent(marks)],
+        "watched": [one.facts() for one in watched(marks, time.time())],
     }
 
 
@@ -129,6 +131,8 @@ def _lines(marks: Mapping[str, str]) -> Iterable[str]:
     for done in _recent(marks):
         stood = age(done.at - done.stopped_since)
         yield f"{name_of(done.rule)}: let go on {_ago(done.at)}, after a stop of {stood}: {done.because}"
+    for row in watched(marks, time.time()):
+        yield from row.lines()
 
 
 def _recent(marks: Mapping[str, str]) -> list[Resumed]:
