@@ -82,13 +82,23 @@ def test_calls_of_before_the_step_do_not_count(counts):
     assert counts.figures(BEGUN + 11).is_empty
 
 
-def test_thirds_of_a_minute(counts):
+def test_clicks_that_failed_are_told_by_slices(counts):
     """Newest first: clicks in the share, and those that failed."""
     counts.failed(BEGUN)
     counts.direct(call(BEGUN + 21), BEGUN + 21, 0.001)
     counts.failed(BEGUN + 22)
     counts.failed(BEGUN + 42)
-    assert counts.figures(BEGUN + 59).thirds == [(1, 1), (2, 1), (1, 1)]
+    assert counts.figures(BEGUN + 44).slices == [(1, 1), *[(0, 0)] * 3, (2, 1), *[(0, 0)] * 3, (1, 1)]
+
+
+def test_a_moment_s_stall_is_one_slow_answer(counts):
+    """However many clicks waited for it."""
+    for n in range(100):
+        counts.direct(call(BEGUN + n / 1000), BEGUN + n / 1000, 0.4)
+        counts.control(BEGUN + n / 1000, 0.4)
+    counts.direct(call(BEGUN + 1), BEGUN + 1, 0.4)
+    found = counts.figures(BEGUN + 1).minute
+    assert (sum(found.direct_times), sum(found.control_times), found.direct) == (2, 1, 101)
 
 
 def test_memory_is_bounded(counts):

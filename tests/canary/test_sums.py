@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storehop.canary.figures import CLASSES, MAX_RUN, Figures, Sums, Taps, total
+from storehop.canary.figures import CLASSES, LASTING, MAX_RUN, Figures, Sums, Taps, total
 from storehop.canary.sums import Counted, Others, from_text, to_text
 
 COUNTS = st.integers(0, 10**6)
@@ -16,7 +16,7 @@ FIGURES = st.builds(
     begun=st.integers(0, 10**9).map(float),
     minute=SUMS,
     step=SUMS,
-    thirds=st.lists(st.tuples(COUNTS, COUNTS), min_size=3, max_size=3),
+    slices=st.lists(st.tuples(COUNTS, COUNTS), min_size=LASTING, max_size=LASTING),
     taken_at=st.integers(0, 10**9).map(float),
     refused_at=st.lists(st.integers(0, 10**9).map(float), max_size=MAX_RUN),
     open_s=st.integers(0, 99).map(float),
@@ -46,7 +46,7 @@ def test_a_mark_that_can_t_be_read_says_nothing(text):
 def test_a_mark_of_a_busy_rule_is_small():
     """Below 4 KB where a few rules are watched."""
     busy = Sums(*[123_456] * 8, [9999] * CLASSES, [9999] * CLASSES)
-    figures = Figures(1.8e9, busy, busy, [(9999, 999)] * 3, 1.8e9, [1.8e9] * MAX_RUN, 31.5, 1)
+    figures = Figures(1.8e9, busy, busy, [(9999, 999)] * LASTING, 1.8e9, [1.8e9] * MAX_RUN, 31.5, 1)
     assert len(to_text(1.8e9, {"games": one(figures)})) < 2000
 
 

@@ -206,12 +206,11 @@ def test_a_breaker_that_stays_open_stops_a_rule(fleet):
 
 def test_slow_answers_stop_a_rule(fleet):
     """Slower than those of the control arm."""
-    for n in range(110):
+    for n in range(120):
         for at in (0, 1):
             fleet.settled(fleet.direct(at, whole_s=0.3 if n % 9 == 0 else 0.01), Delivered(), at)
             fleet.passed(Reason.NOT_SAMPLED, at)
-    fleet.look()
-    fleet.look()
+        fleet.look(0.3)
     assert fleet.signals == ["slow_answers"]
 
 

@@ -17,8 +17,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from storehop.canary.counts import SLICE_S, RuleCounts
-from storehop.canary.figures import Sums, class_of
+from storehop.canary.counts import TIMED_S, RuleCounts
+from storehop.canary.figures import SLICE_S, Sums, class_of
 from storehop.canary.limits import LEAST_TRIALS, Signal, State, judge, run_needed
 from storehop.canary.repeats import ALARM, Arm, Harm, log_ratio
 from storehop.settings import Rule
@@ -35,7 +35,7 @@ PERCENTS, FACTORS = (1, 5, 25, 50), (3.0, 2.0, 1.3)
 
 def poisson(rng: random.Random, mean: float) -> int:
     """A draw; by the normal distribution where that is close."""
-    if mean > 60:
+    if mean > 20:
         return max(0, round(rng.gauss(mean, math.sqrt(mean))))
     limit, count, product = math.exp(-mean), 0, rng.random()
     while product > limit:
@@ -133,10 +133,11 @@ class Days:
 
     def _answers(self, rng: random.Random, sums: Sums) -> None:
         stalls = 30.0 if rng.random() < 0.002 else 1.0  # a machine that is busy with something else
-        for count, classes, more_ms in (
+        for came, classes, more_ms in (
             (sums.direct, sums.direct_times, STORING_MS),
             (sums.control, sums.control_times, 0),
         ):
+            count = min(came, int(SLICE_S / TIMED_S))
             left = count
             for ms, part in TIMES_MS[1:]:
                 slow = min(left, poisson(rng, count * min(1.0, part * stalls)))

@@ -7,24 +7,22 @@ that hangs is seen, another process may deliver it, and no memory grows with wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from storehop.canary.figures import MAX_RUN, Figures, Sums, class_of
+from storehop.canary.figures import LASTING, MAX_RUN, SLICE_S, Figures, Sums, class_of
 from storehop.canary.limits import LATE_S
-from storehop.canary.repeats import Trials
+from storehop.canary.repeats import Arm, Trials
 from storehop.model import Dead, DeadReason, RetryIn, S2SCall, Settled
 from storehop.settings import Rule
 
-SLICE_S = 5
-_MINUTE, _THIRD = 12, 4
+_MINUTE = 12
 """Slices."""
 _YOUNG = 2
 """Slices whose calls may be under way yet: this one, and the one before."""
 _KEPT = _MINUTE + _YOUNG
-_BY_CLICK = ("calls", "in_time")
-"""Fields of `Sums` that are counted where the click came; the others are where the event is."""
-_BY_EVENT = ("direct", "failed", "control", "ended", "refused", "dead", "direct_times", "control_times")
 _MAX_ORIGINS = 16
+TIMED_S = 0.25
+"""Of the answers of so long one is timed in each arm: a machine that stops for a moment keeps many clicks waiting, and
+that is one fault and not many.
+"""
 
 REFUSALS = frozenset({DeadReason.REJECTED, DeadReason.REDIRECT_NOT_HONOURED})
 
@@ -41,6 +39,7 @@ class RuleCounts:
         self.last = 0.0
         """When something was last counted."""
         self._taken_at, self._refused_at = 0.0, list[float]()
+        self._timed_at = [0.0, 0.0]
         self._slices: dict[int, Sums] = {}
         self._before = Sums()
         """Older than what is in slices."""
@@ -54,7 +53,8 @@ class RuleCounts:
             return
         sums = self._slice(now)
         sums.direct += 1
-        sums.direct_times[class_of(seconds)] += 1
+        if self._is_timed(Arm.DIRECT, now):
+            sums.direct_times[class_of(seconds)] += 1
         self._slice(came, now).calls += 1
         if len(self.origins) < _MAX_ORIGINS:
             self.origins.add(call.origin)
@@ -63,7 +63,8 @@ class RuleCounts:
         """A click outside of the rule's share passed."""
         sums = self._slice(now)
         sums.control += 1
-        sums.control_times[class_of(seconds)] += 1
+        if self._is_timed(Arm.CONTROL, now):
+            sums.control_times[class_of(seconds)] += 1
 
     def failed(self, now: float) -> None:
         """A click within the rule's share had to pass."""
@@ -110,17 +111,17 @@ class RuleCounts:
         minute, step = Sums(), Sums()
         step.add(self._before)
         for place, sums in self._slices.items():
-            is_young = place > newest - _YOUNG
-            step.add(sums, only=_BY_EVENT if is_young else ())
+            step.add_events(sums)
             if place > newest - _MINUTE:
-                minute.add(sums, only=_BY_EVENT)
-            if not is_young:
-                minute.add(sums, only=_BY_CLICK)
+                minute.add_events(sums)
+            if place <= newest - _YOUNG:
+                step.add_calls(sums)
+                minute.add_calls(sums)
         return Figures(
             self.begun,
             minute,
             step,
-            [self._third(newest - third * _THIRD) for third in range(3)],
+            [self._sampled(newest - age) for age in range(LASTING)],
             self._taken_at,
             list(self._refused_at),
             open_s,
@@ -128,13 +129,17 @@ class RuleCounts:
             self.trials.taps,
         )
 
-    def _third(self, newest: int) -> tuple[int, int]:
-        """Clicks within the share, and those that failed, in the slices that end with this one."""
-        slices: Iterable[Sums] = [
-            self._slices[at] for at in range(newest - _THIRD + 1, newest + 1) if at in self._slices
-        ]
-        failed = sum(one.failed for one in slices)
-        return failed + sum(one.direct for one in slices), failed
+    def _is_timed(self, arm: Arm, now: float) -> bool:
+        """Whether this answer's time counts."""
+        if 0 <= now - self._timed_at[arm] < TIMED_S:
+            return False
+        self._timed_at[arm] = now
+        return True
+
+    def _sampled(self, place: int) -> tuple[int, int]:
+        """Clicks within the share in this slice, and those that failed."""
+        sums = self._slices.get(place)
+        return (sums.direct + sums.failed, sums.failed) if sums else (0, 0)
 
     def _slice(self, at: float, now: float | None = None) -> Sums:
         """The slice of a time: the oldest for what is long over, the newest for what is to come (a clock went back)."""

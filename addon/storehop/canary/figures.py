@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
+from operator import add
 from typing import Any
 
 EDGES_MS = (
@@ -17,6 +18,10 @@ EDGES_MS = (
 )
 """Upper edges of the classes of answer times, in milliseconds; what is slower is in one more class."""
 CLASSES = len(EDGES_MS) + 1
+SLICE_S = 5
+"""Time is counted in slices."""
+LASTING = 9
+"""Slices, together what clicks must fail for: a hiccup of AppsFlyer's, or two in a minute, pass by themselves."""
 MAX_RUN = 10
 """Refusals in a row whose times are kept: more change nothing."""
 ODDS = (1.3, 2.0, 4.0)
@@ -49,19 +54,30 @@ class Sums:
     dead: int = 0
     """Those of `ended` that were given up for another reason."""
     direct_times: list[int] = field(default_factory=lambda: [0] * CLASSES)
-    """Direct clicks by the class of their answer time."""
+    """Direct clicks that were timed, by the class of their answer time."""
     control_times: list[int] = field(default_factory=lambda: [0] * CLASSES)
+    """Control's, likewise."""
 
-    def add(self, other: Sums, *, only: Iterable[str] = ()) -> None:
-        """Adds the other's counts to these: all, or only these fields."""
-        for name in only or _SUMS:
-            mine, more = getattr(self, name), getattr(other, name)
-            if isinstance(mine, list):
-                for place, count in enumerate(more):
-                    if count:
-                        mine[place] += count
-            else:
-                setattr(self, name, mine + more)
+    def add(self, other: Sums) -> None:
+        """Adds the other's counts to these."""
+        self.add_events(other)
+        self.add_calls(other)
+
+    def add_calls(self, other: Sums) -> None:
+        """Adds those alone that are counted when a click came, see `counts`."""
+        self.calls += other.calls
+        self.in_time += other.in_time
+
+    def add_events(self, other: Sums) -> None:
+        """Adds all but those."""
+        self.direct += other.direct
+        self.failed += other.failed
+        self.control += other.control
+        self.ended += other.ended
+        self.refused += other.refused
+        self.dead += other.dead
+        self.direct_times = list(map(add, self.direct_times, other.direct_times))
+        self.control_times = list(map(add, self.control_times, other.control_times))
 
     def to_list(self) -> list[Any]:
         """For JSON: the numbers, and the classes that are not empty."""
@@ -113,8 +129,8 @@ class Figures:
     """When the step began."""
     minute: Sums = field(default_factory=Sums)
     step: Sums = field(default_factory=Sums)
-    thirds: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)] * 3)
-    """Of the last minute, newest first: clicks in the rule's share, and how many of them failed."""
+    slices: list[tuple[int, int]] = field(default_factory=lambda: [(0, 0)] * LASTING)
+    """Of each SLICE_S, newest first: clicks in the rule's share, and how many of them failed."""
     taken_at: float = 0.0
     """When AppsFlyer last took a call."""
     refused_at: list[float] = field(default_factory=list)
@@ -137,7 +153,7 @@ class Figures:
             round(self.begun, 3),
             self.minute.to_list(),
             self.step.to_list(),
-            self.thirds,
+            self.slices,
             round(self.taken_at, 3),
             [round(one, 3) for one in self.refused_at],
             round(self.open_s, 1),
@@ -148,12 +164,12 @@ class Figures:
     @classmethod
     def from_list(cls, raw: Sequence[Any]) -> Figures:
         """What `to_list` gave. Raises ValueError or TypeError for anything else."""
-        begun, minute, step, thirds, taken_at, refused_at, open_s, drifted, taps = raw
+        begun, minute, step, slices, taken_at, refused_at, open_s, drifted, taps = raw
         return cls(
             float(begun),
             Sums.from_list(minute),
             Sums.from_list(step),
-            [(_count(sampled), _count(failed)) for sampled, failed in thirds],
+            [(_count(sampled), _count(failed)) for sampled, failed in slices],
             float(taken_at),
             [float(one) for one in refused_at],
             float(open_s),
@@ -172,7 +188,7 @@ def total(parts: Iterable[Figures]) -> Figures:
         whole.begun = min(filter(None, (whole.begun, part.begun)), default=0.0)
         whole.minute.add(part.minute)
         whole.step.add(part.step)
-        whole.thirds = [(a + c, b + d) for (a, b), (c, d) in zip(whole.thirds, part.thirds, strict=True)]
+        whole.slices = [(a + c, b + d) for (a, b), (c, d) in zip(whole.slices, part.slices, strict=True)]
         whole.taken_at = max(whole.taken_at, part.taken_at)
         whole.refused_at += part.refused_at
         whole.open_s = max(whole.open_s, part.open_s)

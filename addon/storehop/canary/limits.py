@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from storehop.canary.figures import EDGES_MS, Figures, Sums
+from storehop.canary.figures import EDGES_MS, LASTING, SLICE_S, Figures, Sums
 from storehop.canary.repeats import ALARM, Arm
 
 CHANCE = 1e-4
@@ -161,15 +161,15 @@ def run_needed(figures: Figures) -> int:
 
 
 def _failing(figures: Figures) -> Finding:
-    """Bad where clicks fail in each third of the minute: a hiccup of some seconds passes by itself."""
+    """Bad where clicks fail all the time, in each slice that has any: a hiccup passes by itself."""
     minute = figures.minute
     failed, sampled = minute.failed, minute.failed + minute.direct
     state = FAIL.judge(failed, sampled)
-    lasts = all(bad > of * FAIL.most for of, bad in figures.thirds)
-    if state is State.BAD and not lasts:
+    shares = [bad > of * FAIL.most for of, bad in figures.slices if of]
+    if state is State.BAD and not (all(shares) and figures.slices[-1][0]):
         state = State.TOO_FEW
     figure = f"{_of(failed, sampled)} clicks passed since AppsFlyer, the outbox or storehop failed, in the last minute"
-    return Finding(Signal.CLICKS_FAIL, state, figure, f"{FAIL}, in each third of a minute")
+    return Finding(Signal.CLICKS_FAIL, state, figure, f"{FAIL}, for {LASTING * SLICE_S} s")
 
 
 def _breaker(open_s: float) -> Finding:
