@@ -11,7 +11,7 @@ CONSTRAINTS := rules/packaging/constraints.txt
 LOWEST_WARNINGS := -W ignore::DeprecationWarning -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning
 QUICK_TESTS := -n auto -m "not process and not measures" --hypothesis-profile quick
 
-.PHONY: help demo test quick oldest lowest wheel constraints reliability reliability-fleet restarts agreement corpora hints bench bench-fleet bench-audit profile cost picture check format clean
+.PHONY: help demo test quick oldest lowest wheel constraints reliability reliability-fleet restarts agreement corpora hints canary-table bench bench-fleet bench-audit profile cost picture check format clean
 
 help: ## what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 19
@@ -85,6 +85,9 @@ hints: $(READY) ## how many clicks of a Chromium have a model, by client_hints
 	@$(BIN)/python -m pytest -q -s tests/e2e/test_client_hints_in_chromium.py -k two_clicks \
 	  > .venv/hints.log || { tail -n 40 .venv/hints.log; exit 1; }
 	@grep --only-matching 'figures: .*' .venv/hints.log
+
+canary-table: $(READY) ## how soon a canary finds a store page that is broken, simulated: a minute
+	@PYTHONPATH=addon $(BIN)/python -m tests.support.canary_days
 
 bench: $(READY) ## storehop beside stock mitmdump, a naive addon and nginx; QUICK=1 for a first idea
 	@PYTHONPATH=addon $(BIN)/python -m tests.bench $(if $(QUICK),--quick)
