@@ -250,3 +250,66 @@ def _waits_for_stdin(pid):
         return "pipe" in Path(f"/proc/{pid}/wchan").read_text()
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("option", ["--json", "--html"])
+@pytest.mark.parametrize("name", ["a.log", "./a.log", "link.log", "rules.yaml"])
+def test_no_input_is_overwritten(audit, folder, option, name):
+    """A report that would be written over a recording or the rules is refused before anything is read."""
+    (folder / "link.log").symlink_to("a.log")
+    before = (folder / name).read_bytes()
+    said = audit("a.log", option, name, code=2).stderr
+
+    assert f"{option} {Path(name)}" in said
+    assert (folder / name).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["r", "./r", "-"])
+def test_two_reports_are_two_files(audit, folder, name):
+    """The page never takes the JSON's place, and is never a file that is called `-`."""
+    said = audit("a.log", "--json", "r", "--html", name, code=2).stderr
+
+    assert "--html" in said
+    assert sorted(path.name for path in folder.iterdir()) == ["a.log", "rules.yaml"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has it")
+@pytest.mark.parametrize("option", ["--json", "--html"])
+def test_a_report_that_cannot_be_written_costs_no_summary(audit, option):
+    """After an hour of reading the disk is full: the figures are shown all the same, and the file is named."""
+    result = audit("a.log", option, "/dev/full", code=2)
+
+    assert "185 of 200 clicks go direct" in result.stdout
+    assert "/dev/full: No space left on device" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"", "is empty"), (b"\n \n", "is empty"), (gzip.compress(b"")[:5], "cut off in the middle")]
+)
+def test_a_recording_without_a_line_is_named(audit, folder, content, words):
+    """Nobody has to guess which of them was empty, and why."""
+    (folder / "none.log").write_bytes(content)
+
+    for others, code in (((), 2), (("a.log",), 0)):
+        said = audit("none.log", *others, code=code)
+        assert "none.log" in said.stderr + said.stdout
+        assert words in said.stderr + said.stdout
+
+
+def test_recordings_of_one_name_are_told_apart(audit, folder):
+    """Logs of several days have one name in several folders: then the folder is named, too."""
+    for day in ("monday", "tuesday"):
+        (folder / day).mkdir()
+        (folder / day / "a.log").write_bytes((folder / "a.log").read_bytes() + b"broken\n")
+    found = json.loads(audit("monday/a.log", "tuesday/a.log", "no/a.log", "none/a.log", "--json", "-", code=1).stdout)
+
+    assert [one["name"] for one in found["inputs"]] == ["monday/a.log", "tuesday/a.log"]
+    assert list(found["not_read"]) == ["no/a.log", "none/a.log"]
+
+
+def test_a_recording_that_is_given_twice_is_said(audit, folder):
+    """Its clicks count twice: by a pattern that fits twice, or a copy."""
+    (folder / "b.log").write_bytes((folder / "a.log").read_bytes())
+    said = audit("a.log", "b.log").stdout
+
+    assert "b.log: it is the same as a.log: its clicks are counted twice" in " ".join(said.split())

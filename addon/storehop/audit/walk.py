@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -67,17 +68,18 @@ class Walk:
     def read(self, paths: Iterable[str]) -> None:
         """Reads these files, `-` for stdin. One that can't be read is kept with the reason; Ctrl-C ends all."""
         try:
-            for path in paths:
-                self._read(path)
+            for path, name in _named(list(paths)):
+                self._read(path, name)
         except KeyboardInterrupt:
             self._is_stopped = True
 
-    def _read(self, path: str) -> None:
+    def _read(self, path: str, name: str) -> None:
         try:
             recording = open_recording(path, self._asked)
         except RecordingError as error:
-            self._not_read[Path(path).name] = str(error)
+            self._not_read[name] = str(error)
             return
+        recording.name = name
         progress = _Progress()
         before = self._tally.so_far
         is_whole = False
@@ -129,11 +131,28 @@ class Walk:
                 found.append(f"{words} ({', '.join(names[:FAULTS_SHOWN])})")
         for one in self._inputs:
             found += [f"{one.name}: {remark}" for remark in one.cannot_tell if remark not in CANNOT_TELL.values()]
+        found += _twins(self._inputs)
         if self._tally.forgets_ids:
             found.append(
                 "click ids that come again later: there are too many of them, and only the first ones are known"
             )
         return found
+
+
+def _named(paths: list[str]) -> list[tuple[str, str]]:
+    """Each path with its name in the report: without its folder, where that tells it from the others."""
+    paths_of = Counter(Path(path).name for path in dict.fromkeys(paths))
+    return [(path, Path(path).name if paths_of[Path(path).name] == 1 else path) for path in paths]
+
+
+def _twins(inputs: Iterable[Input]) -> Iterator[str]:
+    """Recordings that were given twice, in words."""
+    first: dict[str, str] = {}
+    for one in inputs:
+        if one.sha256 and one.lines:
+            if one.sha256 in first:
+                yield f"{one.name}: it is the same as {first[one.sha256]}: its clicks are counted twice"
+            first.setdefault(one.sha256, one.name)
 
 
 def _input(recording: Recording, progress: _Progress, *, is_whole: bool) -> Input:

@@ -33,6 +33,8 @@ STDOUT = "-"
 HOLDS, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 """What the command exits with: all gates hold; one does not, or a recording could not be read; nothing could be read,
 or it was asked wrongly; Ctrl-C."""
+NOTHING, CUT = "it is empty", "it is cut off in the middle, and nothing stands before"
+"""What is wrong with a recording without a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,9 @@ def audit(request: Request) -> None:
     report.gates = [gates.judge(asked, report) for asked in asked_gates]
     for name, why in report.not_read.items():
         typer.echo(f"storehop: {why if why.startswith(name) else f'{name}: {why}'}", err=True)
+    for one in report.inputs:
+        if not one.lines:
+            typer.echo(f"storehop: {one.name}: {CUT if one.is_truncated else NOTHING}", err=True)
     if report.exchanges + report.unreadable:
         _write(request, report)
     raise typer.Exit(_exit_code(report))
@@ -110,14 +115,19 @@ def _check(request: Request) -> None:
     """What would be a pity to find out after an hour of reading."""
     if request.recordings.count(STDOUT) > 1:
         fail("- is stdin: it can be read once", UNUSABLE)
+    inputs = [*request.recordings, str(request.rules)]
+    taken = {Path(name).resolve() for name in inputs if name != STDOUT}
     for option, name in (("--json", request.json_file), ("--html", request.html_file)):
-        if name is None or name == STDOUT:
+        if name is None or (name == STDOUT and option == "--json"):
             continue
         path = Path(name)
-        if path.is_dir() or not path.absolute().parent.is_dir():
+        if str(path) == STDOUT or path.is_dir() or not path.absolute().parent.is_dir():
             fail(f"{option} {path}: expected a file in a folder that is there", UNUSABLE)
         if not os.access(path if path.exists() else path.absolute().parent, os.W_OK):
             fail(f"{option} {path}: it may not be written", UNUSABLE)
+        if path.resolve() in taken:
+            fail(f"{option} {path}: it would be written over: it is read, or is the other report", UNUSABLE)
+        taken.add(path.resolve())
 
 
 def _rules(path: Path) -> RuleSet:
@@ -162,16 +172,24 @@ def _watching() -> Iterator[Watch]:
 
 
 def _write(request: Request, report: Report) -> None:
-    try:
-        if request.json_file and request.json_file != STDOUT:
-            Path(request.json_file).write_text(_as_json(report), encoding="utf-8")
-        if request.html_file:
-            request.html_file.write_text(render(report), encoding="utf-8")
-    except OSError as error:
-        fail(f"{error.filename}: {error.strerror}", UNUSABLE)
+    faults = []
+    for path, text in _files(request, report):
+        try:
+            path.write_text(text, encoding="utf-8")
+        except OSError as error:
+            faults.append(f"{path}: {error.strerror}")
     if request.json_file == STDOUT:
         typer.echo(_as_json(report), nl=False)
     show(report, to_stderr=request.json_file == STDOUT)
+    if faults:
+        fail("\nstorehop: ".join(faults), UNUSABLE)
+
+
+def _files(request: Request, report: Report) -> Iterator[tuple[Path, str]]:
+    if request.html_file:
+        yield request.html_file, render(report)
+    if request.json_file and request.json_file != STDOUT:
+        yield Path(request.json_file), _as_json(report)
 
 
 def _as_json(report: Report) -> str:
