@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from storehop.audit import walk
+from storehop.audit import tally, walk
 from storehop.audit.gates import NAMES
 from storehop.cli.app import app
 from tests.support.patience import START_S, wait_until
@@ -313,3 +313,35 @@ def test_a_recording_that_is_given_twice_is_said(audit, folder):
     said = audit("a.log", "b.log").stdout
 
     assert "b.log: it is the same as a.log: its clicks are counted twice" in " ".join(said.split())
+
+
+def test_a_ctrl_c_never_counts_half_a_click(audit, monkeypatch):
+    """Somebody presses it while a click is being counted: that click is counted whole, and then the reading ends."""
+    decide = tally.decide
+    times = []
+
+    def pressed(click, rules):
+        times.append(click)
+        if len(times) == 20:
+            signal.raise_signal(signal.SIGINT)
+        return decide(click, rules)
+
+    monkeypatch.setattr(tally, "decide", pressed)
+    found = json.loads(audit("a.log", "--json", "-", code=130).stdout)
+
+    assert (20, 20, 20) == (found["exchanges"], found["clicks"], found["inputs"][0]["lines"])
+    assert found["configured"]["clicks"] == found["clicks"]
+
+
+def test_every_share_and_all_advice_is_shown(audit, folder):
+    """A long reason never takes the share's column; what to do is not cut at the terminal's edge."""
+    long = (replace(one, location=f"{one.location}&af_sub2={'x' * 1990}") for one in clicks(10))
+    write_json_lines(folder / "long.log", long)
+    write_json_lines(folder / "none.log", (replace(one, location="https://brand.example/x") for one in clicks(3)))
+    (said,) = [line for line in audit("long.log").stdout.splitlines() if "too_long" in line]
+    advice = audit("none.log").stdout
+
+    assert " 90 % " in said
+    assert "…" not in advice
+    assert max(map(len, advice.splitlines())) <= 80
+    assert "UTC" in advice

@@ -64,6 +64,14 @@ class Walk:
         self._inputs: list[Input] = []
         self._not_read: dict[str, str] = {}
         self._is_stopped = False
+        self._is_counting = False
+        self._is_to_stop = False
+
+    def interrupt(self) -> None:
+        """For Ctrl-C. Raises KeyboardInterrupt, or while a click is being counted sees that it comes behind it."""
+        if not self._is_counting:
+            raise KeyboardInterrupt
+        self._is_to_stop = True
 
     def read(self, paths: Iterable[str]) -> None:
         """Reads these files, `-` for stdin. One that can't be read is kept with the reason; Ctrl-C ends all."""
@@ -100,15 +108,19 @@ class Walk:
         for exchange in recording:
             if progress.lines == self._most:
                 return False
+            self._is_counting = True
             progress.lines += 1
-            if not progress.lines % WATCHED:
-                self._watch(recording)
             if isinstance(exchange, Unreadable):
                 self._tally.add_unreadable()
                 progress.failed(exchange)
-                continue
-            progress.met(exchange.at)
-            add(exchange, name)
+            else:
+                progress.met(exchange.at)
+                add(exchange, name)
+            self._is_counting = False
+            if self._is_to_stop:
+                raise KeyboardInterrupt
+            if not progress.lines % WATCHED:
+                self._watch(recording)
         return True
 
     def report(self) -> Report:

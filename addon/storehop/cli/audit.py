@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -148,7 +149,11 @@ def _read(request: Request, rules: RuleSet) -> Report:
     redactor = Redactor(shows_ids=request.show_ids, click_ids=click_ids(rules))
     with _watching() as watch:
         walk = Walk(Tally(rules, redactor), request.asked, most=request.sample, watch=watch)
-        walk.read(request.recordings)
+        before = signal.signal(signal.SIGINT, lambda *_: walk.interrupt())
+        try:
+            walk.read(request.recordings)
+        finally:
+            signal.signal(signal.SIGINT, before)
         return walk.report()
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from storehop.audit.report import Counts, Gate, Report
 from storehop.cli.explain import escape
@@ -17,13 +19,15 @@ from storehop.model import Reason
 from storehop.observe.coverage import NAMES, Signal
 
 WIDTH = 80
+INDENT = 2
 MOST_ROWS = 5
 """Of a table. The page and the JSON have all of them."""
 MOST_REASONS = 8
 NO_CLICKS = (
-    "[bold yellow]No click was found.[/] A click is a redirect to an attribution link, or a line that holds one.",
-    "Does the log hold the answers' Location? Is this the ad stack's own log? For CSV and JSON lines,",
-    "--map link=COLUMN says where the link stands; for branded OneLinks, onelinks in the rules name the host.",
+    "[bold yellow]No click was found.[/] A click is a redirect to an attribution link, or a line with one in it.",
+    "Does the log hold the answers' Location? Is this the ad stack's own log?",
+    "In CSV and JSON lines --map link=COLUMN says where the link stands.",
+    "For branded OneLinks, onelinks in the rules name the host.",
 )
 
 
@@ -73,13 +77,13 @@ def _verdict(console: Console, report: Report) -> None:
         cut = ", cut off in the middle" if one.is_truncated else ""
         _line(
             console,
-            f"  {escape(one.name)} ({one.format}): {one.lines:,} lines{broken}{cut}{_span(one.first, one.last)}",
+            f"{escape(one.name)} ({one.format}): {one.lines:,} lines{broken}{cut}{_span(one.first, one.last)}",
         )
     if len(report.inputs) > MOST_ROWS:
         console.print(f"  and {len(report.inputs) - MOST_ROWS} more recordings")
     faults = [f"{one.name}:{fault}" for one in report.inputs for fault in one.first_faults]
     for fault in faults[:2]:
-        _line(console, f"  [yellow]{escape(fault)}[/]")
+        _line(console, f"[yellow]{escape(fault)}[/]")
     if report.is_stopped_early:
         console.print("[bold yellow]It was stopped: these are the figures of what was read.[/]")
 
@@ -162,7 +166,7 @@ def _gate(gate: Gate) -> str:
 def _table(title: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False)
     table.add_column(justify="right", no_wrap=True, min_width=9)
-    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True, min_width=len("99.9 %"))
     table.add_column(no_wrap=True, overflow="ellipsis")
     return table
 
@@ -179,18 +183,20 @@ def _lines(console: Console, title: str, lines: Iterable[str]) -> None:
     if title:
         console.print(f"[bold]{title}[/]")
     for line in shown[: MOST_REASONS + 1]:
-        console.print(f"  {line}", no_wrap=len(shown) > 1 and title != "Gates", overflow="ellipsis")
+        _line(console, line)
 
 
 def _line(console: Console, text: str) -> None:
-    console.print(text, no_wrap=True, overflow="ellipsis")
+    """A line with an indent, or a few: what people are to do is never cut."""
+    console.print(Padding(Text.from_markup(text, overflow="fold"), (0, 0, 0, INDENT), expand=False))
 
 
 def _span(first: float | None, last: float | None) -> str:
     if first is None or last is None:
         return ""
     start, end = (f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}" for at in (first, last))
-    return f", {start} to {end} UTC"
+    day = f"{start.partition(' ')[0]} "
+    return f", {start} to {end.removeprefix(day)} UTC"
 
 
 def _share(part: int, whole: int) -> str:
