@@ -2,6 +2,8 @@
 
 import csv
 import io
+from dataclasses import replace
+from urllib.parse import quote
 
 import pytest
 
@@ -120,3 +122,49 @@ def test_times_without_a_zone_are_said(tmp_path):
     assert zoneless.remarks == ("its times name no zone: they are taken as UTC",)
     assert strange.remarks == ("its times can't be read",)
     assert Known.TIME not in strange.knows
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_every_row_may_have_fields_over_lines(delimiter, tmp_path):
+    """A line break in each record, as in exports of notes: records are split, not lines."""
+    rows = [[*ROW, f'a note\nof {number} "lines"\nin quotes'] for number in range(30)]
+    header = ["click_url", "ip", "ua", "language", "time", "note"]
+    found = exchanges(tmp_path, table(header, *rows, delimiter=delimiter, quoting=csv.QUOTE_ALL))
+
+    assert [replace(CLICK, place=one.place) for one in found] == found
+    assert len(found) == 30
+
+
+@pytest.mark.parametrize("before", ["sep=;\r\n", "Clicks of November\r\n\r\n", "Clicks;;;;\r\nfrom yesterday\r\n"])
+def test_lines_in_front_of_the_header_row_are_no_columns(before, tmp_path):
+    """Excel's `sep=;`, and titles of reports: the header row is the first one of the usual width."""
+    rows = table(["click_url", "ip", "ua", "language", "time"], *[ROW] * 5, delimiter=";")
+    found = [one for one in opened(tmp_path, before + rows) if isinstance(one, Exchange)]
+
+    assert [replace(CLICK, place=one.place) for one in found] == found
+    assert len(found) == 5
+
+
+@pytest.mark.parametrize("link", [quote(LINK, safe=""), quote(LINK), LINK.partition("://")[2], LINK.partition(":")[2]])
+@pytest.mark.parametrize("name", ["click_url", "Klick-Link"])
+def test_links_may_be_encoded_and_lack_their_scheme(link, name, tmp_path):
+    """As exports of warehouses write them: each is the link that people clicked."""
+    assert only(tmp_path, table([name, "ip"], [link, "198.51.100.7"])).link == LINK
+
+
+def test_links_that_were_written_for_html_are_said(tmp_path):
+    """`&amp;` may be the export's or the ad stack's own: nothing is changed, and people are told."""
+    link = LINK.replace("&", "&amp;")
+    recording = described(tmp_path, table(["click_url", "ip"], [link, "198.51.100.7"]))
+
+    assert any("&amp;" in remark for remark in recording.remarks)
+
+
+@pytest.mark.parametrize("browser", ["Юзер агент", "Browser", "Gerät"])
+def test_user_agents_are_known_whatever_their_column_is_called(browser, tmp_path):
+    """They look like nothing else. Columns that nobody knows are named, so that `--map` can say what they are."""
+    recording = opened(tmp_path, table(["Link", "IP-Adresse", browser, "Zeitpunkt"], [*ROW[:3], ROW[4]]))
+    (exchange,) = recording
+
+    assert exchange.headers == {"user-agent": AGENT}
+    assert any("IP-Adresse, Zeitpunkt" in remark and "--map" in remark for remark in recording.remarks)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from storehop.audit.exchange import Exchange
-from storehop.audit.readers.links import link_in
+from storehop.audit.readers.links import as_clicked, link_in
 from storehop.audit.readers.moments import seconds_of
 from storehop.audit.readers.names import HEADER
 
@@ -67,6 +67,7 @@ def builder(places: Mapping[str, Sequence[int]], pick: Pick, *, finds_links: boo
             if value and value != "-":
                 found[name] = value
         asked, target, url = request_of(values)
+        own = link_in(target) if finds_links else link(values)
         return Exchange(
             place,
             None if time is None else seconds_of(values[time]),
@@ -76,7 +77,7 @@ def builder(places: Mapping[str, Sequence[int]], pick: Pick, *, finds_links: boo
             "" if ip is None else address_of(values[ip]),
             None if status is None else _status(values[status]),
             location(values),
-            link_in(target) if finds_links else link(values),
+            None if own is None else as_clicked(own),
             seconds=None if seconds is None else seconds(values),
         )
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from ipaddress import ip_address
 from operator import itemgetter
 from typing import Any
 
 from storehop.audit.exchange import Asked, Known, RecordingError
 from storehop.audit.readers.advice import NO_LINK, lines_for_tomorrow
-from storehop.audit.readers.building import Build, Get, Pick, Row, address_of, builder, text_of
-from storehop.audit.readers.links import attributed, is_attributed, link_in
-from storehop.audit.readers.moments import has_zone, seconds_of
+from storehop.audit.readers.building import Build, Get, Pick, Row, builder, text_of
+from storehop.audit.readers.links import as_clicked, attributed, is_attributed, link_in
 from storehop.audit.readers.names import HEADER, MAP_NAMES, MEANINGS, Path, meaning_of
+from storehop.audit.readers.remarks import is_address, look_at_others, remark_on_links, remark_on_times
 
 SAMPLE_ROWS = 1000
 """Rows that are looked at before the first one is read."""
@@ -91,7 +90,10 @@ def columns_of(table: Table, asked: Asked) -> Columns:
     if paths.get("location") and not paths.get("status"):  # nobody knows whether it was a redirect: it is taken for one
         paths["link"] = [*paths.get("link", ()), *paths.pop("location")]
     _check_header(table, paths, asked)
-    _remark_on_times(table, paths)
+    remark_on_times(table, paths)
+    if table.names_count:
+        look_at_others(table, paths)
+    remark_on_links(table, paths)
     paths = {meaning: found for meaning, found in paths.items() if found}
     order, pick = (table.pick or table.one_by_one)([path for found in paths.values() for path in found])
     places = {meaning: [order.index(path) for path in found] for meaning, found in paths.items()}
@@ -139,22 +141,14 @@ def _named(table: Table, asked: Asked, taken: set[Path]) -> dict[str, list[Path]
     }
 
 
-def _is_address(value: str) -> bool:
-    try:
-        ip_address(address_of(value))
-    except ValueError:
-        return False
-    return True
-
-
 def _leads_somewhere(value: str) -> bool:
-    return "://" in value or value.startswith("/")
+    return "://" in as_clicked(value) or value.startswith("/")
 
 
 _FITS: Mapping[str, Callable[[str], bool]] = {
     "link": _leads_somewhere,
     "location": _leads_somewhere,
-    "ip": _is_address,
+    "ip": is_address,
     "request": lambda value: " " in value,
 }
 """A name may say another thing: a `location` may be a town."""
@@ -204,17 +198,6 @@ def _check_header(table: Table, paths: Mapping[str, Sequence[Path]], asked: Aske
     if header and not paths.get(HEADER + header.lower()):
         names = _listed(".".join(path) for path in table.gets)
         raise RecordingError(f"no column holds the header {header}; --map header.{header}=COLUMN. There are: {names}")
-
-
-def _remark_on_times(table: Table, paths: dict[str, list[Path]]) -> None:
-    values = [value for path in paths.get("time", ()) for row in table.rows if (value := table.gets[path](row))]
-    if not values:
-        return
-    if all(seconds_of(value) is None for value in values):
-        table.remarks.append("its times can't be read")
-        del paths["time"]
-    elif not all(map(has_zone, values)):
-        table.remarks.append("its times name no zone: they are taken as UTC")
 
 
 def _knows(paths: Collection[str], asked: Asked) -> frozenset[Known]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 from typing import Any, BinaryIO
 
 from storehop.audit.exchange import Asked, RecordingError
@@ -28,11 +29,18 @@ _ENDS = ("", ",", "]", "],")
 _DECODE = json.JSONDecoder(strict=False).raw_decode
 _ESCAPES = re.compile(rb"\\(?:x([0-9a-fA-F]{2})|.)", re.DOTALL)
 _ASCII = 0x80
+_OTHER_JSON = re.compile(rb'\s*+(?:\[\s*+\{|\{\s*+")')
+_BEGINS = {"{", "[{"}
+"""The first line of an object that goes over many lines."""
+NO_LINES = (
+    "expected one JSON object a line. jq makes such lines: jq -c '.[]' FILE of an array, jq -c . FILE of objects that"
+    " go over several lines, jq -c '.rows[]' FILE of an object whose rows are them"
+)
 
 
 def looks_like(head: bytes) -> bool:
-    """Whether the first lines hold an object."""
-    return any(_is_object(line) for line in first_lines(head)[:20])
+    """Whether the first lines hold an object, or it is other JSON: that is refused with advice."""
+    return _OTHER_JSON.match(head) is not None or any(_is_object(line) for line in first_lines(head)[:20])
 
 
 def _is_object(line: str) -> bool:
@@ -84,9 +92,12 @@ def _byte(escape: re.Match[bytes]) -> bytes:
 
 def read(stream: BinaryIO, asked: Asked) -> Reading:
     """Raises RecordingError where the first lines hold no object, or none of their columns is the link."""
-    rows, everything = sampled(parsed(text_lines(stream), row))
-    if not rows:
-        raise RecordingError("expected one JSON object a line; of a JSON array makes them: jq -c '.[]' FILE")
+    lines = text_lines(stream)
+    first = list(islice(lines, 1))
+    rows, everything = sampled(parsed(chain(first, lines), row))
+    is_spread = any(type(line) is tuple and line[1].strip() in _BEGINS for line in first)
+    if not rows or is_spread or _is_around(rows):
+        raise RecordingError(NO_LINES)
     gets = {path: _getter(path) for path in _paths(rows)}
     name = asked.format if asked.format in PRESETS else preset_of({".".join(path).lower() for path in gets})
     table = Table(rows, gets, PRESETS.get(name or "", {}), pick=_pick)
@@ -94,6 +105,13 @@ def read(stream: BinaryIO, asked: Asked) -> Reading:
         table.remarks.append(REMARKS[name])
     columns = columns_of(table, asked)
     return Reading(name or NAME, columns.knows, built(everything, columns.build), table.remarks)
+
+
+def _is_around(rows: list[dict[str, Any]]) -> bool:
+    """Whether it is one object, and the rows stand in it."""
+    return len(rows) == 1 and any(
+        type(value) is list and value and type(value[0]) is dict for value in rows[0].values()
+    )
 
 
 def _paths(rows: list[dict[str, Any]]) -> list[Path]:

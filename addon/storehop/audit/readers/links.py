@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from urllib.parse import unquote
 
 _HOSTS = ("appsflyer.com", "aflink.com", "onelink.me", "onelnk.com")
 _STARTS = ("https://", "http://", "//")
+_WHOLE = ("https://", "http://")
+_ENCODED = re.compile(r"(?:https?(?:%25)?%3a|(?:%25)?%2f(?:%25)?%2f)", re.IGNORECASE)
 
 
 def is_attributed(text: str) -> bool:
@@ -18,6 +21,19 @@ def is_attributed(text: str) -> bool:
 def attributed(values: Iterable[str]) -> int:
     """How many values name a host of AppsFlyer's."""
     return sum(map(is_attributed, values))
+
+
+def as_clicked(text: str) -> str:
+    """The link of a column. Exports encode it as a whole, or leave its scheme out: no browser would follow that."""
+    if text.startswith(_WHOLE):
+        return text
+    for _ in range(2):
+        if _ENCODED.match(text):
+            text = unquote(text, errors="surrogateescape")
+    if text.startswith("//"):
+        return f"https:{text}"
+    host = re.split(r"[/?#:]", text, maxsplit=1)[0].lower()
+    return f"https://{text}" if host.endswith(_HOSTS) else text
 
 
 def link_in(target: str) -> str | None:

@@ -6,8 +6,9 @@ A quoted field may go over a few lines. A quote that nobody closes costs its own
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import BinaryIO
 
@@ -27,6 +28,10 @@ _NO_DELIMITER = "\x1f"
 _MAX_LINES = 20
 """A quoted field over more lines is a quote that nobody closed."""
 _SAMPLE_LINES = 200
+_LEAST_TITLED = 3
+"""Columns of a table that may have titles in front of it."""
+_SAID = re.compile(r"sep=([,;|\t])")
+"""Excel's first line."""
 
 
 def looks_like(head: bytes) -> bool:
@@ -36,13 +41,19 @@ def looks_like(head: bytes) -> bool:
 
 
 def _delimiter(lines: list[str]) -> str:
-    """The delimiter that splits most lines alike, into most columns; "" for a single column."""
+    """The delimiter that splits most records alike, into most columns; "" for a single column."""
+    if not lines:
+        return ""
+    if said := _SAID.fullmatch(lines[0].strip()):
+        return said[1]
     best = (0, "")
     for delimiter in _DELIMITERS:
-        rows = [row for line in lines if (row := _split(line, delimiter)) is not None]
+        records = list(_records(enumerate(lines, start=1), delimiter))
+        rows = [record[1] for record in records if not isinstance(record, Unreadable)]
         width = usual_width(rows)
         alike = sum(len(row) == width for row in rows)
-        if width > 1 and alike * 2 >= len(lines) and len(rows[0]) == width:
+        is_titled = width >= _LEAST_TITLED and "://" not in lines[0]
+        if width > 1 and alike * 2 >= len(records) and (len(rows[0]) == width or is_titled):
             best = max(best, (width, delimiter))
     return best[1]
 
@@ -92,18 +103,23 @@ def read(stream: BinaryIO, asked: Asked) -> Reading:
     """Raises RecordingError where no column is the link."""
     lines = text_lines(stream)
     first = list(islice(lines, _SAMPLE_LINES))
-    delimiter = "\t" if asked.format == TSV else _delimiter([line[1] for line in first if type(line) is tuple])
+    texts = [line[1] for line in first if type(line) is tuple]
+    delimiter = "\t" if asked.format == TSV else _delimiter(texts)
     rows, everything = sampled(_records(chain(first, lines), delimiter or _NO_DELIMITER))
     if not rows:
         raise RecordingError("expected rows of columns")
-    width = len(rows[0])
+    width = usual_width(rows[:_SAMPLE_LINES])
+    titles = _titles(rows, width)
+    rows, everything = rows[titles:], _without_first(everything, titles)
     is_named = not _is_data(rows[0])
     names = [name.strip() for name in rows[0]] if is_named else [str(number) for number in range(1, width + 1)]
-    everything = of_width(_without_first(everything) if is_named else everything, width)
+    everything = of_width(_without_first(everything, is_named), width)
     paths: list[Path] = [(name,) for name in names]
     table = table_of([row for row in rows[is_named:] if len(row) == width], paths)
     if not is_named:
         table.by_position = guessed(table, paths, {})
+    if titles:
+        table.remarks.append(f"what its first lines are, {titles} in number: they are no rows, and were left out")
     columns = columns_of(table, asked)
     name = asked.format if asked.format != AUTO else TSV if delimiter == "\t" else CSV
     return Reading(name, columns.knows, built(everything, columns.build), table.remarks)
@@ -113,11 +129,19 @@ def _is_data(row: Row) -> bool:
     return any("://" in value or is_address(value) or is_time(value) for value in row)
 
 
-def _without_first(rows: Iterable[PlacedRow | Unreadable]) -> Iterator[PlacedRow | Unreadable]:
-    """All but the header row."""
-    is_behind = False
+def _titles(rows: Sequence[Row], width: int) -> int:
+    """How many rows stand in front of the header row, or of the first one: a report's title, Excel's `sep=;`."""
+    return next((place for place, row in enumerate(rows) if not _is_title(row, width)), 0)
+
+
+def _is_title(row: Row, width: int) -> bool:
+    return len(row) != width or (width >= _LEAST_TITLED and sum(map(bool, row)) == 1)
+
+
+def _without_first(rows: Iterable[PlacedRow | Unreadable], count: int) -> Iterator[PlacedRow | Unreadable]:
+    """All but so many rows."""
     for row in rows:
-        if is_behind or type(row) is Unreadable:
-            yield row
+        if count and type(row) is tuple:
+            count -= 1
         else:
-            is_behind = True
+            yield row
