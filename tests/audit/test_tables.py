@@ -155,8 +155,10 @@ def test_links_may_be_encoded_and_lack_their_scheme(link, name, tmp_path):
 def test_links_that_were_written_for_html_are_said(tmp_path):
     """`&amp;` may be the export's or the ad stack's own: nothing is changed, and people are told."""
     link = LINK.replace("&", "&amp;")
-    recording = described(tmp_path, table(["click_url", "ip"], [link, "198.51.100.7"]))
+    header = ["time", "ip", "click_url", "ua", "language"]
+    recording = opened(tmp_path, table(header, *[[ROW[4], ROW[1], link, AGENT, "de-DE,de;q=0.9"]] * 9))
 
+    assert {one.link for one in recording} == {link}
     assert any("&amp;" in remark for remark in recording.remarks)
 
 

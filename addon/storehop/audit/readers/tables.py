@@ -46,14 +46,18 @@ def _delimiter(lines: list[str]) -> str:
         return ""
     if said := _SAID.fullmatch(lines[0].strip()):
         return said[1]
+    return _splitting(lines, may_be_titled=False) or _splitting(lines, may_be_titled="://" not in lines[0])
+
+
+def _splitting(lines: list[str], *, may_be_titled: bool) -> str:
     best = (0, "")
     for delimiter in _DELIMITERS:
         records = list(_records(enumerate(lines, start=1), delimiter))
         rows = [record[1] for record in records if not isinstance(record, Unreadable)]
         width = usual_width(rows)
         alike = sum(len(row) == width for row in rows)
-        is_titled = width >= _LEAST_TITLED and "://" not in lines[0]
-        if width > 1 and alike * 2 >= len(records) and (len(rows[0]) == width or is_titled):
+        begins = bool(rows) and (len(rows[0]) == width or (may_be_titled and width >= _LEAST_TITLED))
+        if width > 1 and alike * 2 >= len(records) and begins:
             best = max(best, (width, delimiter))
     return best[1]
 
