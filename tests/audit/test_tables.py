@@ -170,3 +170,12 @@ def test_user_agents_are_known_whatever_their_column_is_called(browser, tmp_path
 
     assert exchange.headers == {"user-agent": AGENT}
     assert any("IP-Adresse, Zeitpunkt" in remark and "--map" in remark for remark in recording.remarks)
+
+
+@pytest.mark.parametrize("value", ["300,250", "a;b;c", "x|y", "1,2,3"])
+def test_a_list_of_links_with_commas_is_one_column(value, tmp_path):
+    """No link is cut at a comma of its own, even where all have one."""
+    link = f"{LINK}&af_sub1={value}"
+
+    assert {one.link for one in exchanges(tmp_path, f"{link}\n" * 9)} == {link}
+    assert {one.link for one in exchanges(tmp_path, f"{LINK},198.51.100.7\n" * 9)} == {LINK}

@@ -157,3 +157,21 @@ def test_three_samples_stand_behind_a_figure():
 
     assert len(found.samples["direct"]) == 3
     assert found.samples == again.samples
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://play.google.com/store/apps/details?id=com.example.game&referrer=NetworkA_K1",
+        "market://details?id=com.example.game",
+        "https://apps.apple.com/us/app/id123456789",
+    ],
+)
+def test_redirects_that_lead_to_a_store_already_are_counted(location):
+    """The log of a storehop, or of an ad stack that knows the stores: no clicks, but no empty log either."""
+    found = report(click(location), click("https://shop.example/"), replace(click(location), status=200))
+
+    assert (0, 3, 1) == (found.clicks, found.not_clicks, found.store_redirects)
+    assert found.to_json()["store_redirects"] == 1
+    assert [one.place for one in found.samples["store_redirects"]] == ["a.log:1"]
+    assert "id-" in found.samples["store_redirects"][0].link or "referrer" not in location

@@ -345,3 +345,13 @@ def test_every_share_and_all_advice_is_shown(audit, folder):
     assert "…" not in advice
     assert max(map(len, advice.splitlines())) <= 80
     assert "UTC" in advice
+
+
+def test_the_log_of_a_storehop_says_so(audit, folder):
+    """Who audits the wrong log is told what is in it: in the terminal, and on the page."""
+    store = "https://play.google.com/store/apps/details?id=com.example.game"
+    write_json_lines(folder / "b.log", (replace(one, location=store) for one in clicks(3)))
+    said = audit("b.log", "--html", "r.html").stdout
+
+    assert "3 redirects lead to a store already" in " ".join(said.split())
+    assert "redirects to a store already" in (folder / "r.html").read_text()

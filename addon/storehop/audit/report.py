@@ -147,6 +147,8 @@ class Report:
     other_networks: dict[str, int] = field(default_factory=dict)
     page_redirects: int = 0
     """Pages that lead to an attribution link by meta refresh, Refresh header or script: no rule can meet them."""
+    store_redirects: int = 0
+    """Redirects that lead to a store already: a storehop answered them, or the ad stack knows the stores."""
     peak_calls_per_second: int = 0
     p99_calls_per_second: int = 0
     calls_in_an_outage: int = 0
@@ -209,8 +211,10 @@ class Report:
 _AS_THEY_ARE = (
     *("clicks", "direct", "reasons", "configured", "rules", "apps", "campaigns", "sources", "signals"),
     *("ip_and_user_agent_only", "parameters", "never_filled_in", "never_filled_in_clicks", "repeated_click_ids"),
-    *("missing_click_ids", "private_addresses", "other_networks", "page_redirects", "longest_url", "exchanges"),
+    *("missing_click_ids", "private_addresses", "other_networks", "page_redirects", "store_redirects"),
     *(
+        "longest_url",
+        "exchanges",
         "further_hops",
         "not_clicks",
         "unreadable",

@@ -19,7 +19,7 @@ from storehop.audit.pace import Slots, is_time
 from storehop.audit.redact import Redactor
 from storehop.audit.report import Report, Sample
 from storehop.audit.samples import Samples
-from storehop.decide import link
+from storehop.decide import link, points, target
 from storehop.decide.decision import decide
 from storehop.decide.explanation import STORE_NAMES, because
 from storehop.decide.rollout import Rollout
@@ -30,6 +30,7 @@ from storehop.observe.coverage import NAMES, Signal, signals
 DIRECT = "direct"
 OTHER_NETWORKS = "other_networks"
 PAGE_REDIRECTS = "page_redirects"
+STORE_REDIRECTS = "store_redirects"
 
 
 class _Met(NamedTuple):
@@ -133,6 +134,10 @@ class Tally:
                 self._networks.add(network)
                 self._add_odd(OTHER_NETWORKS, place, url, f"a link of {network}: storehop does AppsFlyer's only")
                 break
+        location = exchange.location if exchange.status in points.REDIRECTS else None
+        if location and target.read(location):
+            self._numbers.store_redirects += 1
+            self._add_odd(STORE_REDIRECTS, place, location, "the answer leads to a store: there is nothing left to do")
         if exchange.page_link and self._is_click(exchange.page_link):
             self._numbers.page_redirects += 1
             words = "a page leads to this link by itself: no redirect is there that a rule could change"
@@ -160,7 +165,7 @@ class Tally:
         """All figures so far. Inputs, gates and the baseline are others' to add."""
         report, total = Report(), self._total.counts()
         self.end_recording()
-        for name in ("exchanges", "further_hops", "not_clicks", "unreadable", "page_redirects"):
+        for name in ("exchanges", "further_hops", "not_clicks", "unreadable", PAGE_REDIRECTS, STORE_REDIRECTS):
             setattr(report, name, getattr(self._numbers, name))
         report.rules_digest = self._rules.digest
         report.concurrency = self._rules.delivery.concurrency

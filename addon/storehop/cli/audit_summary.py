@@ -124,6 +124,7 @@ def _surprises(report: Report) -> list[str]:
         (report.missing_click_ids, "have no click id"),
         (report.repeated_click_ids, "have a click id that another click had before"),
         (report.page_redirects, "pages lead to a link by meta refresh or script: no rule can meet them"),
+        (report.store_redirects, "redirects lead to a store already: is this the log of a storehop?"),
         (sum(report.other_networks.values()), f"links of other networks: {others}"),
     )
     return [escape(f"{number:,} {words}") for number, words in found if number]

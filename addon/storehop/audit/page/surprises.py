@@ -94,6 +94,14 @@ def _all(report: Report) -> tuple[_Surprise, ...]:
             "redirects by pages",
         ),
         _Surprise(
+            "store_redirects",
+            report.store_redirects,
+            f"{counted(report.store_redirects, 'redirect')} to a store already",
+            "A storehop answered these, or the ad stack knows the stores itself. They are no clicks here.",
+            "audit the log of the ad stack behind storehop, where it is storehop's own that was read.",
+            "redirects to a store",
+        ),
+        _Surprise(
             "",
             bots,
             f"{counted(bots, 'click')} by crawlers and link previews ({share(bots, report.clicks)} of all)",

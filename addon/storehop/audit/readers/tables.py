@@ -30,6 +30,7 @@ _MAX_LINES = 20
 _SAMPLE_LINES = 200
 _LEAST_TITLED = 3
 """Columns of a table that may have titles in front of it."""
+_LINK = re.compile(r"\s*+https?://\S++\s*+")
 _SAID = re.compile(r"sep=([,;|\t])")
 """Excel's first line."""
 
@@ -46,7 +47,9 @@ def _delimiter(lines: list[str]) -> str:
         return ""
     if said := _SAID.fullmatch(lines[0].strip()):
         return said[1]
-    return _splitting(lines, may_be_titled=False) or _splitting(lines, may_be_titled="://" not in lines[0])
+    found = _splitting(lines, may_be_titled=False) or _splitting(lines, may_be_titled="://" not in lines[0])
+    is_list = all(map(_LINK.fullmatch, lines)) and not _is_data(lines[0].split(found or None)[1:])
+    return "" if is_list else found
 
 
 def _splitting(lines: list[str], *, may_be_titled: bool) -> str:
