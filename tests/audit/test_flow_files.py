@@ -15,8 +15,10 @@ from storehop.audit.clicks import click_of
 from storehop.audit.exchange import Exchange, TruncatedError, Unreadable
 from storehop.audit.readers import flows
 from storehop.audit.readers.tnetstrings import CHUNK_BYTES
+from storehop.audit.tally import Tally
 from storehop.decide.rules import RuleSet
 from storehop.host import flows as host
+from tests.support.clicks import PIXEL, rule_set
 
 LINK = "https://app.appsflyer.com/com.example.game?pid=x&clickid=1"
 RULES = RuleSet()
@@ -406,3 +408,27 @@ def test_a_flow_file_is_known_by_its_beginning(head):
 def test_other_files_are_no_flows(head):
     """Logs, JSON, times of day."""
     assert not flows.looks_like(head)
+
+
+@pytest.mark.parametrize("mode", ["regular", "upstream:http://127.0.0.1:3128", "socks5", "transparent", "wireguard"])
+def test_both_hops_of_every_mode_that_sees_them_are_one_click(mode):
+    """As live: in all modes but reverse. Where the client knows of no proxy, the server's address is a number."""
+    named = mode in {"transparent", "wireguard"}
+    store = "https://play.google.com/store/apps/details?id=com.example.game"
+    link = "https://app.appsflyer.com/com.example.game?pid=x&clickid=K1"
+    second = {"path": b"/com.example.game?pid=x&clickid=K1", "scheme": b"https", "port": 443}
+    asked = http.Headers(host="app.appsflyer.com")
+    server = "192.0.2.7" if named else "app.appsflyer.com"
+    hops = (
+        a_flow(mode=mode, location=link),
+        a_flow(mode=mode, location=store, headers=asked, host=server, **second),
+    )
+    for flow in hops:
+        flow.client_conn.timestamp_tls_setup = 1_700_000_000.0
+        flow.request.headers["User-Agent"] = PIXEL
+    tally = Tally(rule_set())
+    for exchange in all_read(written(*hops)):
+        tally.add(exchange, "taps.flow")
+    report = tally.report()
+
+    assert (2, 1, 1, {"same": 1}) == (report.exchanges, report.clicks, report.further_hops, report.drift)

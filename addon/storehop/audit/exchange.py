@@ -49,6 +49,8 @@ class Exchange:
     """An attribution link from a column of its own: there is no request or answer to find it in."""
     is_forward: bool = False
     """It went through a forward proxy, or a browser wrote it down: its URL is where it really went."""
+    is_transparent: bool = False
+    """It went through a proxy that its client knew nothing of: only the Host header names where it went."""
     seconds: float | None = None
     """From the request to the end of the answer's head."""
     page_link: str | None = None
@@ -57,6 +59,11 @@ class Exchange:
     """The request brought a body: it is no click at answer."""
     done: str = ""
     """What a storehop that stood there did with it: `direct`, `pass REASON`, `retry`, `s2s`; else empty."""
+
+    @property
+    def is_on_the_way(self) -> bool:
+        """Whether AppsFlyer's own answers are recorded, too: all but a server's log and a reverse proxy has them."""
+        return self.is_forward or self.is_transparent
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ class Hops:
 
         Gives the pair of a click at answer, which holds AppsFlyer's answer itself; one that is not final counts later.
         """
-        if not exchange.is_forward or exchange.done in NO_DONE:
+        if not exchange.is_on_the_way or exchange.done in NO_DONE:
             return None
         pair = Pair(
             f"{self._name}:{exchange.place}",
@@ -116,7 +116,7 @@ class Hops:
 
     def second(self, exchange: Exchange) -> Pair | None:
         """The pair of which this exchange is a further hop; None where it is none."""
-        if not self._open or not exchange.is_forward or exchange.url is None or exchange.done in NO_DONE:
+        if not self._open or not exchange.is_on_the_way or exchange.url is None or exchange.done in NO_DONE:
             return None
         self._forget_before(exchange.at)
         device = _device(exchange)

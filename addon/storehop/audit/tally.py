@@ -72,7 +72,7 @@ class Tally:
             self._hops = Hops(self._whole, name)
         numbers = self._numbers
         numbers.exchanges += 1
-        if exchange.is_forward and self._drift.follows(self._hops, exchange):
+        if exchange.is_on_the_way and self._drift.follows(self._hops, exchange):
             numbers.further_hops += 1
             return
         click = click_of(exchange, self._rules, f"00000000-0000-7000-8000-{numbers.exchanges:012x}")
@@ -82,7 +82,7 @@ class Tally:
             self._add_no_click(exchange, place)
             return
         self._add_click(_Met(place, click, decision), exchange.at)
-        if exchange.is_forward:
+        if exchange.is_on_the_way:
             self._drift.click(self._hops, exchange, click, decision)
 
     @property
@@ -129,7 +129,7 @@ class Tally:
 
     def _add_no_click(self, exchange: Exchange, place: str) -> None:
         self._numbers.not_clicks += 1
-        for url in (exchange.location, exchange.link, exchange.url if exchange.is_forward else None):
+        for url in (exchange.location, exchange.link, exchange.url if exchange.is_on_the_way else None):
             if url and (network := network_of(url)):
                 self._networks.add(network)
                 self._add_odd(OTHER_NETWORKS, place, url, f"a link of {network}: storehop does AppsFlyer's only")

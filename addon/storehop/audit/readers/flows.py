@@ -26,6 +26,7 @@ MAX_FLOW_BYTES = 64 * 1024 * 1024
 
 _HEAD = re.compile(rb"[1-9][0-9]{0,11}:[0-9]{1,3}:[a-z_]{1,32}[;,]")
 _BOM = b"\xef\xbb\xbf"
+_TRANSPARENT_MODES = frozenset({"transparent", "wireguard", "local", "tun"})
 _UNFIT_HOST = re.compile(r"[/?#\\]")
 
 _MESSAGE: dict[str, None] = dict.fromkeys(("headers", "content", "timestamp_start"))
@@ -109,7 +110,8 @@ def _exchange(place: int, state: Mapping[str, Any]) -> Exchange:
     headers = points.joined_headers(request["headers"])
     if "host" not in headers and request["authority"]:
         headers["host"] = _authority(request["authority"])
-    is_forward = _mode(client["proxy_mode"]) in points.FORWARD_MODES
+    mode = _mode(client["proxy_mode"])
+    is_forward = mode in points.FORWARD_MODES
     begin = request["timestamp_start"]
     metadata = state.get("metadata") or {}
     answer = _answer(response, begin) if response else {}
@@ -123,6 +125,7 @@ def _exchange(place: int, state: Mapping[str, Any]) -> Exchange:
         headers=headers,
         client_ip=str(client["peername"][0]) if client["peername"] else "",
         is_forward=is_forward,
+        is_transparent=mode in _TRANSPARENT_MODES,
         has_body=request["content"] != b"",
         done=str(metadata.get("storehop", "")),
         **answer,
