@@ -128,7 +128,7 @@ def test_an_empty_recording_is_one_without_exchanges(content, tmp_path):
         pytest.param(b"\x28\xb5\x2f\xfd" + b"\x08" * 20, "can't be unpacked", id="no zst"),
         pytest.param("link\n".encode("utf-16"), "iconv -f UTF-16 -t UTF-8", id="UTF-16"),
         pytest.param(b"hello\nworld\n", "nobody knows what this is", id="words"),
-        pytest.param(b"PK\x03\x04\x14\0\x08\0" * 9, "nobody knows what this is", id="zip"),
+        pytest.param(b"PK\x03\x04\x14\0\x08\0" * 9, "unpack it", id="zip"),
     ],
 )
 def test_what_nobody_can_read_is_refused_in_words(content, words, tmp_path):
@@ -181,3 +181,25 @@ def test_a_long_line_within_the_limit_is_read(tmp_path):
     _, exchange = exchanges(tmp_path, LINE + json.dumps({"location": LINK + "x" * 500_000}).encode())
 
     assert exchange.link == LINK + "x" * 500_000
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"PK\x03\x04\x14\0\x06\0[Content_Types].xml", "Excel"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" * 9, "Excel"),
+        (b"BZh91AY&SY" * 9, "bzip2 -dc"),
+        (b"\xfd7zXZ\0\0\4" * 9, "xz -dc"),
+        (b"PAR1\x15\0" * 9, "CSV or JSON lines"),
+        (b"Obj\x01\x04\x14" * 9, "CSV or JSON lines"),
+        ("click_url;ip\nhttps://app.appsflyer.com/x;1.2.3.4\n".encode("utf-16-le"), "iconv -f UTF-16LE"),
+        ("click_url;ip\nhttps://app.appsflyer.com/x;1.2.3.4\n".encode("utf-16-be"), "iconv -f UTF-16BE"),
+        (b"<!doctype html><a href=https://app.appsflyer.com/x>\n" * 3, "nobody knows what this is"),
+        (b"<?xml version='1.0'?><link>https://app.appsflyer.com/x</link>\n" * 3, "nobody knows what this is"),
+    ],
+    ids=["xlsx", "xls", "bz2", "xz", "parquet", "avro", "UTF-16LE", "UTF-16BE", "html", "xml"],
+)
+def test_what_other_programs_save_is_named_with_what_to_do(content, words, tmp_path):
+    """Workbooks, archives, warehouses' own formats and UTF-16 without its mark; pages are no tables."""
+    with pytest.raises(RecordingError, match=words):
+        opened(tmp_path, content)

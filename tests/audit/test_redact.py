@@ -122,3 +122,9 @@ def test_any_text_can_be_shown(text):
     """Nothing raises, and what is shown can be printed."""
     for show in (SHOWN.link, SHOWN.name, SHOWN.device):
         assert show(text).isprintable()
+
+
+@pytest.mark.parametrize("name", ["93.184.216.34", "93.184.216.34_x", "6d92078a-8246-4ba4-ae5b-76104861e7dc"])
+def test_a_parameter_s_name_may_be_personal(name):
+    """Whoever builds links by mistake writes the value where the name belongs."""
+    assert name not in Redactor(key=b"k").link(f"https://app.appsflyer.com/com.example.game?{name}=1")

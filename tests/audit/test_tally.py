@@ -175,3 +175,10 @@ def test_redirects_that_lead_to_a_store_already_are_counted(location):
     assert found.to_json()["store_redirects"] == 1
     assert [one.place for one in found.samples["store_redirects"]] == ["a.log:1"]
     assert "id-" in found.samples["store_redirects"][0].link or "referrer" not in location
+
+
+def test_a_sample_is_for_people_who_read_a_report():
+    """Not for those at a command line: no option of another command stands in it."""
+    (sample,) = report(click(user_agent=None)).samples["no_user_agent"]
+
+    assert sample.words.endswith("passes, since there is no usable User-Agent")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from storehop.audit.exchange import RecordingError
+from storehop.audit.others import advice_on
 
 if sys.version_info >= (3, 14):
     from compression.zstd import ZstdDecompressor, ZstdError
@@ -34,7 +35,6 @@ _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
 """Behind a byte from 0x50 to 0x5f."""
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -54,7 +54,7 @@ class Source:
         try:
             pieces = self._unpacked()
             head = _gather(pieces, HEAD_BYTES).removeprefix(_BOM)
-            self._refuse_utf16(head)
+            self._refuse_others(head)
         except RecordingError:
             self.close()
             raise
@@ -73,9 +73,9 @@ class Source:
             pass
         self.close()
 
-    def _refuse_utf16(self, head: bytes) -> None:
-        if head.startswith(_UTF16):
-            raise RecordingError(f"{self.name}: is UTF-16; expected UTF-8: iconv -f UTF-16 -t UTF-8 < FILE > NEW")
+    def _refuse_others(self, head: bytes) -> None:
+        if advice := advice_on(head):
+            raise RecordingError(f"{self.name}: {advice}")
 
     def close(self) -> None:
         if self._file is not sys.stdin.buffer:

@@ -88,7 +88,7 @@ class Redactor:
         return segment if _is_plain(link.decoded(segment)) else self._mark(segment)
 
     def _parameter(self, name: str, value: str, written: str) -> str:
-        if not _is_plain(name):
+        if not _is_plain(name) or self.name(name) != name:
             return self._mark(written)
         shown = self._value(name.lower(), value)
         return written if shown == value else f"{name}={shown}"

@@ -23,7 +23,7 @@ from storehop.decide.explanation import because, rules_tried
 from storehop.decide.link import split
 from storehop.decide.rules import RuleSet
 from storehop.ids import new_click_id
-from storehop.model import Click, Decision, Direct, Param, Pass, Source
+from storehop.model import Click, Decision, Direct, Param, Pass, Reason, Source
 from storehop.observe.coverage import NAMES, Signal, signals
 
 
@@ -108,6 +108,8 @@ def _print(click: Click, decision: Decision, rules: RuleSet) -> None:
         console.print(f"[bold green]direct[/]: the user goes to {decision.store}, AppsFlyer gets an S2S click")
     else:
         console.print(f"[bold yellow]pass[/] ({decision.reason}): {escape(because(decision))}")
+        if decision.reason is Reason.NO_USER_AGENT:
+            console.print("[yellow]-H 'User-Agent: …' gives one.[/]")
     console.print(_facts(decision))
     _print_trials(console, click, decision, rules)
     if isinstance(decision, Direct):

@@ -22,7 +22,7 @@ HELP = {
     Reason.NOT_GET: "it is no GET",
     Reason.PREFETCH: "the browser only prefetches",
     Reason.NOT_NAVIGATION: "it opens no page: an image, a beacon, a frame or a script sent it (Sec-Fetch-Mode, -Dest)",
-    Reason.NO_USER_AGENT: "there is no usable User-Agent: give one with -H 'User-Agent: …'",
+    Reason.NO_USER_AGENT: "there is no usable User-Agent",
     Reason.BOT: "a crawler, a link preview or a program that poses as a phone sent it: by Sec-CH-UA, by storehop's "
     f"own patterns, or by the public list of {LIST_DATE}",
     Reason.WRONG_PLATFORM: "this device cannot use that store",

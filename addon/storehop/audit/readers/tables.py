@@ -31,12 +31,16 @@ _SAMPLE_LINES = 200
 _LEAST_TITLED = 3
 """Columns of a table that may have titles in front of it."""
 _LINK = re.compile(r"\s*+https?://\S++\s*+")
+_PAGE = re.compile(rb"\s*+<[!?A-Za-z]")
+"""HTML or XML."""
 _SAID = re.compile(r"sep=([,;|\t])")
 """Excel's first line."""
 
 
 def looks_like(head: bytes) -> bool:
     """Whether its first lines have the same number of columns, or are links."""
+    if _PAGE.match(head):
+        return False
     lines = first_lines(head)[:_SAMPLE_LINES]
     return bool(_delimiter(lines)) or attributed(lines) > 0
 
