@@ -83,3 +83,24 @@ def test_a_report_is_its_own_baseline(tmp_path):
     compare(new, load(file), file.name)
 
     assert ([], "old.json") == (new.changes, new.baseline)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"clicks": -5},
+        {"direct": 10**9},
+        {"clicks": float("inf")},
+        {"clicks": "many"},
+        {"signals": {"ip": 10**9}},
+        {"signals": {"ip": -1}},
+        {"apps": {"com.a": {"clicks": 1, "direct": 2, "signals": {}}}},
+        {"apps": {"com.a": {"clicks": 1, "direct": 1, "signals": None}}},
+    ],
+)
+def test_figures_that_no_audit_has_are_no_report(tmp_path, changed):
+    """Edited by hand, or written by another program: that is said before an hour of reading, not behind it."""
+    (tmp_path / "old.json").write_text(json.dumps(report().to_json() | changed))
+
+    with pytest.raises(ValueError, match="no report that this storehop can read"):
+        load(tmp_path / "old.json")

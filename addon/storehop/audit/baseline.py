@@ -43,10 +43,12 @@ def load(path: Path) -> dict[str, Any]:
     if not isinstance(old, dict) or any(name not in old for name in _NEEDED):
         raise ValueError("it is no report: expected what storehop audit --json wrote")
     try:
-        list(_shares(old))
+        is_sound = all(0 <= share.part <= share.whole for _, share in _shares(old)) and old["clicks"] >= 0
         set(old["parameters"])
-    except (TypeError, KeyError, AttributeError) as error:
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
         raise ValueError("it is no report that this storehop can read") from error
+    if not is_sound:
+        raise ValueError("it is no report that this storehop can read")
     return old
 
 
