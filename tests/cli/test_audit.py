@@ -355,3 +355,10 @@ def test_the_log_of_a_storehop_says_so(audit, folder):
 
     assert "3 redirects lead to a store already" in " ".join(said.split())
     assert "redirects to a store already" in (folder / "r.html").read_text()
+
+
+def test_a_recording_read_as_another_format_is_not_called_empty(audit):
+    """`--format har` on JSON lines: it is the format that does not fit."""
+    said = audit("a.log", "--format", "har", code=2).stderr
+
+    assert "a.log: nothing stands in it, read as har" in said

@@ -21,8 +21,9 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from storehop.audit import baseline, gates
 from storehop.audit.exchange import Asked, Recording
 from storehop.audit.page import render
+from storehop.audit.recordings import EMPTY
 from storehop.audit.redact import Redactor
-from storehop.audit.report import Report
+from storehop.audit.report import Input, Report
 from storehop.audit.tally import Tally, click_ids
 from storehop.audit.walk import Walk, Watch
 from storehop.cli.audit_summary import show
@@ -34,8 +35,6 @@ STDOUT = "-"
 HOLDS, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 """What the command exits with: all gates hold; one does not, or a recording could not be read; nothing could be read,
 or it was asked wrongly; Ctrl-C."""
-NOTHING, CUT = "it is empty", "it is cut off in the middle, and nothing stands before"
-"""What is wrong with a recording without a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +82,17 @@ def audit(request: Request) -> None:
         typer.echo(f"storehop: {why if why.startswith(name) else f'{name}: {why}'}", err=True)
     for one in report.inputs:
         if not one.lines:
-            typer.echo(f"storehop: {one.name}: {CUT if one.is_truncated else NOTHING}", err=True)
+            typer.echo(f"storehop: {one.name}: {_lack(one)}", err=True)
     if report.exchanges + report.unreadable:
         _write(request, report)
     raise typer.Exit(_exit_code(report))
+
+
+def _lack(one: Input) -> str:
+    """What is wrong with a recording without a line."""
+    if one.is_truncated:
+        return "it is cut off in the middle, and nothing stands before"
+    return "it is empty" if one.format == EMPTY else f"nothing stands in it, read as {one.format}"
 
 
 def _exit_code(report: Report) -> int:
