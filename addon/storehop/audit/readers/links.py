@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 _HOSTS = ("appsflyer.com", "aflink.com", "onelink.me", "onelnk.com")
 _STARTS = ("https://", "http://", "//")
-_WHOLE = ("https://", "http://")
+_ABSOLUTE = ("https://", "http://")
 _ENCODED = re.compile(r"(?:https?(?:%25)?%3a|(?:%25)?%2f(?:%25)?%2f)", re.IGNORECASE)
 
 
@@ -25,7 +25,7 @@ def attributed(values: Iterable[str]) -> int:
 
 def as_clicked(text: str) -> str:
     """The link of a column. Exports encode it as a whole, or leave its scheme out: no browser would follow that."""
-    if text.startswith(_WHOLE):
+    if text.startswith(_ABSOLUTE):
         return text
     for _ in range(2):
         if _ENCODED.match(text):
