@@ -365,3 +365,53 @@ async def test_going_on_is_said_with_the_reason(stops, shared, caplog):
 async def test_what_can_not_be_read_of_a_resumption_is_none(stops, shared):
     """Nothing depends on it."""
     assert Resumed.of_marks({"resumed:games": "{", "resumed:apps": "[]", "stop:x": "{}"}) == {}
+
+
+HOSTILE = (
+    "[" * 100_000,
+    '{"since": 1e999, "signal": "x", "why": "x"}',
+    f'{{"since": 1{"0" * 400}, "signal": "x", "why": "x"}}',
+    '{"since": NaN, "signal": "x", "why": "x"}',
+    '{"since": 1780000000000, "signal": "x", "why": "in milliseconds"}',
+    '{"since": -1e15, "signal": "x", "why": "x"}',
+    '{"since": 1780000000, "signal": null, "why": ["\\ud800"]}',
+    "{\n\x1b[2J",
+)
+"""What nobody can read, or say."""
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_no_mark_ends_the_looks(stops, shared, text):
+    """Whoever wrote it: the rule is stopped, and the next mark is read."""
+    shared.marks["stop:games"] = text
+    shared.marks["resumed:other"] = text.replace("since", "stopped_since")
+    await stops.look()
+    shared.marks["stop:news"] = Stop("news", 1_780_000_000.0, BY_HAND, "a person").to_text()
+
+    await stops.look()
+
+    assert (stops.names, stops.are_known) == ({"games", "news"}, True)
+
+
+async def test_a_mark_s_words_are_one_line(stops, shared, caplog):
+    """They go into the log, to terminals, and into /readyz."""
+    shared.marks[STOP.mark] = Stop("games", 1.0, "x\ny", "a\n\x1b[2J\ud800b" + "c" * 9999).to_text()
+    shared.marks["stop:n\new\x1b"] = "{\n\x1b"
+
+    await stops.look()
+
+    assert all(one.isprintable() and len(one) < 1000 for one in caplog.messages)
+    assert len(caplog.messages) == 2
+
+
+async def test_a_look_that_fails_in_our_own_code_is_not_the_last(stops, shared):
+    """No click goes direct meanwhile, and the rules hear of the stop at the next look."""
+    shared.marks[STOP.mark] = STOP.to_text()
+    use, stops._use = stops._use, None
+    await stops.look()
+    assert not stops.are_known
+    stops._use = use
+
+    await stops.look()
+
+    assert (stops.used, stops.are_known) == ([frozenset({"games"})], True)

@@ -9,11 +9,18 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from typing import Any
 
 MARK_PREFIX, RESUMED_PREFIX = "stop:", "resumed:"
 """Of the marks' names; the rule's name follows."""
 BY_HAND = "by_hand"
 """The signal of a stop that a person made."""
+
+_MOST_S = 253_402_300_799.0
+"""Unix seconds: the end of the year 9999, the last time that can be said."""
+_MOST_CHARACTERS = 500
+"""Of a text for people: a mark is anybody's who can write to the outbox."""
+_UNREADABLE = (ValueError, KeyError, TypeError, OverflowError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +58,9 @@ class Stop:
     def _read(cls, rule: str, text: str) -> Stop:
         try:
             fields = json.loads(text)
-            return cls(rule, float(fields["since"]), str(fields["signal"]), str(fields["why"]))
-        except (ValueError, KeyError, TypeError):
-            return cls(rule, 0.0, BY_HAND, f"an unreadable mark: {text[:80]}")
+            return cls(rule, _time(fields["since"]), in_one_line(fields["signal"]), in_one_line(fields["why"]))
+        except _UNREADABLE:
+            return cls(rule, 0.0, BY_HAND, f"an unreadable mark: {in_one_line(text[:80])}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +95,22 @@ class Resumed:
         for name, text in marks.items():
             if name.startswith(RESUMED_PREFIX):
                 rule = name.removeprefix(RESUMED_PREFIX)
-                with suppress(ValueError, KeyError, TypeError):
+                with suppress(*_UNREADABLE):
                     fields = json.loads(text)
-                    at, since = float(fields["at"]), float(fields["stopped_since"])
-                    read[rule] = cls(rule, at, str(fields["because"]), since)
+                    at, since = _time(fields["at"]), _time(fields["stopped_since"])
+                    read[rule] = cls(rule, at, in_one_line(fields["because"]), since)
         return read
+
+
+def in_one_line(text: object) -> str:
+    """For logs and terminals: without line ends and what moves a cursor, and not for ever long."""
+    shown = "".join(one if one.isprintable() else " " for one in str(text)[:_MOST_CHARACTERS])
+    return " ".join(shown.split())
+
+
+def _time(raw: Any) -> float:
+    """Unix seconds. Raises one of _UNREADABLE where it is no time that can be said."""
+    seconds = float(raw)
+    if not 0 <= seconds <= _MOST_S:
+        raise ValueError(raw)
+    return seconds

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from storehop.background import taken_within
-from storehop.canary.stop import Resumed, Stop
+from storehop.canary.stop import Resumed, Stop, in_one_line
 from storehop.decide.rules import EVERY_RULE, RuleSet
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.tickets import OutboxError
@@ -101,6 +101,8 @@ class Stops:
         written = dict(self._unwritten)
         try:
             marks = await self._exchange(written)
+            self._unwritten = {rule: stop for rule, stop in self._unwritten.items() if written.get(rule) != stop}
+            self._read(Stop.of_marks(marks), Resumed.of_marks(marks))
         except OutboxError as error:
             self.are_known = False
             logger.debug("the stops can't be read: %s", error)
@@ -108,8 +110,6 @@ class Stops:
             self.are_known = False
             logger.exception("looking at the stops failed in our own code, the last ones stay")
         else:
-            self._unwritten = {rule: stop for rule, stop in self._unwritten.items() if written.get(rule) != stop}
-            self._read(Stop.of_marks(marks), Resumed.of_marks(marks))
             self.are_known = True
             self._tell(marks)
         self._has_looked.set()
@@ -167,9 +167,10 @@ class Stops:
 
     def _settle(self, resumed: Mapping[str, Resumed]) -> None:
         """What is marked and what is to be is what holds from now on."""
-        before, self.current = self.current, {**self._unwritten, **self._marked}
-        if before.keys() != self.current.keys():
-            self._use(self.names)
+        before, now = self.current, {**self._unwritten, **self._marked}
+        if before.keys() != now.keys():
+            self._use(frozenset(now))
+        self.current = now
         for rule in self.current.keys() - before.keys():
             stop = self.current[rule]
             logger.warning("%s (%s, since %s)", in_words(stop), stop.signal, when(stop.since))
@@ -184,7 +185,7 @@ def in_words(stop: Stop) -> str:
 
 def name_of(rule: str) -> str:
     """A rule in a sentence."""
-    return "all rules" if rule == EVERY_RULE else f"rule {rule}"
+    return "all rules" if rule == EVERY_RULE else f"rule {in_one_line(rule)}"
 
 
 def when(unix_s: float) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from storehop.canary.status import watched
-from storehop.canary.stop import BY_HAND, Resumed, Stop
+from storehop.canary.stop import BY_HAND, Resumed, Stop, in_one_line
 from storehop.canary.stops import in_words, name_of, when
 from storehop.cli import plan
 from storehop.cli.asked import Asked, with_outbox_options
@@ -70,7 +70,7 @@ def stop(
     with opened(asked, outbox, state) as stored:
         if name == EVERY_RULE and not yes:
             typer.confirm("Stop all rules?", abort=True)
-        made = Stop(name, time.time(), BY_HAND, _in_one_line(because) or "a person stopped it")
+        made = Stop(name, time.time(), BY_HAND, in_one_line(because) or "a person stopped it")
         before = Stop.of_marks(stored.run(stored.outbox.marks())).get(name)
         if before:
             typer.echo(f"{in_words(before)}, since {when(before.since)} already")
@@ -92,7 +92,7 @@ def resume(
     every: Annotated[bool, typer.Option("--all", help="Every rule that is stopped.")] = False,
 ) -> None:
     """Let a stopped rule go on as its rule file says. Only a person does that, and says why."""
-    reason = _in_one_line(because)
+    reason = in_one_line(because)
     if every == bool(rule) or not reason:
         fail("expected a RULE or --all, and --because with a reason", 2)
     with opened(asked, outbox, state) as stored:
@@ -178,11 +178,6 @@ def _check(name: str, rules: Path | None) -> None:
         typer.echo(f"storehop: {rules} can't be used now, so rule {name} is taken as it is written", err=True)
         return
     plan.check_name(name, result.rules, rules)
-
-
-def _in_one_line(text: str) -> str:
-    """It goes into the log."""
-    return " ".join(text.split())
 
 
 def _wait(stored: Opened) -> None:
