@@ -43,6 +43,54 @@ def test_a_mark_that_can_t_be_read_says_nothing(text):
     assert from_text(json.dumps({"v": 1, "at": 1, "rules": {"games": ["5", 0, 0, text]}})) == (0.0, {})
 
 
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("change", "places"),
+    [
+        (HUGE, (0,)),
+        (float("nan"), (0,)),
+        (float("inf"), (6,)),
+        (HUGE, (1, 0)),
+        ([], (1, 0)),
+        (7, (2, 8)),
+        (True, (2, 0)),
+        ([], (3,)),
+        ([[1, 1]] * (LASTING + 1), (3,)),
+        (HUGE, (3, 0, 0)),
+        (float("nan"), (4,)),
+        ([float("inf")], (5,)),
+        ([1.0] * (MAX_RUN + 1), (5,)),
+        (HUGE, (7,)),
+        (float("nan"), (8, 4)),
+    ],
+    ids=lambda one: str(one)[:30],
+)
+def test_figures_that_can_t_be_judged_say_nothing(change, places):
+    """What comes of a mark can be added up and judged, whoever wrote it."""
+    raw = json.loads(to_text(1.0, {"games": one()}))
+    part = raw["rules"]["games"][3]
+    for place in places[:-1]:
+        part = part[place]
+    part[places[-1]] = change
+    assert from_text(json.dumps(raw)) == (0.0, {})
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, f'{{"v":1,"at":{HUGE},"rules":{{}}}}'], ids=["deep", "huge"])
+def test_no_text_raises(text):
+    """A mark is anybody's who can write to the outbox."""
+    assert from_text(text) == (0.0, {})
+
+
+@pytest.mark.parametrize(("field", "change"), [(0, "nan"), (0, 5), (1, "nan"), (2, float("inf"))])
+def test_a_step_a_resume_or_a_level_that_is_none_says_nothing(field, change):
+    """They are shown, and compared."""
+    raw = json.loads(to_text(1.0, {"games": one()}))
+    raw["rules"]["games"][field] = change
+    assert from_text(json.dumps(raw)) == (0.0, {})
+
+
 def test_a_mark_of_a_busy_rule_is_small():
     """Below 4 KB where a few rules are watched."""
     busy = Sums(*[123_456] * 8, [9999] * CLASSES, [9999] * CLASSES)

@@ -24,6 +24,8 @@ LASTING = 9
 """Slices, together what clicks must fail for: a hiccup of AppsFlyer's, or two in a minute, pass by themselves."""
 MAX_RUN = 10
 """Refusals in a row whose times are kept: more change nothing."""
+_MOST = 2**53
+"""Of a number in a mark: no sum of such loses its way."""
 ODDS = (1.3, 2.0, 4.0)
 """By how much a broken store page may multiply repeat taps: each is tested, see `canary.repeats`."""
 
@@ -86,11 +88,14 @@ class Sums:
     @classmethod
     def from_list(cls, raw: Sequence[Any]) -> Sums:
         """What `to_list` gave. Raises ValueError or TypeError for anything else."""
-        values: list[Any] = [_dense(value) if isinstance(value, list) else _count(value) for value in raw]
-        return cls(**dict(zip(_SUMS, values, strict=True)))
+        values: Iterable[Any] = (
+            _dense(value) if name in _TIMES else _count(value) for name, value in zip(_SUMS, raw, strict=True)
+        )
+        return cls(*values)
 
 
 _SUMS = tuple(one.name for one in fields(Sums))
+_TIMES = frozenset({"direct_times", "control_times"})
 
 
 @dataclass(slots=True)
@@ -115,7 +120,7 @@ class Taps:
     @classmethod
     def from_list(cls, raw: Sequence[Any]) -> Taps:
         """What `to_list` gave. Raises ValueError or TypeError for anything else."""
-        counts, ratios = list(map(_count, raw[:4])), list(map(float, raw[4:]))
+        counts, ratios = list(map(_count, raw[:4])), list(map(number, raw[4:]))
         if len(counts) != 4 or len(ratios) != len(ODDS):  # noqa: PLR2004  two pairs
             raise ValueError(raw)
         return cls(counts[:2], counts[2:], ratios)
@@ -163,16 +168,18 @@ class Figures:
 
     @classmethod
     def from_list(cls, raw: Sequence[Any]) -> Figures:
-        """What `to_list` gave. Raises ValueError or TypeError for anything else."""
+        """What `to_list` gave. Raises ValueError or TypeError for anything else: what it gives can be judged."""
         begun, minute, step, slices, taken_at, refused_at, open_s, drifted, taps = raw
+        if len(slices) != LASTING or len(refused_at) > MAX_RUN:
+            raise ValueError(raw)
         return cls(
-            float(begun),
+            number(begun),
             Sums.from_list(minute),
             Sums.from_list(step),
             [(_count(sampled), _count(failed)) for sampled, failed in slices],
-            float(taken_at),
-            [float(one) for one in refused_at],
-            float(open_s),
+            number(taken_at),
+            [number(one) for one in refused_at],
+            number(open_s),
             _count(drifted),
             Taps.from_list(taps),
         )
@@ -212,7 +219,14 @@ def _dense(raw: Sequence[Any]) -> list[int]:
     return counts
 
 
+def number(raw: Any) -> float:
+    """One that can be added up and shown. Raises ValueError or TypeError for anything else."""
+    if not abs(raw) <= _MOST:
+        raise ValueError(raw)
+    return float(raw)
+
+
 def _count(raw: Any) -> int:
-    if not isinstance(raw, int) or raw < 0:
+    if type(raw) is not int or not 0 <= raw <= _MOST:
         raise ValueError(raw)
     return raw

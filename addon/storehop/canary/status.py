@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from storehop.canary.figures import Figures, total
 from storehop.canary.limits import Finding, judge
+from storehop.canary.stop import in_one_line
 from storehop.canary.sums import PREFIX, Counted, from_text
 
 RECENT_S = 15.0
@@ -41,7 +42,7 @@ class Watched(NamedTuple):
         step = self.figures.step
         processes = f"{self.processes} process{'es' if self.processes != 1 else ''}"
         yield (
-            f"rule {self.rule} at {self.percent} %: {step.direct:,} direct, {step.control:,} control,"
+            f"rule {in_one_line(self.rule)} at {self.percent} %: {step.direct:,} direct, {step.control:,} control,"
             f" {step.failed:,} failed ({processes})"
         )
         for one in self.findings:

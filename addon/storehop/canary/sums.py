@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from storehop.canary.figures import Figures
+from storehop.canary.figures import Figures, number
 
 PREFIX = "canary:"
 """Of the marks' names; the process's name follows."""
@@ -50,12 +50,20 @@ def from_text(text: str) -> tuple[float, dict[str, Counted]]:
         if raw["v"] != _VERSION:
             return 0.0, {}
         rules = {
-            str(name): Counted(str(step), float(resumed), float(harm), Figures.from_list(figures))
+            name: Counted(_percent(step), number(resumed), number(harm), Figures.from_list(figures))
             for name, (step, resumed, harm, figures) in raw["rules"].items()
         }
-        return float(raw["at"]), rules
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return number(raw["at"]), rules
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return 0.0, {}
+
+
+def _percent(step: str) -> str:
+    """A step's name. Raises ValueError or TypeError where it is none."""
+    if type(step) is not str:
+        raise TypeError(step)
+    number(float(step))
+    return step
 
 
 @dataclass(slots=True)
