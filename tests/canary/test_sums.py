@@ -155,8 +155,11 @@ def test_what_lay_there_before_may_be_an_ended_process_s():
 
 
 def test_only_the_same_step_adds_up(others):
-    """Another percent has other shares; what was counted before a resume counts no more."""
+    """Another percent has other shares; what was counted before a resume counts no more, nor what comes after one
+    of which we have not heard.
+    """
     text = to_text(1, {"games": one(step="5", resumed=7.0)})
     assert heard(others, text, 0, step="25") == []
     assert heard(others, text, 0, resumed=8.0) == []
+    assert heard(others, text, 0, resumed=6.0) == []
     assert heard(others, text, 0, resumed=7.0) == ["canary:b"]

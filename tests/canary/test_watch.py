@@ -282,6 +282,38 @@ def test_a_rule_that_a_person_resumed_begins_anew(fleet):
     assert fleet.signals == ["s2s_refused"]
 
 
+def resume(fleet, ahead_s=0.0):
+    """A person lets the rule go on, at a host whose clock is so many seconds ahead."""
+    at = fleet.clock.wall() + ahead_s
+    resumed = Resumed("games", at, "mended", at - 9)
+    fleet.marks[resumed.mark] = resumed.to_text()
+
+
+def test_counts_add_up_after_a_resume(fleet):
+    """Its time has more digits than a mark."""
+    resume(fleet, ahead_s=0.1234)
+    fleet.look()
+    fleet.refused(at=0)
+    fleet.refused(at=1)
+    fleet.look()
+    fleet.look()
+    fleet.refused(at=0)
+    assert fleet.signals == ["s2s_refused"]
+
+
+def test_a_resume_counts_after_one_of_a_clock_that_is_ahead(fleet):
+    """Hosts' clocks differ, and people resume where they are."""
+    resume(fleet, ahead_s=300)
+    fleet.look()
+    for _ in range(2):
+        fleet.refused()
+    fleet.look()
+    resume(fleet)
+    fleet.look()
+    fleet.refused()
+    assert fleet.signals == []
+
+
 def test_a_rule_that_changed_begins_anew(fleet):
     """What it did with another percent says nothing."""
     for _ in range(2):

@@ -28,7 +28,7 @@ class Counted:
     step: str
     """The rule's percent: only what was counted at the same one adds up."""
     resumed: float
-    """The last resume that it knew when its step began, in Unix seconds; 0: none."""
+    """Which resumes it knew when its step began: a number that each resume changes, to the millisecond. 0: none."""
     harm: float
     """The level of repeat taps that it sees, over all processes."""
     figures: Figures
@@ -36,10 +36,7 @@ class Counted:
 
 def to_text(at: float, rules: Mapping[str, Counted]) -> str:
     """A process's mark, written at this time (Unix seconds)."""
-    raw = {
-        name: [one.step, round(one.resumed, 3), round(one.harm, 2), one.figures.to_list()]
-        for name, one in rules.items()
-    }
+    raw = {name: [one.step, one.resumed, round(one.harm, 2), one.figures.to_list()] for name, one in rules.items()}
     return json.dumps({"v": _VERSION, "at": round(at, 3), "rules": raw}, separators=(",", ":"))
 
 
@@ -100,11 +97,11 @@ class Others:
         return [name for name, one in self._heard.items() if now - one.since >= GONE_S]
 
     def of(self, rule: str, step: str, resumed: float, now: float) -> dict[str, Counted]:
-        """What counts for a rule, by the marks' names: of the same step, and not from before this resume."""
+        """What counts for a rule, by the marks' names: of the same step, and since the same resumes."""
         found = {}
         for name, heard in self._heard.items():
             one = heard.rules.get(rule)
-            is_of_step = one is not None and one.step == step and one.resumed >= resumed
+            is_of_step = one is not None and one.step == step and one.resumed == resumed
             if one and is_of_step and heard.is_alive and now - heard.since < FRESH_S:
                 found[name] = one
         return found

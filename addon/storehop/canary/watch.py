@@ -92,7 +92,7 @@ class CanaryWatch(Watcher):
         """A new step."""
         self._counts[rule.name] = RuleCounts(rule, self._wall())
         self._harm[rule.name] = Harm()
-        self._resumed[rule.name] = self._newest_resume(rule.name)
+        self._resumed[rule.name] = self._resumes_of(rule.name)
 
     # clicks
 
@@ -164,13 +164,13 @@ class CanaryWatch(Watcher):
         self._others.hear(marks, self._uptime())
         self._resumes = Resumed.of_marks(marks)
         for counts in list(self._counts.values()):
-            if self._newest_resume(counts.rule.name) > self._resumed[counts.rule.name]:
+            if self._resumes_of(counts.rule.name) != self._resumed[counts.rule.name]:
                 self._begin(counts.rule)
         self._judge_all()
 
-    def _newest_resume(self, rule: str) -> float:
-        """When a person last let the rule go on; 0: never, as far as the marks say."""
-        return max((self._resumes[name].at for name in (rule, EVERY_RULE) if name in self._resumes), default=0.0)
+    def _resumes_of(self, rule: str) -> float:
+        """See `Counted.resumed`. The latest one's time alone would not do: hosts' clocks differ."""
+        return round(sum(self._resumes[name].at for name in (rule, EVERY_RULE) if name in self._resumes), 3)
 
     def _active(self) -> dict[str, Counted]:
         """What this process says of the rules, where it has counted anything of late."""
