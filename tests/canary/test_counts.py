@@ -3,6 +3,7 @@
 import pytest
 
 from storehop.canary.counts import RuleCounts
+from storehop.canary.figures import total
 from storehop.model import Dead, DeadReason, Delivered, Reply, RetryIn, S2SCall, Settled
 from storehop.settings import Rule
 
@@ -116,3 +117,39 @@ def test_an_id_that_says_no_time_counts_now(counts):
     for text in ("", "click-1", "00000000-0000-4000-8000-000000000000"):
         counts.direct(S2SCall(text, "https://a", "/", ()), BEGUN + 1, 0.001)
     assert counts.figures(BEGUN + 11).minute.calls == 3
+
+
+@pytest.mark.parametrize("back_s", [0.5, 3600, 86400])
+def test_a_clock_that_was_set_back_hides_nothing(counts, back_s):
+    """What comes now is of this step, though its time lies before it."""
+    counts.settled(settled(call(BEGUN + 1)), BEGUN + 1)
+    now = BEGUN - back_s
+    counts.direct(call(now), now, 0.001)
+    for _ in range(3):
+        counts.settled(settled(call(now), Dead(DeadReason.REJECTED)), now + 0.1)
+    found = counts.figures(now + 0.2)
+    assert (found.step.direct, found.step.refused) == (1, 3)
+    assert len(total([found]).refused_at) == 3
+
+
+def test_what_came_before_the_step_does_not_count(counts):
+    """Of a rule as it was, or from before a person's resume."""
+    counts.direct(call(BEGUN - 0.5), BEGUN + 0.1, 0.001)
+    counts.settled(settled(call(BEGUN - 0.5), Dead(DeadReason.REJECTED)), BEGUN + 0.1)
+    assert counts.figures(BEGUN + 1).is_empty
+
+
+def test_a_dead_letter_that_a_person_revives_does_not_count(counts):
+    """Its click came long ago, and what became of it then has been counted."""
+    counts.direct(call(BEGUN), BEGUN, 0.001)
+    counts.settled(settled(call(BEGUN), age=9.0), BEGUN + 9)
+    weeks = BEGUN + 1e6
+    assert not counts.settled(settled(call(BEGUN), Dead(DeadReason.REJECTED), age=1.0), weeks)
+    counts.settled(settled(call(BEGUN), age=1.0), weeks)
+    found = counts.figures(weeks + 20)
+    assert (found.step.ended, found.step.refused, found.step.calls, found.step.in_time) == (1, 0, 1, 0)
+
+
+def test_a_call_that_waited_for_an_outage_to_end_counts(counts):
+    """It is as old as its click."""
+    assert counts.settled(settled(call(BEGUN), Dead(DeadReason.REJECTED), age=3000.0), BEGUN + 3000)

@@ -24,6 +24,9 @@ TIMED_S = 0.25
 that is one fault and not many.
 """
 
+REVIVED_S = 60.0
+"""A call that is so much younger than its click is a dead letter that a person has revived. Clocks differ by less."""
+
 REFUSALS = frozenset({DeadReason.REJECTED, DeadReason.REDIRECT_NOT_HONOURED})
 
 
@@ -49,7 +52,7 @@ class RuleCounts:
     def direct(self, call: S2SCall, now: float, seconds: float) -> None:
         """A click went direct; that took so many seconds."""
         came = _came(call.id, now)
-        if came < self.begun:
+        if not self._is_of_step(came, now):
             return
         sums = self._slice(now)
         sums.direct += 1
@@ -72,9 +75,9 @@ class RuleCounts:
 
     def settled(self, settled: Settled, now: float) -> bool:
         """An attempt is over. Whether that was a refusal."""
-        came = _came(settled.call.id, now)
-        if isinstance(settled.verdict, RetryIn) or came < self.begun:
+        if isinstance(settled.verdict, RetryIn) or not self.concerns(settled, now):
             return False
+        came = _came(settled.call.id, now)
         sums = self._slice(now)
         sums.ended += 1
         if settled.age <= LATE_S:
@@ -92,7 +95,7 @@ class RuleCounts:
 
     def expired(self, call_id: str, now: float) -> None:
         """A call got too old to be sent."""
-        if _came(call_id, now) >= self.begun:
+        if self._is_of_step(_came(call_id, now), now):
             sums = self._slice(now)
             sums.ended += 1
             sums.dead += 1
@@ -101,6 +104,17 @@ class RuleCounts:
         """AppsFlyer's own redirect led to another app, or to another store."""
         self.drifted += 1
         self.last = now
+
+    def concerns(self, settled: Settled, now: float) -> bool:
+        """Whether it is of a click of this step, for the first time."""
+        came = _came(settled.call.id, now)
+        return self._is_of_step(came, now) and now - came <= settled.age + REVIVED_S
+
+    def _is_of_step(self, came: float, now: float) -> bool:
+        """Whether a click that came then counts. Where the clock was set back the step begins now."""
+        if now < self.begun:
+            self.begun, self._taken_at = int(now * 1000) / 1000, min(self._taken_at, now)
+        return came >= self.begun
 
     # what is known
 

@@ -115,7 +115,8 @@ class CanaryWatch(Watcher):
         if counts is None:
             return
         if isinstance(settled.verdict, RetryIn):
-            self._waiting[settled.call.id] = counts
+            if counts.concerns(settled, self._wall()):
+                self._waiting[settled.call.id] = counts
             if len(self._waiting) > MAX_WAITING:
                 self._waiting.popitem(last=False)
             return
