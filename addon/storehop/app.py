@@ -111,7 +111,7 @@ class App:
         self._get_readiness, self._settings = get_readiness, settings
         self._begun = delivery = settings.delivery(rules.current)
         holder = settings.holder or str(uuid.uuid4())
-        self._canary = CanaryWatch(holder, self._breaker_s, self._stop_rule, lambda: self.stops.current)
+        self._canary = CanaryWatch(holder, self._failed_s, self._stop_rule, lambda: self.stops.current)
         hearing = Watchers((metrics, metrics.drift, self._canary, *watchers))
         wire = Wire.through(delivery.proxy)  # what may fail comes first
         engine = engine_for(settings.outbox, delivery, metrics.engine, shared=settings.shared)
@@ -190,8 +190,8 @@ class App:
             except ValueError as error:
                 logger.error("delivery.proxy: %s; the settings of before stay", error)  # noqa: TRY400  it says all
 
-    def _breaker_s(self, origin: str) -> float:
-        return self._courier.breaker_s(origin)
+    def _failed_s(self, origin: str, within_s: float) -> float:
+        return self._courier.failed_s(origin, within_s)
 
     def _stop_rule(self, stop: Stop) -> None:
         self.stops.stop(stop)

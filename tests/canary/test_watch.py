@@ -45,7 +45,7 @@ class Fleet:
     def start(self):
         one = CanaryWatch(
             f"process-{len(self.processes)}",
-            lambda origin: self.open_s.get(origin, 0.0),
+            lambda origin, within_s: min(self.open_s.get(origin, 0.0), within_s),
             self._stop,
             lambda: {stop.rule for stop in self.stops},
             wall=self.clock.wall,
@@ -196,12 +196,25 @@ def test_clicks_that_fail_for_some_seconds_stop_nothing(fleet):
 def test_a_breaker_that_stays_open_stops_a_rule(fleet):
     """Of an origin that its calls go to."""
     fleet.delivered()
+    fleet.look(31)
     fleet.open_s = {"https://elsewhere": 99.0}
     fleet.look()
     assert fleet.signals == []
     fleet.open_s = {ORIGIN: 30.5}
     fleet.look()
     assert fleet.signals == ["breaker_open"]
+
+
+def test_a_rule_that_is_resumed_may_find_the_breaker_open(fleet):
+    """Its first click closes it; what failed before the resume does not stop the rule again."""
+    fleet.delivered()
+    fleet.look(100)
+    resume(fleet)
+    fleet.look()
+    fleet.open_s = {ORIGIN: 99.0}
+    fleet.direct()
+    fleet.looks(10)
+    assert fleet.signals == []
 
 
 def test_slow_answers_stop_a_rule(fleet):

@@ -60,3 +60,29 @@ def test_the_open_ones_are_named(now):
         breakers.record("https://other.test", Reply(200))
 
     assert (ORIGIN,) == breakers.open
+
+
+def test_how_long_it_has_failed_is_from_the_first_failure_to_the_last(now):
+    """While nothing is sent nobody knows whether it fails still."""
+    breakers, fails = Breakers(), Reply(503)
+    assert breakers.failed_s(ORIGIN, 60) == 0
+    for _ in range(5):
+        breakers.record(ORIGIN, fails)
+    now[0] += 20
+    assert breakers.failed_s(ORIGIN, 60) == 0
+    breakers.record(ORIGIN, fails)
+    now[0] += 500
+    assert breakers.failed_s(ORIGIN, 600) == 20
+    breakers.record(ORIGIN, Reply(200))
+    assert breakers.failed_s(ORIGIN, 600) == 0
+
+
+def test_only_the_last_seconds_are_asked_about(now):
+    """Of a step that began while it failed already."""
+    breakers, fails = Breakers(), Reply(503)
+    for _ in range(5):
+        breakers.record(ORIGIN, fails)
+    now[0] += 100
+    breakers.record(ORIGIN, fails)
+    now[0] += 1
+    assert [breakers.failed_s(ORIGIN, within) for within in (200, 41, 1, 0.5)] == [100, 40, 0, 0]

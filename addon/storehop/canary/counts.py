@@ -119,7 +119,7 @@ class RuleCounts:
     # what is known
 
     def figures(self, now: float, open_s: float = 0.0) -> Figures:
-        """As it is now; `open_s` is how long a breaker has been open."""
+        """As it is now; `open_s` is how long AppsFlyer has failed in this step, with a breaker open."""
         newest = int(now // SLICE_S)
         self._age(newest)
         minute, step = Sums(), Sums()

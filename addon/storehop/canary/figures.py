@@ -141,7 +141,7 @@ class Figures:
     refused_at: list[float] = field(default_factory=list)
     """When it refused one since then: the newest MAX_RUN, oldest first."""
     open_s: float = 0.0
-    """How long the breaker of an origin has been open that the rule's calls go to."""
+    """How long an origin has failed in this step, with its breaker open, that the rule's calls go to."""
     drifted: int = 0
     """Comparisons with AppsFlyer's own redirect that found another app or another store."""
     taps: Taps = field(default_factory=Taps)

@@ -46,14 +46,14 @@ HARMFUL = frozenset({Kind.OTHER_APP, Kind.OTHER_STORE})
 
 
 class CanaryWatch(Watcher):
-    """Made on the loop. `open_s` says how long the breaker of an origin has been open, `stop` stops a rule, `stopped`
-    names those that are.
+    """Made on the loop. `failed_s` says how long of the last seconds an origin has failed with its breaker open, `stop`
+    stops a rule, `stopped` names those that are.
     """
 
     def __init__(
         self,
         holder: str,
-        open_s: Callable[[str], float],
+        failed_s: Callable[[str, float], float],
         stop: Callable[[Stop], None],
         stopped: Callable[[], Collection[str]],
         *,
@@ -61,11 +61,13 @@ class CanaryWatch(Watcher):
         uptime: Callable[[], float] = time.monotonic,
     ) -> None:
         self._mark = PREFIX + holder
-        self._open_s, self._stop, self._stopped = open_s, stop, stopped
+        self._failed_s, self._stop, self._stopped = failed_s, stop, stopped
         self._wall, self._uptime = wall, uptime
         self._proxies = address.Proxies()
         self._counts: dict[str | None, RuleCounts] = {}
         self._harm: dict[str, Harm] = {}
+        self._begun_at: dict[str, float] = {}
+        """Of each rule's step, an uptime."""
         self._late_since: dict[str, float] = {}
         self._resumed: dict[str, float] = {}
         self._resumes: Mapping[str, Resumed] = {}
@@ -92,6 +94,7 @@ class CanaryWatch(Watcher):
         """A new step."""
         self._counts[rule.name] = RuleCounts(rule, self._wall())
         self._harm[rule.name] = Harm()
+        self._begun_at[rule.name] = self._uptime()
         self._resumed[rule.name] = self._resumes_of(rule.name)
 
     # clicks
@@ -193,7 +196,8 @@ class CanaryWatch(Watcher):
                     yield counts.rule.name, counts
 
     def _breaker_s(self, counts: RuleCounts) -> float:
-        return max(map(self._open_s, counts.origins), default=0.0)
+        step_s = self._uptime() - self._begun_at[counts.rule.name]
+        return max((self._failed_s(origin, step_s) for origin in counts.origins), default=0.0)
 
     # judgement
 

@@ -32,10 +32,15 @@ class Breakers(defaultdict[str, Breaker]):
         """The origins that get no calls now."""
         return tuple(origin for origin, breaker in self.items() if breaker.is_open)
 
-    def open_s(self, origin: str) -> float:
-        """How long this one has been open; 0 where it is closed."""
+    def failed_s(self, origin: str, within_s: float) -> float:
+        """How long of the last seconds this one is known to have failed while open: until its last failure.
+
+        Without a call that probes it a breaker stays open, though its origin may be well.
+        """
         breaker = self.get(origin)
-        return uptime() - breaker.open_since if breaker and breaker.is_open else 0.0
+        if breaker is None or not breaker.is_open:
+            return 0.0
+        return max(0.0, breaker.failed_at - max(breaker.open_since, uptime() - within_s))
 
     def record(self, origin: str, outcome: Outcome) -> None:
         """Counts what came of an attempt, and logs where that opens or closes the breaker."""

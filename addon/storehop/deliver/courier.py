@@ -76,9 +76,9 @@ class Courier:
         """The origins that get no calls now."""
         return self._breakers.open
 
-    def breaker_s(self, origin: str) -> float:
-        """How long this origin has had no calls; 0 where it gets them."""
-        return self._breakers.open_s(origin)
+    def failed_s(self, origin: str, within_s: float) -> float:
+        """How long of the last seconds this origin has failed; 0 where it gets calls."""
+        return self._breakers.failed_s(origin, within_s)
 
     async def accept(
         self, call: S2SCall, *, answer: Answer | None = None, retry: Answer | None = None, hold_s: float = 0.0

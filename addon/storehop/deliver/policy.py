@@ -146,6 +146,8 @@ class Breaker:
         self.is_open = False
         self.open_since = 0.0
         """Where it is open."""
+        self.failed_at = 0.0
+        """When an attempt last failed."""
 
     def may_send(self, now: float) -> bool:
         """Whether a call may be sent now, without taking the probe's place."""
@@ -166,6 +168,7 @@ class Breaker:
             self._failures, self.is_open = 0, False
             return
         self._failures += 1
+        self.failed_at = now
         if self._failures >= BREAKER_FAILURES:
             self.open_since = self.open_since if self.is_open else now
             self.is_open = True
