@@ -187,6 +187,54 @@ async def test_a_person_may_resume_what_was_written_late(stops, shared):
     assert (stops.names, STOP.mark in shared.marks) == (frozenset(), False)
 
 
+async def cut_off(start, shared, others_stop):
+    """A process that can't reach the outbox stops the rule, as others do in whose sight a person resumes it."""
+    stops = start()
+    await stops.look()
+    shared.fault = "cut off"
+    stops.stop(STOP)
+    await stops.look()
+    shared.fault = None
+    shared.marks[others_stop.mark] = others_stop.to_text()
+    return stops
+
+
+async def test_a_stop_of_before_a_resume_is_not_written_after_it(start, shared):
+    """The person meant it, whoever had found it."""
+    theirs = Stop("games", STOP.since + 1, "s2s_late", "late")
+    stops = await cut_off(start, shared, theirs)
+    resume(shared, stop=theirs)
+
+    await stops.look()
+
+    assert (stops.names, STOP.mark in shared.marks) == (frozenset(), False)
+
+
+async def test_the_first_cause_stays_where_one_process_was_cut_off(start, shared):
+    """Its own cause is not written over the one that people read."""
+    theirs = Stop("games", STOP.since + 1, "s2s_late", "late")
+    stops = await cut_off(start, shared, theirs)
+
+    await stops.look()
+
+    assert stops.current == {"games": theirs} == Stop.of_marks(shared.marks)
+
+
+async def test_a_resume_that_was_known_before_a_stop_does_not_end_it(start, shared):
+    """Though it seems to be later: it was made where the clock is ahead."""
+    resume(shared)
+    stops = start()
+    await stops.look()
+    shared.fault = "cut off"
+    stops.stop(STOP)
+    await stops.look()
+    shared.fault = None
+
+    await stops.look()
+
+    assert Stop.of_marks(shared.marks) == {"games": STOP}
+
+
 async def test_an_outbox_that_has_lost_a_stop_gets_it_again(stops, shared, caplog):
     """A file was set aside, a server has come back empty: nobody has resumed the rule, so it stays stopped."""
     stops.stop(STOP)

@@ -57,6 +57,8 @@ class Stops:
         self.are_known = False
         self._outbox, self._use = outbox, use
         self._marked: Mapping[str, Stop] = {}
+        self._resumed: Mapping[str, Resumed] = {}
+        """As the last look found them."""
         self._unwritten: dict[str, Stop] = {}
         """Stops of this process that are not marks yet."""
         self._parties: list[Party] = []
@@ -98,8 +100,11 @@ class Stops:
 
     async def look(self) -> None:
         """Writes and reads the marks, and tells the parties. Raises nothing: after a fault the last stops stay."""
-        written = dict(self._unwritten)
+        written: Mapping[str, Stop] = {}
         try:
+            if self._unwritten and not self.are_known:
+                self._drop_ended(await self._outbox.marks())
+            written = dict(self._unwritten)
             marks = await self._exchange(written)
             self._unwritten = {rule: stop for rule, stop in self._unwritten.items() if written.get(rule) != stop}
             self._read(Stop.of_marks(marks), Resumed.of_marks(marks))
@@ -140,6 +145,15 @@ class Stops:
         await asyncio.gather(*(self._write(name, text) for name, text in texts.items()))
         return await self._outbox.marks()
 
+    def _drop_ended(self, marks: Mapping[str, str]) -> None:
+        """While this process was cut off others may have stopped the same rule, and a person may have resumed it."""
+        marked, resumed = Stop.of_marks(marks), Resumed.of_marks(marks)
+        for rule, stop in list(self._unwritten.items()):
+            news = resumed.get(rule)
+            is_over = news is not None and news != self._resumed.get(rule) and news.ends(stop)
+            if is_over or rule in marked:
+                del self._unwritten[rule]
+
     async def _write(self, name: str, text: str | None) -> None:
         if text is None:
             await self._outbox.unmark(name)
@@ -154,7 +168,7 @@ class Stops:
                 self._unwritten[rule] = stop
                 self._is_wanted.set()
                 logger.warning("the outbox has lost that %s is stopped: it is written again", name_of(rule))
-        self._marked = marked
+        self._marked, self._resumed = marked, resumed
         self._unwritten = {rule: stop for rule, stop in self._unwritten.items() if rule not in marked}
         self._settle(resumed)
 
