@@ -144,7 +144,22 @@ def test_a_process_that_says_nothing_new_counts_no_more(others):
     heard(others, text, 0)
     assert heard(others, text, 9) == ["canary:b"]
     assert heard(others, text, 10) == []
-    assert (others.gone(59), others.gone(60)) == ([], ["canary:b"])
+    assert (others.gone(59, 2), others.gone(60, 2)) == ([], ["canary:b"])
+
+
+def test_an_old_mark_is_taken_away_soon():
+    """Processes that are killed each half minute live too short to see that one says nothing for a minute."""
+    others = Others("canary:me")
+    heard(others, to_text(1000, {"games": one()}), 0)
+    assert (others.gone(10, 1600), others.gone(9, 1601), others.gone(10, 1601)) == ([], [], ["canary:b"])
+
+
+def test_a_process_whose_clock_is_behind_keeps_its_mark():
+    """It writes."""
+    others = Others("canary:me")
+    for now in range(0, 30, 5):
+        heard(others, to_text(1000 + now, {"games": one()}), now)
+        assert others.gone(now, 9999) == []
 
 
 def test_what_lay_there_before_may_be_an_ended_process_s():

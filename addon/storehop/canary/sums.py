@@ -17,7 +17,9 @@ PREFIX = "canary:"
 FRESH_S = 10.0
 """A mark that has stayed as it is for so long counts no more."""
 GONE_S = 60.0
-"""One that has for so long is taken away."""
+"""One that has for so long is taken away;"""
+OLD_S = 600.0
+"""or when it counts no more, where it is as old as that: who is killed soon takes away others' marks, too."""
 _VERSION = 1
 
 
@@ -68,6 +70,8 @@ class _Heard:
     text: str
     since: float
     """When the text was first seen, in seconds of the caller's clock."""
+    at: float
+    """When it was written, in Unix seconds of the other one's clock."""
     rules: Mapping[str, Counted]
     is_alive: bool
     """It has come, or changed, since we listen: else it may be what an ended process left."""
@@ -87,14 +91,18 @@ class Others:
         for name, text in texts.items():
             before = self._heard.get(name)
             if before is None or before.text != text:
-                self._heard[name] = _Heard(text, now, from_text(text)[1], is_alive=self._listens)
+                self._heard[name] = _Heard(text, now, *from_text(text), is_alive=self._listens)
         for name in self._heard.keys() - texts.keys():
             del self._heard[name]
         self._listens = True
 
-    def gone(self, now: float) -> list[str]:
-        """Marks of processes that have ended."""
-        return [name for name, one in self._heard.items() if now - one.since >= GONE_S]
+    def gone(self, now: float, wall: float) -> list[str]:
+        """Marks of processes that have ended; `wall` is Unix seconds."""
+        return [
+            name
+            for name, one in self._heard.items()
+            if now - one.since >= (FRESH_S if wall - one.at > OLD_S else GONE_S)
+        ]
 
     def of(self, rule: str, step: str, resumed: float, now: float) -> dict[str, Counted]:
         """What counts for a rule, by the marks' names: of the same step, and since the same resumes."""

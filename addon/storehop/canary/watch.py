@@ -152,7 +152,7 @@ class CanaryWatch(Watcher):
         now = self._uptime()
         if now - self._judged_at > UNHEARD_S:
             self._judge_all()
-        texts: dict[str, str | None] = dict.fromkeys(self._others.gone(now))
+        texts: dict[str, str | None] = dict.fromkeys(self._others.gone(now, self._wall()))
         rules = self._active()
         if not rules:
             return {**texts, self._mark: None} if self._is_said else texts
