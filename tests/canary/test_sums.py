@@ -40,7 +40,8 @@ def test_a_mark_is_read_as_it_was_written(figures):
 def test_a_mark_that_can_t_be_read_says_nothing(text):
     """It may be of another version."""
     assert from_text(text) == (0.0, {})
-    assert from_text(json.dumps({"v": 1, "at": 1, "rules": {"games": ["5", 0, 0, text]}})) == (0.0, {})
+    assert from_text(json.dumps({"v": 1, "at": 1, "rules": {"games": ["5", 0, 0, text]}})) == (1.0, {})
+    assert from_text(json.dumps({"v": 1, "at": 1, "rules": text})) == (0.0, {})
 
 
 HUGE = 10**400
@@ -74,7 +75,8 @@ def test_figures_that_can_t_be_judged_say_nothing(change, places):
     for place in places[:-1]:
         part = part[place]
     part[places[-1]] = change
-    assert from_text(json.dumps(raw)) == (0.0, {})
+    raw["rules"]["well"] = json.loads(to_text(1.0, {"well": one()}))["rules"]["well"]
+    assert from_text(json.dumps(raw)) == (1.0, {"well": one()})
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, f'{{"v":1,"at":{HUGE},"rules":{{}}}}'], ids=["deep", "huge"])
@@ -88,7 +90,7 @@ def test_a_step_a_resume_or_a_level_that_is_none_says_nothing(field, change):
     """They are shown, and compared."""
     raw = json.loads(to_text(1.0, {"games": one()}))
     raw["rules"]["games"][field] = change
-    assert from_text(json.dumps(raw)) == (0.0, {})
+    assert from_text(json.dumps(raw)) == (1.0, {})
 
 
 def test_a_mark_of_a_busy_rule_is_small():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from storehop.canary import watch
 from storehop.canary.stop import Resumed, Stop
 from storehop.canary.watch import CanaryWatch
 from storehop.decide.drift import Compared, Kind
@@ -343,6 +344,21 @@ def test_a_reload_without_a_change_begins_nothing_anew(fleet):
     fleet.processes[0].use(rules(Rule("games", percent=50, canary=Canary.AUTO)))
     fleet.refused()
     assert fleet.signals == ["s2s_refused"]
+
+
+def test_judging_many_rules_keeps_no_click_waiting(fleet, monkeypatch):
+    """What takes too long for one look goes on with the next; every rule has its turn."""
+    monkeypatch.setattr(watch, "JUDGING_S", 0.0)
+    names = ["a", "b", "c"]
+    one = fleet.processes[0]
+    one.use(rules(*(Rule(name, percent=50, canary=Canary.AUTO) for name in names)))
+    for name in names:
+        one._counts[name].drift(fleet.clock.wall())
+    stopped = []
+    for _ in names:
+        fleet.look()
+        stopped.append(len(fleet.stops))
+    assert (stopped, sorted(stop.rule for stop in fleet.stops)) == ([1, 2, 3], names)
 
 
 def test_nothing_is_said_of_nothing(fleet):

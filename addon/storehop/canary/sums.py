@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from storehop.canary.figures import Figures, number
 
@@ -43,18 +44,28 @@ def to_text(at: float, rules: Mapping[str, Counted]) -> str:
 
 
 def from_text(text: str) -> tuple[float, dict[str, Counted]]:
-    """What `to_text` was given. Nothing for a text of another version, or one that can't be read."""
+    """What `to_text` was given. Nothing of a text or a rule of another version, or that can't be read."""
+    at, raw = _raw(text)
+    return at, {name: one for name in raw if (one := _counted(raw[name]))}
+
+
+def _raw(text: str) -> tuple[float, dict[str, Any]]:
+    """When a mark was written, and what it says of the rules, not read yet: most of the work is that."""
     try:
         raw = json.loads(text)
-        if raw["v"] != _VERSION:
+        if raw["v"] != _VERSION or not isinstance(raw["rules"], dict):
             return 0.0, {}
-        rules = {
-            name: Counted(_percent(step), number(resumed), number(harm), Figures.from_list(figures))
-            for name, (step, resumed, harm, figures) in raw["rules"].items()
-        }
-        return number(raw["at"]), rules
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        return number(raw["at"]), raw["rules"]
+    except (ValueError, KeyError, TypeError, RecursionError):
         return 0.0, {}
+
+
+def _counted(raw: Any) -> Counted | None:
+    try:
+        step, resumed, harm, figures = raw
+        return Counted(_percent(step), number(resumed), number(harm), Figures.from_list(figures))
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        return None
 
 
 def _percent(step: str) -> str:
@@ -72,9 +83,16 @@ class _Heard:
     """When the text was first seen, in seconds of the caller's clock."""
     at: float
     """When it was written, in Unix seconds of the other one's clock."""
-    rules: Mapping[str, Counted]
+    raw: Mapping[str, Any]
     is_alive: bool
     """It has come, or changed, since we listen: else it may be what an ended process left."""
+    read: dict[str, Counted | None] = field(default_factory=dict)
+
+    def of(self, rule: str) -> Counted | None:
+        """Read when it is asked for."""
+        if rule not in self.read:
+            self.read[rule] = _counted(self.raw.get(rule))
+        return self.read[rule]
 
 
 class Others:
@@ -91,7 +109,7 @@ class Others:
         for name, text in texts.items():
             before = self._heard.get(name)
             if before is None or before.text != text:
-                self._heard[name] = _Heard(text, now, *from_text(text), is_alive=self._listens)
+                self._heard[name] = _Heard(text, now, *_raw(text), is_alive=self._listens)
         for name in self._heard.keys() - texts.keys():
             del self._heard[name]
         self._listens = True
@@ -108,7 +126,7 @@ class Others:
         """What counts for a rule, by the marks' names: of the same step, and since the same resumes."""
         found = {}
         for name, heard in self._heard.items():
-            one = heard.rules.get(rule)
+            one = heard.of(rule)
             is_of_step = one is not None and one.step == step and one.resumed == resumed
             if one and is_of_step and heard.is_alive and now - heard.since < FRESH_S:
                 found[name] = one

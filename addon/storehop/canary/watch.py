@@ -40,6 +40,9 @@ LAG_S = 2.0
 MAX_WAITING = 20_000
 """Calls that are to be sent again, of which we may hear that they got too old."""
 
+JUDGING_S = 0.01
+"""Of a look's time: clicks wait meanwhile. Rules for which it was too short have their turn with the next look."""
+
 FAILURES = frozenset({Reason.OUTBOX_DOWN, Reason.S2S_DOWN, Reason.ERROR})
 """Why clicks pass that were within the rule's share."""
 HARMFUL = frozenset({Kind.OTHER_APP, Kind.OTHER_STORE})
@@ -74,7 +77,7 @@ class CanaryWatch(Watcher):
         self._tapping, self._others = Tapping(), Others(self._mark)
         self._waiting: OrderedDict[str, RuleCounts] = OrderedDict()
         self._said, self._said_at, self._is_said = "", 0.0, False
-        self._judged_at = 0.0
+        self._judged_at, self._turn = 0.0, hash(holder)  # elsewhere other rules come first
 
     def use(self, rules: RuleSet) -> None:
         """Watches these rules from now on. A rule that has changed begins a new step."""
@@ -204,8 +207,13 @@ class CanaryWatch(Watcher):
     def _judge_all(self) -> None:
         self._judged_at = self._uptime()
         self._tapping.expire(self._judged_at)
-        for _, counts in self._watched(self._stopped()):
-            self._judge(counts)
+        watched = [counts for _, counts in self._watched(self._stopped())]
+        end = time.perf_counter() + JUDGING_S
+        for _ in watched:
+            self._turn = (self._turn + 1) % len(watched)
+            self._judge(watched[self._turn])
+            if time.perf_counter() >= end:
+                return
 
     def _judge(self, counts: RuleCounts) -> None:
         """Stops the rule if anything is bad."""
