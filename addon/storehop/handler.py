@@ -17,7 +17,6 @@ from storehop.decide.decision import decide
 from storehop.decide.drift import Compared
 from storehop.decide.duplicate import are_apart, key_with_hints
 from storehop.decide.hints import lacks_hints, without_hints
-from storehop.decide.rollout import Rollout
 from storehop.decide.rules import RuleSet
 from storehop.deliver.courier import Courier, NotAcceptedError
 from storehop.deliver.operations import Answer
@@ -56,7 +55,6 @@ class ClickHandler:
         self._outbox = outbox
         self._stops = stops
         self._watchers = watchers
-        self._whole: tuple[RuleSet, RuleSet] | None = None
         self.rules_changed()
 
     def rules_changed(self) -> None:
@@ -116,9 +114,7 @@ class ClickHandler:
 
     async def _as_before(self, click: Click, decision: Pass, rules: RuleSet) -> Decision:
         """Direct, where the same click went direct before a change: the old redirect would count it twice."""
-        if self._whole is None or self._whole[0] is not rules:
-            self._whole = rules, Rollout(rules).whole
-        direct = decide(click, self._whole[1])
+        direct = decide(click, rules.at_their_most())
         if not isinstance(direct, Direct):
             return decision
         earlier = await self._duplicates.earlier(direct) or await self._earlier_elsewhere(direct)

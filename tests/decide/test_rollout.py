@@ -144,3 +144,11 @@ def test_one_decision_gives_both_verdicts(one, found_rules):
     rollout = Rollout(found_rules)
 
     assert decide(one, found_rules) == rollout.as_configured(one, decide(one, rollout.whole))
+
+
+def test_rules_at_their_most_cost_nothing_per_rule():
+    """They are made on the event loop, while clicks wait: after each reload, and after each stop."""
+    stopped = RuleSet(rules=((Match(), Rule("games", mode=Mode.OFF)),)).with_stopped(frozenset({"games"}))
+    most = stopped.at_their_most()
+    assert (most.rules is stopped.rules, most.by_app is stopped.by_app) == (True, True)
+    assert Rollout(stopped).whole == most

@@ -75,7 +75,7 @@ def _by_rule(click: Click, facts: Facts, user_device: Device, rules: RuleSet) ->
         return Pass(Reason.NO_RULE, app=facts.app, platform=facts.platform)
     rule_store = store.resolve(rule, facts.app)
     reason = (
-        _rule_gate(rule, rule_store, at_answer=click.at_answer)
+        _rule_gate(rule, rule_store, rules, at_answer=click.at_answer)
         or _person_gate(click, user_device)
         or _platform_gate(facts, user_device, rule_store)
         or _link_gate(facts.link, rule)
@@ -85,8 +85,8 @@ def _by_rule(click: Click, facts: Facts, user_device: Device, rules: RuleSet) ->
     return _direct(click, _Destination(facts, rule, rule_store), user_device, rules)
 
 
-def _rule_gate(rule: Rule, rule_store: Store | None, *, at_answer: bool) -> Reason | None:
-    if rule.mode is Mode.OFF or (at_answer and not rule.answers):
+def _rule_gate(rule: Rule, rule_store: Store | None, rules: RuleSet, *, at_answer: bool) -> Reason | None:
+    if (rule.mode is Mode.OFF and not rules.are_at_their_most) or (at_answer and not rule.answers):
         return Reason.RULE_OFF
     return Reason.NO_STORE if rule_store is None else None
 

@@ -6,7 +6,6 @@ A rule that is stopped lets all pass; else it takes its percent of the clicks, a
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
 
 from storehop.decide import address
 from storehop.decide.rules import RuleSet
@@ -16,6 +15,8 @@ from storehop.settings import Mode, Rule
 
 def gate(click: Click, rule: Rule, rules: RuleSet) -> Reason | None:
     """Why a click passes though it could go direct."""
+    if rules.are_at_their_most:
+        return None
     if rules.stopped and rules.is_stopped(rule.name):
         return Reason.STOPPED
     if rule.percent < 100 and not _is_sampled(click, rules.proxies, rule.percent):  # noqa: PLR2004  per cent
@@ -40,8 +41,7 @@ class Rollout:
     def __init__(self, rules: RuleSet) -> None:
         self._rules = rules
         self._by_name = {rule.name: rule for _, rule in rules.rules}
-        whole = tuple((match, replace(rule, mode=Mode.DIRECT, percent=100.0)) for match, rule in rules.rules)
-        self.whole = replace(rules, rules=whole, stopped=frozenset())
+        self.whole = rules.at_their_most()
         """The same rules, each one direct at 100 % and none stopped."""
 
     def as_configured(self, click: Click, decision: Decision) -> Decision:

@@ -105,6 +105,8 @@ class RuleSet:
     """Short hash of the rule files."""
     stopped: frozenset[str] = frozenset()
     """Names of the rules that a canary or a person has stopped (design §11); EVERY_RULE stops all."""
+    are_at_their_most: bool = False
+    """Each rule is direct at 100 %, and none is off or stopped."""
     by_app: Mapping[str, tuple[int, ...]] = field(init=False)
     """For each exact app id, the places of the rules that name it."""
     general: tuple[int, ...] = field(init=False)
@@ -128,6 +130,12 @@ class RuleSet:
         """The same rules, of which these are stopped. Costs nothing per rule or app id."""
         rules = copy(self)
         object.__setattr__(rules, "stopped", names)
+        return rules
+
+    def at_their_most(self) -> RuleSet:
+        """The same rules, each one direct at 100 % and none stopped. Costs nothing per rule or app id."""
+        rules = self.with_stopped(frozenset())
+        object.__setattr__(rules, "are_at_their_most", True)
         return rules
 
     def is_stopped(self, name: str) -> bool:
