@@ -346,6 +346,15 @@ def test_a_reload_without_a_change_begins_nothing_anew(fleet):
     assert fleet.signals == ["s2s_refused"]
 
 
+def test_what_a_rule_matches_may_change_within_a_step(fleet):
+    """Lists of apps do so all day: nothing would ever be found."""
+    for _ in range(2):
+        fleet.refused()
+    fleet.processes[0].use(RuleSet(rules=((Match(platform=frozenset({Platform.IOS})), RULE),)))
+    fleet.refused()
+    assert fleet.signals == ["s2s_refused"]
+
+
 def test_judging_many_rules_keeps_no_click_waiting(fleet, monkeypatch):
     """What takes too long for one look goes on with the next; every rule has its turn."""
     monkeypatch.setattr(watch, "JUDGING_S", 0.0)
