@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from storehop.audit.exchange import Asked, Exchange, RecordingError, Unreadable
-from storehop.audit.recordings import FORMATS, open_recording
+from storehop.audit.exchange import FORMATS, Asked, Exchange, RecordingError, Unreadable
+from storehop.audit.recordings import open_recording
 from tests.support.recordings import ANDROID, LINK
 
 WORDS = (

@@ -8,9 +8,10 @@ from random import Random
 
 import pytest
 
-from storehop.audit.exchange import Asked, Exchange, RecordingError, Unreadable
+from storehop.audit import recordings
+from storehop.audit.exchange import AUTO, FORMATS, Asked, Exchange, RecordingError, Unreadable
 from storehop.audit.readers.lines import MAX_LINE_BYTES
-from storehop.audit.recordings import FORMATS, open_recording
+from storehop.audit.recordings import open_recording
 from tests.support.recordings import LINK, exchanges, opened, stand_in_stdin
 
 if sys.version_info >= (3, 14):
@@ -203,3 +204,8 @@ def test_what_other_programs_save_is_named_with_what_to_do(content, words, tmp_p
     """Workbooks, archives, warehouses' own formats and UTF-16 without its mark; pages are no tables."""
     with pytest.raises(RecordingError, match=words):
         opened(tmp_path, content)
+
+
+def test_each_name_of_a_format_has_a_reader():
+    """The command line names them without importing the readers."""
+    assert set(FORMATS) == {AUTO, *(one.name for one in recordings._FORMATS), *recordings._LOGGERS}

@@ -5,9 +5,9 @@ import time
 import pytest
 import yaml
 
-from storehop.audit.exchange import Asked, Known, RecordingError, Unreadable
+from storehop.audit.exchange import FORMATS, Asked, Known, RecordingError, Unreadable
 from storehop.audit.readers import advice
-from storehop.audit.recordings import FORMATS, open_recording
+from storehop.audit.recordings import open_recording
 from tests.support.loggers import apache, click, haproxy, nginx
 from tests.support.patience import SOON_S, wait_until
 from tests.support.processes import ROOT

@@ -85,6 +85,11 @@ class TruncatedError(Exception):
 
 AUTO = "auto"
 """As a format: what it is, its content says."""
+FORMATS = (
+    *(AUTO, "mitm", "har", "cloudfront", "alb", "haproxy", "jsonl", "combined", "csv", "tsv"),
+    *("nginx", "apache", "envoy", "traefik", "caddy", "cloudflare", "gcp"),
+)
+"""What `--format` may be: those that `recordings` reads. Here, since the command line names them without reading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +97,7 @@ class Asked:
     """How people say that recordings are to be read."""
 
     format: str = AUTO
-    """A name of `recordings.FORMATS`."""
+    """One of FORMATS."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """Of `--map`: what it is (`link`, `ip`, `ua`, `lang`, `time`, …) to the column's name."""
     client_ip_header: str | None = None

@@ -1,6 +1,6 @@
 """Opens a recording: what it is, its content says; then the reader of that format reads it.
 
-A further format is one module in `readers` and one row in `_FORMATS`.
+A further format is one module in `readers`, one row in `_FORMATS`, and a name in `exchange.FORMATS`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,17 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import BinaryIO
 
-from storehop.audit.exchange import AUTO, Asked, Exchange, Known, Recording, RecordingError, TruncatedError, Unreadable
+from storehop.audit.exchange import (
+    AUTO,
+    FORMATS,
+    Asked,
+    Exchange,
+    Known,
+    Recording,
+    RecordingError,
+    TruncatedError,
+    Unreadable,
+)
 from storehop.audit.opening import Source
 from storehop.audit.readers import alb, cloudfront, combined, flows, haproxy, har, json_lines, tables
 from storehop.audit.readers.reading import Reading
@@ -61,8 +71,6 @@ _LOGGERS = {
     "gcp": (json_lines,),
 }
 """Names of programs that log in one of these; the first that it looks like, else the last."""
-FORMATS = tuple(dict.fromkeys([AUTO, *(one.name for one in _FORMATS), *_LOGGERS]))
-"""What `--format` may be."""
 
 
 def open_recording(path: str, asked: Asked) -> Recording:

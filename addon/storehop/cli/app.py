@@ -9,14 +9,12 @@ from typing import Annotated
 
 import typer
 
+from storehop.audit.exchange import FORMATS
 from storehop.audit.exchange import Asked as RecordingsAsked
 from storehop.audit.gates import NAMES as GATES
-from storehop.audit.recordings import FORMATS
-from storehop.cli import audit as auditing
 from storehop.cli import canary, outbox
 from storehop.cli import check as checking
 from storehop.cli import demo as showing
-from storehop.cli import drift as comparing
 from storehop.cli import explain as explaining
 from storehop.cli import healthcheck as asking
 from storehop.cli import path as finding
@@ -129,6 +127,8 @@ def drift(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
 ) -> None:
     """Where AppsFlyer's own redirects lead, against storehop's: exit 1 where they differ. A probe counts clicks."""
+    from storehop.cli import drift as comparing  # noqa: PLC0415  the wire's imports are for this command alone
+
     comparing.drift(probe, rules, pid, per_app, may_count=yes_this_counts_clicks, as_json=as_json)
 
 
@@ -171,6 +171,8 @@ def audit(
     ] = False,
 ) -> None:
     """What the rules would do with recorded traffic: a summary, a report, gates. Nothing is sent."""
+    from storehop.cli import audit as auditing  # noqa: PLC0415  its readers take half a second to import
+
     asked = RecordingsAsked(format, auditing.columns(columns), client_ip_header)
     auditing.audit(
         auditing.Request(
