@@ -324,6 +324,34 @@ def test_another_token_is_no_noise():
     assert {"other_app": 2} == report.drift
 
 
+def test_clicks_without_an_end_are_counted_as_they_are_given_up():
+    """Not all at the end of a recording: they would take the more memory the longer it is."""
+    tally, hops = DriftTally(), Hops(RULES, "log")
+    for number in range(10):
+        one = exchange(link_of(number), ONELINK.replace("K1", str(number)), at=100.0 * (number + 1))
+        click = Click("c", "GET", one.url, one.headers, "", at_answer=True)
+        assert not tally.follows(hops, one)
+        tally.click(hops, one, click, decide(click, RULES))
+
+    assert {"not_comparable": 9} == report_of(tally).drift
+
+
+@pytest.mark.parametrize("at", [float("nan"), float("inf"), -1.0, 1e18])
+def test_a_broken_clock_forgets_no_click(at):
+    """What is no time says nothing of how long others wait."""
+    walk = Walk().over(exchange(ADS, ANDROID_LINK), exchange(ADS, at=at), exchange(ANDROID_LINK, MARKET))
+
+    assert (1, [Kind.SAME]) == (walk.clicks, kinds(walk.final))
+
+
+@pytest.mark.parametrize("seconds", [float("nan"), float("inf"), -0.5, 1e300])
+def test_what_is_no_duration_is_not_counted(seconds):
+    """A clock that was set, or a recording that somebody made up."""
+    report = report_of(tally_of(exchange(link_of(1), MARKET), exchange(link_of(2), MARKET, seconds=seconds)))
+
+    assert (1, 100.0) == (report.hops, report.hop_ms_median)
+
+
 def test_the_median_of_appsflyer_s_time():
     """Of all clicks whose redirect is recorded with times."""
     report = report_of(
@@ -334,13 +362,6 @@ def test_the_median_of_appsflyer_s_time():
     )
 
     assert (3, 200.0) == (report.hops, report.hop_ms_median)
-
-
-def test_what_drifts_is_named_by_app():
-    """One unexplained difference names the app."""
-    assert [(APP, Kind.OTHER_APP, 1)] == list(
-        tally_of(exchange(link_of(1), OTHER), exchange(link_of(2), MARKET)).drifting
-    )
 
 
 def test_an_audit_s_loop_is_three_calls():

@@ -39,6 +39,8 @@ MAX_NAMES = 10_000
 """Of apps, and of rules, that are counted one by one."""
 MAX_TIMES = 10_000
 """A sample of AppsFlyer's times, for the median: each click has the same chance to be in it."""
+MAX_SECONDS = 3600.0
+"""What claims to have taken longer is no time: a clock was set."""
 MAX_EXAMPLES = 3
 """For each app and kind."""
 MAX_EXAMPLES_IN_ALL = 300
@@ -73,6 +75,8 @@ class DriftTally:
     def follows(self, hops: Hops, exchange: Exchange) -> bool:
         """Whether this exchange is AppsFlyer's answer to a click that was counted before: no click of its own."""
         pair = hops.second(exchange)
+        for one in hops.given_up():
+            self.add(one)
         if pair is None:
             return False
         self.add(pair)
@@ -92,7 +96,7 @@ class DriftTally:
         """Counts a pair. One that is not final comes again: it does not count."""
         if not pair.is_final:
             return
-        if pair.seconds is not None:
+        if pair.seconds is not None and 0 <= pair.seconds < MAX_SECONDS:  # not so for NaN
             self._time(pair.seconds)
         if pair.compared is None or pair.ours is None:
             return
@@ -160,15 +164,6 @@ class DriftTally:
         report.drift_examples.extend(sample for _, found in sorted(self._examples.items()) for _, sample in found)
         report.hops += self._hops
         report.hop_ms_median = round(median(self._times) * 1000, 1) if self._times else report.hop_ms_median
-
-    @property
-    def drifting(self) -> Iterable[tuple[str, Kind, int]]:
-        """App, kind and clicks of all that is drift."""
-        found: Counter[tuple[str, Kind]] = Counter()
-        for (_, app, compared), clicks in self._counts.items():
-            if compared.kind.is_drift and clicks:
-                found[app, compared.kind] += clicks
-        return ((app, kind, clicks) for (app, kind), clicks in sorted(found.items()))
 
 
 def without_query(link: str) -> str:

@@ -7,13 +7,13 @@ the browser goes on alone, and nothing here takes memory or time. One pass, in t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import urljoin
 
 from storehop.audit.exchange import Exchange
+from storehop.audit.pace import is_time
 from storehop.decide import link
 from storehop.decide.drift import OWN_HOP, Compared, Kind, compare
 from storehop.decide.rules import RuleSet
@@ -118,20 +118,27 @@ class Hops:
         """The pair of which this exchange is a further hop; None where it is none."""
         if not self._open or not exchange.is_on_the_way or exchange.url is None or exchange.done in NO_DONE:
             return None
-        self._forget_before(exchange.at)
+        if is_time(exchange.at):
+            self._forget_before(exchange.at)
         device = _device(exchange)
         found = self._take(_key(exchange.url), device)
         return self._hop(exchange, found.pair, device, found.hops + 1) if found else None
 
-    def end(self) -> Iterator[Pair]:
-        """At the recording's end, or in between: clicks that AppsFlyer sent on to itself and whose end is not recorded.
+    def given_up(self) -> list[Pair]:
+        """Clicks that AppsFlyer sent on to itself, and whose end did not come in time: each is given once.
 
         A click whose first hop is all there is gives no pair: AppsFlyer's answer was not recorded.
         """
+        given_up = self._given_up
+        if given_up:
+            self._given_up = []
+        return given_up
+
+    def end(self) -> list[Pair]:
+        """At the recording's end: no click waits any more. What was given up now or before."""
         while self._order:
             self._give_up(self._order.popleft())
-        given_up, self._given_up = self._given_up, []
-        yield from given_up
+        return self.given_up()
 
     def _hop(self, exchange: Exchange, pair: Pair, device: _Device, hops: int) -> Pair:
         """The pair with one hop of AppsFlyer's more."""
@@ -176,10 +183,10 @@ class Hops:
         if not waiting:
             del self._open[one.key]
 
-    def _forget_before(self, now: float | None) -> None:
-        while self._order and now is not None:
+    def _forget_before(self, now: float) -> None:
+        while self._order:
             oldest = self._order[0].at
-            if oldest is None or now - oldest <= WINDOW_S:
+            if not is_time(oldest) or now - oldest <= WINDOW_S:
                 return
             self._give_up(self._order.popleft())
 
