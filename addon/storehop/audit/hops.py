@@ -10,13 +10,13 @@ from collections import deque
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import NamedTuple
-from urllib.parse import urljoin
 
 from storehop.audit.exchange import Exchange
 from storehop.audit.pace import is_time
 from storehop.decide import link
 from storehop.decide.drift import OWN_HOP, Compared, Kind, compare
 from storehop.decide.rules import RuleSet
+from storehop.decide.target import absolute
 from storehop.model import Click, Decision, Direct, Platform
 
 WINDOW_S = 60.0
@@ -144,7 +144,7 @@ class Hops:
         """The pair with one hop of AppsFlyer's more."""
         location = None
         if exchange.location is not None:
-            location = _absolute(exchange.url or pair.link, exchange.location)
+            location = absolute(exchange.url or pair.link, exchange.location)
         seconds = exchange.seconds if hops == 1 else _sum(pair.seconds, exchange.seconds)
         known = replace(pair, theirs=location, status=exchange.status, seconds=seconds)
         if location and hops < MAX_HOPS and self._leads_to_appsflyer(location):
@@ -212,14 +212,6 @@ def _device(exchange: Exchange) -> _Device:
 
 def _sum(before: float | None, more: float | None) -> float | None:
     return None if before is None or more is None else before + more
-
-
-def _absolute(base: str, location: str) -> str:
-    """A Location as the browser reads it. One that can't be joined stays as it is: comparing it says so."""
-    try:
-        return urljoin(base, location)
-    except ValueError:
-        return location
 
 
 def _key(url: str) -> bytes:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from storehop.cli.probes import Probe
 from storehop.decide.drift import OWN_HOP, REDIRECTS, Compared, Kind, compare
 from storehop.decide.link import split
 from storehop.decide.rules import RuleSet
+from storehop.decide.target import absolute
 from storehop.deliver.wire import UnsendableError, Wire
 from storehop.model import Outcome, Reply, S2SCall
 
@@ -90,8 +91,4 @@ def _location(reply: Reply, asked: str) -> str | None:
     found = [value for name, value in reply.headers if name.lower() == b"location"]
     if len(found) != 1:
         return None
-    text = found[0].decode("utf-8", "surrogateescape")
-    try:
-        return urljoin(asked, text)
-    except ValueError:
-        return text
+    return absolute(asked, found[0].decode("utf-8", "surrogateescape"))

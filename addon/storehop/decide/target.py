@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
+from urllib.parse import urljoin
 
 from storehop.decide.link import decoded
 from storehop.settings import Store
@@ -46,6 +47,14 @@ class Target(NamedTuple):
     """Google Play's `listing`, or the App Store's `ppid` in lower case."""
     is_own_number: bool = False
     """The app is named by the store's own number, which nobody can compare with a package."""
+
+
+def absolute(asked: str, location: str) -> str:
+    """A Location as the browser reads it that asked for a URL. One that can't be joined stays as it is."""
+    try:
+        return urljoin(asked, location)
+    except ValueError:
+        return location
 
 
 def parse(text: str) -> Url | None:

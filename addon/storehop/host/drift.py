@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from typing import NamedTuple
-from urllib.parse import urljoin
 from weakref import WeakKeyDictionary
 
 from mitmproxy import http
@@ -19,7 +18,7 @@ from storehop.decide.decision import decide
 from storehop.decide.drift import IN_WORDS, OWN_HOP, Compared, Kind, compare
 from storehop.decide.rollout import Rollout
 from storehop.decide.rules import RuleSet
-from storehop.decide.target import difference
+from storehop.decide.target import absolute, difference
 from storehop.handler import ClickHandler
 from storehop.host.inspector import Inspector
 from storehop.model import Click, Direct, Pass, Reason
@@ -69,7 +68,7 @@ class Drift:
         if not isinstance(ours, Direct):
             return
         locations = flow.response.headers.get_all("location")
-        theirs = _absolute(click.link, locations[0]) if len(locations) == 1 else None
+        theirs = absolute(click.link, locations[0]) if len(locations) == 1 else None
         compared = _compared(ours.location, theirs, flow.response.status_code, rules)
         self._handler.drifted(ours.rule, ours.app, compared)
         if self._inspector:
@@ -98,11 +97,3 @@ def _compared(ours: str, theirs: str | None, status: int, rules: RuleSet) -> Com
     if url and rules.is_attribution_host(url.host):
         return Compared(Kind.NOT_COMPARABLE, why=OWN_HOP)
     return compare(ours, theirs, status)
-
-
-def _absolute(asked: str, location: str) -> str:
-    """A Location as the browser reads it. One that can't be joined stays as it is: comparing it says so."""
-    try:
-        return urljoin(asked, location)
-    except ValueError:
-        return location
