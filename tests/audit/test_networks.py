@@ -1,8 +1,11 @@
 """Links of other networks are called by their name."""
 
+from itertools import pairwise
+
 import pytest
 
-from storehop.audit.networks import network_of
+from storehop.audit.exchange import Exchange
+from storehop.audit.networks import MAX_EXPECTED, Networks, network_of
 from storehop.decide.rules import DEFAULT_HOSTS, ONELINK_SUFFIXES
 
 
@@ -45,3 +48,58 @@ def test_a_network_is_known_by_its_host(url, network):
 def test_appsflyer_is_no_other_network(host):
     """Its links are clicks."""
     assert network_of(f"https://{host}/com.example.game") is None
+
+
+ADS = "https://ads.example/r"
+# the first two are Adjust's
+LINKS = [
+    "https://app.adjust.com/a?c=1",
+    "https://brand.go.link/b",
+    "https://store.example/",
+]
+
+
+def browsed(*urls):
+    """What a browser wrote down on its way over these: each one but the last redirects to the next."""
+    return [Exchange(1, url=url, status=302, location=to, is_forward=True) for url, to in pairwise(urls)]
+
+
+@pytest.mark.parametrize(
+    ("exchanges", "counted"),
+    [
+        pytest.param(browsed(ADS, *LINKS), {"Adjust": 1}, id="all hops of one click"),
+        pytest.param(browsed(*LINKS), {"Adjust": 1}, id="only the network's own hops"),
+        pytest.param(browsed(ADS, LINKS[0], "/c", LINKS[2]), {"Adjust": 1}, id="a relative Location"),
+        pytest.param(browsed(ADS, f"{LINKS[0]}#x", LINKS[2]), {"Adjust": 1}, id="a fragment"),
+        pytest.param([*browsed(ADS, *LINKS), *browsed(ADS, *LINKS)], {"Adjust": 2}, id="two clicks on one link"),
+        pytest.param([*browsed(ADS, *LINKS), *browsed(*LINKS)], {"Adjust": 2}, id="one of them without the ad stack"),
+        pytest.param([*browsed(ADS, LINKS[0])] * 3, {"Adjust": 3}, id="no hop of the network's"),
+    ],
+)
+def test_all_hops_of_a_click_are_one_link(exchanges, counted):
+    """Where a recording holds the network's own hops, too."""
+    networks = Networks()
+    for one in exchanges:
+        networks.add(one)
+
+    assert counted == networks.by_size()
+
+
+def test_a_request_is_expected_in_its_own_recording_only():
+    """In another one it is another click."""
+    networks = Networks()
+    first, second = browsed(ADS, LINKS[0], LINKS[2])
+    networks.add(first)
+    networks.end_recording()
+    networks.add(second)
+
+    assert {"Adjust": 2} == networks.by_size()
+
+
+def test_what_is_expected_is_bounded():
+    """Whoever follows nothing takes no memory for it."""
+    networks = Networks()
+    for number in range(MAX_EXPECTED + 10):
+        networks.add(browsed(ADS, f"{LINKS[0]}{number}")[0])
+
+    assert len(networks._expected) == MAX_EXPECTED

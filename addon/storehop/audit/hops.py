@@ -121,7 +121,7 @@ class Hops:
         if is_time(exchange.at):
             self._forget_before(exchange.at)
         device = _device(exchange)
-        found = self._take(_key(exchange.url), device)
+        found = self._take(key_of(exchange.url), device)
         return self._hop(exchange, found.pair, device, found.hops + 1) if found else None
 
     def given_up(self) -> list[Pair]:
@@ -159,7 +159,7 @@ class Hops:
     # clicks that wait
 
     def _wait(self, url: str, at: float | None, device: _Device, pair: Pair, hops: int) -> None:
-        waiting = _Open(_key(url), at, device, pair, hops)
+        waiting = _Open(key_of(url), at, device, pair, hops)
         same = self._open.setdefault(waiting.key, [])
         same.append(waiting)
         if len(same) > MAX_OF_ONE_LINK:
@@ -214,7 +214,7 @@ def _sum(before: float | None, more: float | None) -> float | None:
     return None if before is None or more is None else before + more
 
 
-def _key(url: str) -> bytes:
+def key_of(url: str) -> bytes:
     """Equal for URLs that are one request: without fragment, default port and letter case of scheme and host."""
     parts = link.split(url)
     text = f"{parts.host}{parts.path or '/'}?{parts.query}" if parts else url.partition("#")[0]

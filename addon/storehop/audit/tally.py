@@ -13,8 +13,8 @@ from storehop.audit.directs import Directs
 from storehop.audit.drift_tally import DriftTally
 from storehop.audit.exchange import Exchange
 from storehop.audit.hops import Hops
-from storehop.audit.names import Group, Groups, Numbers
-from storehop.audit.networks import network_of
+from storehop.audit.names import Group, Groups
+from storehop.audit.networks import Networks
 from storehop.audit.pace import Slots, is_time
 from storehop.audit.redact import Redactor
 from storehop.audit.report import Report, Sample
@@ -54,7 +54,7 @@ class Tally:
         self._total = Group()
         self._by_rule = Groups(str)
         self._by_app, self._by_campaign, self._by_source = (Groups(self._redactor.name) for _ in range(3))
-        self._networks = Numbers(str)
+        self._networks = Networks()
         self._drift = DriftTally(self._redactor.link)
         self._hops: Hops | None = None
         self._samples = Samples()
@@ -100,6 +100,7 @@ class Tally:
         if self._hops:
             self._drift.end(self._hops)
         self._hops = None
+        self._networks.end_recording()
 
     def _add_click(self, met: _Met, at: float | None) -> None:
         decision = met.decision
@@ -129,11 +130,9 @@ class Tally:
 
     def _add_no_click(self, exchange: Exchange, place: str) -> None:
         self._numbers.not_clicks += 1
-        for url in (exchange.location, exchange.link, exchange.url if exchange.is_on_the_way else None):
-            if url and (network := network_of(url)):
-                self._networks.add(network)
-                self._add_odd(OTHER_NETWORKS, place, url, f"a link of {network}: storehop does AppsFlyer's only")
-                break
+        if found := self._networks.add(exchange):
+            network, url = found
+            self._add_odd(OTHER_NETWORKS, place, url, f"a link of {network}: storehop does AppsFlyer's only")
         location = exchange.location if exchange.status in points.REDIRECTS else None
         if location and target.read(location):
             self._numbers.store_redirects += 1
