@@ -60,12 +60,12 @@ class Networks:
 
     def add(self, exchange: Exchange) -> tuple[str, str] | None:
         """(network, link) of what was counted; None where there is none, or another hop of it was counted before."""
-        asked = exchange.url if exchange.is_forward else None
+        asked = exchange.url if exchange.is_on_the_way else None
         is_further = asked is not None and self._is_expected(asked)
         to = absolute(asked or "", exchange.location) if exchange.location else None
         for url in (to, exchange.link, asked):
             if url and (network := network_of(url)):
-                if url is to and exchange.is_forward:
+                if url is to and exchange.is_on_the_way:
                     self._expect(url)
                 if is_further:
                     return None
