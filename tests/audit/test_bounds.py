@@ -104,16 +104,28 @@ def test_peak_and_p99_are_those_of_all_seconds(seconds):
     assert expected == peaks.p99()
 
 
-def test_seconds_are_bounded(monkeypatch):
-    """Older seconds become a number of seconds by their number of calls."""
-    monkeypatch.setattr(pace, "MAX_OPEN_SECONDS", 10)
+def test_the_logs_of_several_servers_make_one_peak():
+    """Each is read on its own, a whole day after a whole day: the calls of a second are those of all servers."""
     peaks = Peaks()
-    for second in range(1000):
-        for _ in range(1 + second % 3):
+    for _ in range(3):
+        for second in range(0, 86_400, 7):
             peaks.add(NOON + second)
 
     assert (3, 3) == (peaks.highest, peaks.p99())
-    assert len(peaks._open) <= 11
+
+
+@pytest.mark.parametrize("step_s", [1, 100_000])
+def test_seconds_are_bounded(monkeypatch, step_s):
+    """Older seconds become a number of seconds by their number of calls, wherever they stand."""
+    monkeypatch.setattr(pace, "MAX_OPEN_BLOCKS", 2)
+    monkeypatch.setattr(pace, "BLOCK", 10)
+    peaks = Peaks()
+    for second in range(1000):
+        for _ in range(1 + second % 3):
+            peaks.add(NOON + second * step_s)
+
+    assert (3, 3) == (peaks.highest, peaks.p99())
+    assert len(peaks._open) <= 2
     assert len(peaks._closed) == 3
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from array import array
+from collections import Counter
 from typing import TypeGuard
 
 MAX_SLOTS = 240
 FIRST_SLOT_S = 60
-MAX_OPEN_SECONDS = 8_192
-"""Seconds that are still counted. One that comes back after so many others counts as another second."""
+BLOCK = 3_600
+"""Stretches of time that are counted together, in one array."""
+MAX_OPEN_BLOCKS = 31 * 24
+"""Blocks that are still counted, 11 MB of them: a month's seconds, in the logs of however many servers. One that comes
+back after so many others counts as another one."""
 MINUTE_S = 60
 _LAST = 32_503_680_000.0
 """The year 3000: what claims to be later is no time."""
@@ -26,25 +31,31 @@ class Peaks:
 
     def __init__(self, width_s: int = 1) -> None:
         self._width_s = width_s
-        self._open: dict[int, int] = {}
-        self._closed: dict[int, int] = {}
+        self._open: dict[int, array[int]] = {}
+        self._closed: Counter[int] = Counter()
         self.highest = 0
 
     def add(self, at: float) -> None:
         """One more at these Unix seconds."""
-        stretch = int(at) // self._width_s
-        number = self._open.get(stretch, 0) + 1
-        self._open[stretch] = number
+        block, place = divmod(int(at) // self._width_s, BLOCK)
+        numbers = self._open.get(block)
+        if numbers is None:
+            numbers = self._opened(block)
+        number = numbers[place] + 1
+        numbers[place] = number
         self.highest = max(self.highest, number)
-        if len(self._open) > MAX_OPEN_SECONDS:
-            oldest = self._open.pop(next(iter(self._open)))
-            self._closed[oldest] = self._closed.get(oldest, 0) + 1
+
+    def _opened(self, block: int) -> array[int]:
+        if len(self._open) >= MAX_OPEN_BLOCKS:
+            self._closed.update(filter(None, self._open.pop(next(iter(self._open)))))
+        numbers = self._open[block] = array("I", bytes(BLOCK * array("I").itemsize))
+        return numbers
 
     def p99(self) -> int:
         """The number that is not exceeded in 99 of 100 stretches; 0 where nothing came."""
-        numbers = dict(self._closed)
-        for number in self._open.values():
-            numbers[number] = numbers.get(number, 0) + 1
+        numbers = Counter(self._closed)
+        for block in self._open.values():
+            numbers.update(filter(None, block))
         rest = sum(numbers.values()) * 99
         for number in sorted(numbers):
             rest -= numbers[number] * 100
