@@ -256,6 +256,18 @@ def test_a_map_that_names_no_column_is_refused(columns, words, tmp_path):
         opened(tmp_path, json.dumps(NGINX), columns=columns)
 
 
+@pytest.mark.parametrize("columns", [{}, {"link": "x"}], ids=["no link", "a wrong map"])
+def test_names_of_columns_are_fit_to_be_shown(columns, tmp_path):
+    """Strangers may choose them: no control character reaches a terminal, and no name fills it."""
+    record = {"\x1b]0;evil\x07": 1, "\u202e": 2, "n" * 5000: 3}
+    with pytest.raises(RecordingError) as refusal:
+        opened(tmp_path, json.dumps(record), columns=columns)
+    shown = str(refusal.value).partition("\n")[0]
+
+    assert shown.isprintable()
+    assert "n" * 100 not in shown
+
+
 def test_a_column_of_links_is_found_by_its_values(tmp_path):
     """Whatever it is called; a Referer is none."""
     record = {"zzz": LINK, "referer": LINK, "other": "https://go.example/"}

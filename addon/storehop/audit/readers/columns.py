@@ -20,6 +20,8 @@ SAMPLE_ROWS = 1000
 _REQUESTS = ("url", "uri", "request", "query", "host")
 """Columns that say what was asked for."""
 _MOST_NAMED = 40
+_MOST_CHARACTERS = 60
+"""Of a column's name that is shown."""
 _SEVERAL = ("location",)
 """Meanings of which more than one column counts: the first that has a value."""
 
@@ -117,16 +119,17 @@ def _column(table: Table, name: str, column: str) -> Path:
     path = by_name.get(column) or by_lower.get(column.lower())
     if path is None:
         near = get_close_matches(column, by_name, 1)
-        advice = f" Did you mean {near[0]}?" if near else ""
+        advice = f" Did you mean {_listed(near)}?" if near else ""
         raise RecordingError(f"--map {name}={column}: no such column.{advice} There are: {_listed(by_name)}")
     return path
 
 
 def _listed(names: Iterable[str]) -> str:
-    """Names of columns; a long list is cut."""
+    """Names of columns, which strangers may choose; a long list and a long name are cut."""
     listed = sorted(names)
+    shown = [name[:_MOST_CHARACTERS] if name.isprintable() else repr(name[:_MOST_CHARACTERS]) for name in listed]
     more = f" and {len(listed) - _MOST_NAMED} more" if len(listed) > _MOST_NAMED else ""
-    return (", ".join(listed[:_MOST_NAMED]) or "none") + more
+    return (", ".join(shown[:_MOST_NAMED]) or "none") + more
 
 
 def _named(table: Table, asked: Asked, taken: set[Path]) -> dict[str, list[Path]]:
