@@ -9,12 +9,14 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from storehop.audit import tally, walk
 from storehop.audit.gates import NAMES
+from storehop.cli import audit as auditing
 from storehop.cli.app import app
 from tests.support.patience import START_S, wait_until
 from tests.support.recorded_clicks import RULES, as_bytes, clicks, write_flows, write_har, write_json_lines
@@ -226,6 +228,22 @@ def test_a_bar_is_shown_on_a_terminal_only(folder):
     assert piped.stderr == b""
     assert b"a.log" in os.read(ours, 100_000)
     os.close(ours)
+
+
+def test_each_recording_has_a_bar_of_its_own(monkeypatch):
+    """Also one that lies in memory where another one lay before."""
+    bars = []
+    monkeypatch.setattr(auditing.sys, "stderr", SimpleNamespace(isatty=lambda: True, write=len, flush=int))
+    monkeypatch.setattr(auditing.Progress, "add_task", lambda _, name, **_keys: bars.append(name) or 0)
+    monkeypatch.setattr(auditing.Progress, "update", lambda *_, **__: None)
+    with auditing._watching() as watch:
+        for name in "abcdef":
+            recording = SimpleNamespace(name=name, total_bytes=9, read_bytes=1)
+            watch(recording)
+            watch(recording)
+            del recording
+
+    assert list("abcdef") == bars
 
 
 @pytest.mark.process

@@ -165,18 +165,21 @@ def _read(request: Request, rules: RuleSet) -> Report:
 
 @contextmanager
 def _watching() -> Iterator[Watch]:
-    """A bar on stderr, where that is a terminal."""
+    """A bar on stderr for the recording that is read, where that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
     shown = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*shown, console=Console(stderr=True), transient=True) as progress:
-        tasks: dict[int, TaskID] = {}
+        watched: Recording | None = None
+        task = TaskID(0)
 
         def watch(recording: Recording) -> None:
-            task = tasks.get(id(recording))
-            if task is None:
-                task = tasks[id(recording)] = progress.add_task(recording.name, total=recording.total_bytes)
+            nonlocal watched, task
+            if recording is not watched:
+                if watched is not None:
+                    progress.update(task, visible=False)
+                watched, task = recording, progress.add_task(recording.name, total=recording.total_bytes)
             progress.update(task, completed=recording.read_bytes)
 
         yield watch
