@@ -250,10 +250,11 @@ def test_a_file_that_ends_in_the_middle_was_read_up_to_there():
     assert {(1, True)} == {(len(found), is_truncated) for found, is_truncated in ends}
 
 
-def test_a_long_entry_is_counted_and_the_next_one_is_read(monkeypatch):
+@pytest.mark.parametrize("long", [b'{"comment": "%s"}', b"%s"], ids=["an object", "a number"])
+def test_a_long_entry_is_counted_and_the_next_one_is_read(monkeypatch, long):
     """It is stepped over, and never in memory as a whole."""
     monkeypatch.setattr(har, "MAX_ENTRY_CHARACTERS", 4096)
-    data = a_har(entry(comment="x" * 20_000_000), entry())
+    data = a_har("LONG", entry()).replace(b'"LONG"', long % (b"7" * 20_000_000))
     tracemalloc.start()
     found, _ = read(data)
     _, most = tracemalloc.get_traced_memory()

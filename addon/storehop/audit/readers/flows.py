@@ -21,7 +21,7 @@ from storehop.decide import points
 from storehop.decide.link import DEFAULT_PORTS
 
 KNOWS = frozenset(Known)
-MAX_FLOW_BYTES = 64 * 1024 * 1024
+MAX_FLOW_BYTES = 32 * 1024 * 1024
 """A larger flow is stepped over: it holds a film, and no click."""
 
 _HEAD = re.compile(rb"[1-9][0-9]{0,11}:[0-9]{1,3}:[a-z_]{1,32}[;,]")

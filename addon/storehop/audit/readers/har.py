@@ -19,7 +19,7 @@ from storehop.audit.readers.json_parts import BrokenError, Parts
 from storehop.decide import points
 
 KNOWS = frozenset(Known) - {Known.CLIENT_IP}
-MAX_ENTRY_CHARACTERS = 64 * 1024 * 1024
+MAX_ENTRY_CHARACTERS = 32 * 1024 * 1024
 """A longer entry is stepped over: it holds a film, and no click."""
 _WAITS = ("blocked", "dns", "connect", "send", "wait")
 """Timings up to the answer's head, in milliseconds; -1 is unknown, and `ssl` is a part of `connect`."""

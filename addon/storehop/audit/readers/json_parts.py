@@ -79,15 +79,17 @@ class Parts:
         if first == '"' or first in _CLOSES:
             return self._nested(most)
         pieces: list[str] = []
+        size = 0
         while True:
             end = _end(_LITERAL.match(self._text, self._at))
-            pieces.append(self._text[self._at : end])
+            size += end - self._at
+            if size <= most:
+                pieces.append(self._text[self._at : end])
             self._at = end
             if end < len(self._text) or not self._more():
-                text = "".join(pieces)[: most + 1]
-                if not text:
+                if not size:
                     raise BrokenError(self._position)
-                return text if len(text) <= most else None
+                return "".join(pieces) if size <= most else None
 
     def is_next(self, character: str) -> bool:
         """Whether this is the next character that is no space."""
