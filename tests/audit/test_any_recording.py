@@ -1,13 +1,18 @@
 """Whatever bytes a recording holds, it is read or refused, and nothing else happens."""
 
 import gzip
+import json
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storehop.audit.exchange import FORMATS, Asked, Exchange, RecordingError, Unreadable
+from storehop.audit.page import render
 from storehop.audit.recordings import open_recording
+from storehop.audit.tally import Tally
+from storehop.audit.walk import Walk
+from tests.support.clicks import rule_set
 from tests.support.recordings import ANDROID, LINK
 
 WORDS = (
@@ -31,6 +36,36 @@ contents = st.one_of(
         lambda made: (made[0] + "\n").encode() * 2 + made[0].encode()[: made[1]] + made[2] + made[0].encode()[made[1] :]
     ),
 )
+URLS = (
+    "https://ads.example/r",
+    LINK,
+    f"{LINK}&x=\ud800",
+    "https://brand.onelink.me/AbC1?pid=a",
+    "/x",
+    "//[",
+    "market://x",
+)
+odd = st.one_of(st.sampled_from(["", 0, -1, 1e999, 1e300, None, True, "\ud800", [], {}]), st.floats())
+entries = st.fixed_dictionaries(
+    {
+        "startedDateTime": st.sampled_from(
+            ["2026-11-30T10:00:00Z", "9999-12-31T23:59:59Z", "0001-01-01T00:00:00+09:00"]
+        )
+        | odd,
+        "request": st.fixed_dictionaries(
+            {
+                "method": st.sampled_from(["GET", "HEAD"]) | odd,
+                "url": st.sampled_from(URLS) | odd,
+                "headers": st.just([{"name": "User-Agent", "value": ANDROID}]) | odd,
+            }
+        ),
+        "response": st.fixed_dictionaries({"status": st.just(302) | odd, "redirectURL": st.sampled_from(URLS) | odd}),
+        "timings": st.fixed_dictionaries({"wait": st.just(20) | odd}),
+        "time": odd,
+    }
+)
+hars = st.lists(entries, max_size=6).map(lambda made: json.dumps({"log": {"entries": made}}).encode())
+RULES = rule_set()
 asked = st.builds(
     Asked,
     format=st.sampled_from(FORMATS),
@@ -74,3 +109,20 @@ def test_no_bytes_make_a_reader_fail(path, content, asked):
 def test_no_packed_bytes_make_a_reader_fail(path, content, kept, asked):
     """Nor do those of an archive that was cut."""
     read(path, gzip.compress(content)[:kept], asked)
+
+
+@given(content=st.one_of(contents, hars), asked=asked)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_bytes_make_an_audit_fail(path, content, asked):
+    """All of it is counted, and the report is JSON and a page."""
+    path.write_bytes(content)
+    walk = Walk(Tally(RULES), asked)
+    walk.read([str(path), str(path)])
+    report = walk.report()
+
+    assert len(report.inputs) + 2 * len(report.not_read) == 2
+    assert report.exchanges == report.clicks + report.not_clicks + report.further_hops
+    assert report.clicks == report.direct + sum(report.reasons.values()) == report.configured.clicks
+    assert sum(report.drift.values()) <= report.clicks
+    json.dumps(report.to_json(), allow_nan=False)
+    render(report)
