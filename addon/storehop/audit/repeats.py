@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import NamedTuple
 
 from storehop.decide.duplicate import are_apart, key_with_hints
@@ -52,7 +53,7 @@ class Window:
 
 
 class SeenIds:
-    """A Bloom filter of ids: 32 MB, four bits an id.
+    """A Bloom filter of ids: four bits an id, and of its 32 MB only those pages are in memory that hold one.
 
     It may say that a new id was seen: of 10 million ids for about 700, of 20 million for about 20,000. Then it is full.
     """
@@ -61,7 +62,7 @@ class SeenIds:
     _BITS = 1 << 28
 
     def __init__(self) -> None:
-        self._bits = bytearray(self._BITS // 8)
+        self._bits = mmap(-1, self._BITS // 8, flags=MAP_PRIVATE | MAP_ANONYMOUS)
         self._ids = 0
 
     @property
