@@ -166,6 +166,12 @@ def test_endings_marks_and_bytes_that_are_no_text_are_lines_all_the_same(tmp_pat
     assert (third.place, third.link) == (4, LINK)
 
 
+@pytest.mark.parametrize("end", [b" ", b"\t\r", b"\r\n \r"])
+def test_blanks_at_the_end_are_no_line(end, tmp_path):
+    """With or without a newline behind them."""
+    assert len(exchanges(tmp_path, LINE + end)) == 1
+
+
 @pytest.mark.parametrize("length", [MAX_LINE_BYTES + 1, MAX_LINE_BYTES * 3])
 @pytest.mark.parametrize("behind", [LINE, b""], ids=["in the middle", "at the end"])
 def test_a_line_that_is_too_long_is_skipped(length, behind, tmp_path):

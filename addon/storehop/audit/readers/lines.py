@@ -42,7 +42,7 @@ def text_lines(stream: BinaryIO) -> Iterator[Line | Unreadable]:
                 yield place, text
     if is_skipping or len(rest) > MAX_LINE_BYTES:
         yield Unreadable(place + 1, _TOO_LONG)
-    elif text := rest.decode("utf-8", "surrogateescape").rstrip("\r"):
+    elif (text := rest.decode("utf-8", "surrogateescape").rstrip("\r")) and not text.isspace():
         yield place + 1, text
 
 
