@@ -178,6 +178,14 @@ def test_a_chain_that_is_not_recorded_to_its_end_cannot_be_compared():
     assert (Kind.NOT_COMPARABLE, drift.OWN_HOP) == (pair.compared.kind, pair.compared.why)
 
 
+def test_a_location_that_nobody_follows_is_not_kept():
+    """One of a megabyte ends the chain at once, and cannot be compared."""
+    walk = Walk().over(exchange(ANDROID_LINK, f"{ONELINK}&x={'y' * 2**20}"))
+
+    assert not walk.hops._order
+    assert [Kind.NOT_COMPARABLE] == kinds(walk.final)
+
+
 def test_a_loop_of_appsflyer_s_ends():
     """After ten hops."""
     walk = Walk().over(exchange(ADS, ANDROID_LINK), *(exchange(ANDROID_LINK, ANDROID_LINK) for _ in range(10)))

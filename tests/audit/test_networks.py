@@ -1,5 +1,6 @@
 """Links of other networks are called by their name."""
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -48,6 +49,15 @@ def test_a_network_is_known_by_its_host(url, network):
 def test_appsflyer_is_no_other_network(host):
     """Its links are clicks."""
     assert network_of(f"https://{host}/com.example.game") is None
+
+
+@pytest.mark.measures
+def test_a_host_of_many_labels_takes_no_time():
+    """A line of a megabyte is looked at once, not once a label."""
+    begin = time.process_time()
+
+    assert network_of(f"https://{'a.' * 100_000}go.link/x") == "Adjust"
+    assert time.process_time() - begin < 1
 
 
 ADS = "https://ads.example/r"

@@ -147,7 +147,10 @@ class Hops:
             location = absolute(exchange.url or pair.link, exchange.location)
         seconds = exchange.seconds if hops == 1 else _sum(pair.seconds, exchange.seconds)
         known = replace(pair, theirs=location, status=exchange.status, seconds=seconds)
-        if location and hops < MAX_HOPS and self._leads_to_appsflyer(location):
+        is_short = (
+            location is not None and len(location) <= link.MAX_LINK_CHARACTERS
+        )  # it is kept until it is asked for
+        if location and is_short and hops < MAX_HOPS and self._leads_to_appsflyer(location):
             self._wait(location, exchange.at, device, known, hops)
             return replace(known, is_final=False)
         return self._compared(known)

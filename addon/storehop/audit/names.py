@@ -22,14 +22,13 @@ _FOR_SURE = frozenset({Signal.REFERRER, Signal.DEVICE_ID})
 class Group:
     """Clicks of one name. A set of signals is counted as one: there are few sets, and it costs one look-up."""
 
-    __slots__ = ("clicks", "direct", "drift", "reasons", "signals")
+    __slots__ = ("clicks", "direct", "reasons", "signals")
 
     def __init__(self) -> None:
         self.clicks = 0
         self.direct = 0
         self.reasons: dict[Reason, int] = {}
         self.signals: dict[frozenset[Signal], int] = {}
-        self.drift: dict[str, int] = {}
 
     def add_direct(self, signals: frozenset[Signal]) -> None:
         """Counts a click that goes direct."""
@@ -42,10 +41,6 @@ class Group:
         self.clicks += 1
         self.reasons[reason] = self.reasons.get(reason, 0) + 1
 
-    def add_drift(self, kind: str) -> None:
-        """Counts a click whose redirect by AppsFlyer is recorded."""
-        self.drift[kind] = self.drift.get(kind, 0) + 1
-
     def counts(self) -> Counts:
         """The figures so far."""
         return Counts(
@@ -57,7 +52,6 @@ class Group:
                 for signal in Signal
             },
             sum(count for signals, count in self.signals.items() if not signals & _FOR_SURE),
-            by_size(self.drift),
         )
 
 

@@ -36,13 +36,15 @@ HOSTS = {
     "Voluum": ("voluumtrk.com", "voluumtrk2.com", "trackvoluum.com"),
 }
 """Each host stands for all below it, too."""
+_MOST_HOST_CHARACTERS = 253
+"""Of a name in DNS (RFC 1035 §2.3.4)."""
 _NETWORKS = {host: network for network, hosts in HOSTS.items() for host in hosts}
 
 
 def network_of(url: str) -> str | None:
     """Whose attribution link this is; None where nobody knows the host."""
     parts = link.split(url)
-    host = parts.host if parts else ""
+    host = parts.host[-_MOST_HOST_CHARACTERS:] if parts else ""
     while host:
         if host in _NETWORKS:
             return _NETWORKS[host]

@@ -74,7 +74,7 @@ class Redactor:
         """A URL, parameter by parameter. What is no URL at all becomes a hash."""
         if self._shows_ids:
             return _cut(text)
-        url = link.split(text)
+        url = link.split(text[: link.MAX_LINK_CHARACTERS])
         if url is None:
             return self._mark(text)
         scheme = "http" if text[:5].lower() == "http:" else "https"
