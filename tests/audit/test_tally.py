@@ -135,6 +135,19 @@ def test_names_are_bounded():
     assert max(map(len, found.campaigns)) <= 80
 
 
+@pytest.mark.parametrize("app", ["com.example.game", f"com.example.{'x' * 100}", "com.example.deadbeefdeadbeef"])
+def test_the_drift_of_an_app_is_with_its_clicks(app):
+    """Under the name that the report has for it, however long the app's own is."""
+    url = f"https://app.appsflyer.com/{app}?pid=networka_int&clickid=K1"
+    store = "https://play.google.com/store/apps/details?id=com.example.other"
+    found = report(
+        Exchange(1, url=url, headers={"user-agent": PIXEL}, status=302, location=store, is_forward=True, seconds=0.1)
+    )
+    (counts,) = found.apps.values()
+
+    assert (1, {"other_app": 1}) == (counts.clicks, counts.drift)
+
+
 def test_a_report_is_json_with_the_contracts_keys():
     """The keys that others read."""
     found = report(click()).to_json()

@@ -60,9 +60,13 @@ class _Seen:
 class DriftTally:
     """The drift of all recordings of one audit."""
 
-    def __init__(self, show: Callable[[str], str] | None = None) -> None:
-        """`show` makes of a link what a report may hold of it; None: its host and path alone."""
+    def __init__(self, show: Callable[[str], str] | None = None, name: Callable[[str], str] = str) -> None:
+        """`show` makes of a link what a report may hold of it, and `name` of an app.
+
+        Without `show` it is the link's host and path.
+        """
         self._show = show or without_query
+        self._name = name
         self._counts: Counter[tuple[str, str, Compared]] = Counter()
         self._links: OrderedDict[bytes, _Seen] = OrderedDict()
         self._rules: set[str] = set()
@@ -100,7 +104,7 @@ class DriftTally:
             self._time(pair.seconds)
         if pair.compared is None or pair.ours is None:
             return
-        rule, app = _bounded(self._rules, pair.rule or ""), _bounded(self._apps, pair.app or "")
+        rule, app = _bounded(self._rules, pair.rule or ""), _bounded(self._apps, self._name(pair.app or ""))
         key = blake2b(f"{pair.platform}{pair.link}".encode(errors="surrogatepass"), digest_size=12).digest()
         seen = self._seen(key, pair)
         compared = pair.compared if seen.is_stable else Compared(Kind.NOT_COMPARABLE, why=NOISE)

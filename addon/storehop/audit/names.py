@@ -65,7 +65,7 @@ class Groups:
     def of(self, name: str) -> Group:
         """The group of this name."""
         group = self._groups.get(name)
-        return group if group is not None else self._named(_fit(self._clean, name))
+        return group if group is not None else self._named(fit(self._clean, name))
 
     def _named(self, name: str) -> Group:
         if name not in self._groups and len(self._groups) >= MAX_NAMES:
@@ -88,7 +88,7 @@ class Numbers:
     def add(self, name: str) -> None:
         """One more of this name."""
         if name not in self._numbers:
-            name = _fit(self._clean, name)
+            name = fit(self._clean, name)
             if name not in self._numbers and len(self._numbers) >= MAX_NAMES:
                 name = OTHERS
         self._numbers[name] = self._numbers.get(name, 0) + 1
@@ -98,7 +98,8 @@ class Numbers:
         return by_size(self._numbers)
 
 
-def _fit(clean: Callable[[str], str], name: str) -> str:
+def fit(clean: Callable[[str], str], name: str) -> str:
+    """The name under which something is counted."""
     return clean(name[:_MAX_READ_CHARACTERS])[:MAX_NAME_CHARACTERS] or NONE
 
 

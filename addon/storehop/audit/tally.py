@@ -5,6 +5,7 @@ A click is decided on once, by the rules at their most; the rollout then says wh
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 from storehop.audit.clicks import click_of
@@ -13,7 +14,7 @@ from storehop.audit.directs import Directs
 from storehop.audit.drift_tally import DriftTally
 from storehop.audit.exchange import Exchange
 from storehop.audit.hops import Hops
-from storehop.audit.names import Group, Groups
+from storehop.audit.names import Group, Groups, fit
 from storehop.audit.networks import Networks
 from storehop.audit.pace import Slots, is_time
 from storehop.audit.redact import Redactor
@@ -55,7 +56,7 @@ class Tally:
         self._by_rule = Groups(str)
         self._by_app, self._by_campaign, self._by_source = (Groups(self._redactor.name) for _ in range(3))
         self._networks = Networks()
-        self._drift = DriftTally(self._redactor.link)
+        self._drift = DriftTally(self._redactor.link, partial(fit, self._redactor.name))
         self._hops: Hops | None = None
         self._samples = Samples()
         self._slots = Slots()
