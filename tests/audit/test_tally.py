@@ -135,6 +135,49 @@ def test_names_are_bounded():
     assert max(map(len, found.campaigns)) <= 80
 
 
+STORE = "https://play.google.com/store/apps/details?id=com.example.game"
+
+
+def browsed(url, location, **more):
+    """What a browser or a forward proxy wrote down."""
+    return Exchange(
+        1, NOON, url=url, headers={"user-agent": PIXEL}, status=302, location=location, is_forward=True, **more
+    )
+
+
+def test_both_hops_of_a_click_are_one_click():
+    """The ad stack's redirect is the click; what AppsFlyer answered is no other one, in its own recording."""
+    found = report(browsed("https://ads.example/r", LINK), browsed(LINK, STORE), browsed(STORE, None))
+
+    assert (3, 1, 1, 1) == (found.exchanges, found.clicks, found.further_hops, found.not_clicks)
+    assert {"same": 1} == found.drift
+
+
+@pytest.mark.parametrize("done", ["retry", "s2s"])
+def test_what_a_storehop_did_besides_is_no_click(done):
+    """A browser's second request with client hints, and the call to AppsFlyer that mitmweb shows."""
+    found = report(click(done="direct"), click(done=done), browsed(LINK, STORE, done=done))
+
+    assert (1, 2) == (found.clicks, found.not_clicks)
+
+
+def test_a_head_request_is_a_click_that_passes():
+    """As live."""
+    assert {"not_get": 1} == report(click(method="HEAD")).reasons
+
+
+def test_pages_that_lead_on_by_themselves_are_a_surprise():
+    """Where they lead to an attribution link; a page that leads to a shop is none."""
+    pages = [
+        Exchange(place, status=200, page_link=link)
+        for place, link in enumerate([LINK, "https://brand.onelink.me/AbC1", "https://shop.example/"])
+    ]
+    found = report(*pages)
+
+    assert (2, 0, 3) == (found.page_redirects, found.clicks, found.not_clicks)
+    assert len(found.samples["page_redirects"]) == 2
+
+
 @pytest.mark.parametrize("app", ["com.example.game", f"com.example.{'x' * 100}", "com.example.deadbeefdeadbeef"])
 def test_the_drift_of_an_app_is_with_its_clicks(app):
     """Under the name that the report has for it, however long the app's own is."""

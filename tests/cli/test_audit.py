@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from storehop.audit import tally, walk
+from storehop.audit.exchange import Exchange
 from storehop.audit.gates import NAMES
 from storehop.cli import audit as auditing
 from storehop.cli.app import app
@@ -191,6 +192,22 @@ def test_a_baseline_shows_what_changed(audit, folder):
 
     assert "Since old.json" in said
     assert "all clicks: direct: 92.5 % before, 0 % now" in said
+
+
+def test_one_drift_names_the_app(audit, folder):
+    """AppsFlyer led a single click to another app: which one is said in the summary and on the page."""
+    link = "https://app.appsflyer.com/com.example.game1?pid=networka_int&clickid=K1"
+    phone = {"user-agent": "Mozilla/5.0 (Linux; Android 12; Pixel 5) AppleWebKit/537.36 Chrome/95.0.4638.74"}
+    store = "market://details?id=com.example.evil"
+    hops = [
+        Exchange(1, 1_795_780_800.0, url="https://ads.example/r", headers=phone, status=302, location=link),
+        Exchange(2, 1_795_780_800.1, url=link, headers=phone, status=302, location=store),
+    ]
+    write_har(folder / "a.har", hops)
+    said = audit("a.har", "--gate", "drift==0", "--html", "r.html", code=1).stdout
+
+    assert "1 lead elsewhere than ours: com.example.game1" in said
+    assert "AppsFlyer leads to com.example.evil in google_play" in (folder / "r.html").read_text()
 
 
 def test_show_ids_is_asked_for(audit):
