@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from storehop.cli.probes import Probe
-from storehop.decide.drift import OWN_HOP, REDIRECTS, Compared, Kind, compare
+from storehop.decide.drift import OWN_HOP, Compared, Kind, compare
 from storehop.decide.link import split
+from storehop.decide.points import REDIRECTS
 from storehop.decide.rules import RuleSet
 from storehop.decide.target import absolute
 from storehop.deliver.wire import UnsendableError, Wire

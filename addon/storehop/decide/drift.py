@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
+from storehop.decide.points import REDIRECTS
 from storehop.decide.rules import DEFAULT_HOSTS, ONELINK_SUFFIXES
 from storehop.decide.target import INTENT, WEB, Target, Url, intended, parse, target_of
 from storehop.settings import Store
 
-REDIRECTS = frozenset({301, 302, 303, 307, 308})
-"""Statuses whose Location a browser follows (RFC 9110 §15.4)."""
 NOT_FOLLOWED = frozenset({"about", "blob", "data", "file", "javascript", "view-source"})
 """Schemes of a Location that no browser follows (WHATWG Fetch §4.5)."""
 OWN_HOP = "AppsFlyer's own hop is the last one that was seen"

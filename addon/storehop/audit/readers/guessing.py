@@ -15,7 +15,6 @@ _USER_AGENT = re.compile(r"(?:Mozilla|Dalvik|okhttp|Opera|curl|Wget|[\w.-]{1,64}
 _LANGUAGE = re.compile(r"[a-z]{2,3}(?:[-_][A-Za-z0-9]{2,8})*(?:[,;]|$)")
 _HOST = re.compile(r"[A-Za-z0-9.-]+\.([A-Za-z0-9-]+)(?::\d+)?")
 _METHODS = ("GET ", "HEAD ", "POST ", "OPTIONS ")
-_REDIRECTS = range(300, 400)
 
 
 def guessed(table: Table, paths: Iterable[Path], known: Mapping[str, Path]) -> dict[str, Path]:
