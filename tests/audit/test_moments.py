@@ -1,5 +1,7 @@
 """Times as logs write them."""
 
+import time
+
 import pytest
 
 from storehop.audit.readers.moments import has_zone, seconds_of
@@ -33,7 +35,19 @@ ZONELESS = {
     "with a space": "2026-11-30 10:00:00",
     "with a comma": "2026-11-30 10:00:00,000",
     "digits": "20261130100000",
+    "HTTP": "Mon, 30 Nov 2026 10:00:00",
+    "mail": "Mon, 30 Nov 2026 10:00:00 -0000",
 }
+
+
+@pytest.fixture
+def _in_new_york(monkeypatch):
+    """The zone of the machine that reads."""
+    with monkeypatch.context() as context:
+        context.setenv("TZ", "America/New_York")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 @pytest.mark.parametrize("written", TIMES.values(), ids=TIMES)
@@ -43,9 +57,10 @@ def test_a_time_is_read_in_any_form(written):
     assert has_zone(written)
 
 
+@pytest.mark.usefixtures("_in_new_york")
 @pytest.mark.parametrize("written", ZONELESS.values(), ids=ZONELESS)
 def test_a_time_without_a_zone_is_utc_and_known_to_have_none(written):
-    """Nobody knows the zone of another machine's log."""
+    """Nobody knows the zone of another machine's log, and that of the machine that reads says nothing of it."""
     assert seconds_of(written) == AT
     assert not has_zone(written)
 

@@ -67,10 +67,13 @@ def _dated(text: str) -> tuple[float, bool]:
     if text[2:3] == "/" and text[6:7] == "/":
         text = f"{text[7:11]}-{_month(text[3:6]):02}-{text[:2]}T{text[12:]}"
     elif text[3:4] == ",":
-        return parsedate_to_datetime(text).timestamp(), True
+        return _seconds(parsedate_to_datetime(text))
     text = text.removesuffix("UTC").rstrip() + "+00:00" if text.endswith("UTC") else text
     date, _, clock = text.replace("T", " ", 1).partition(" ")
-    moment = datetime.fromisoformat(f"{date} {clock.replace(' ', '')}" if clock else date)
+    return _seconds(datetime.fromisoformat(f"{date} {clock.replace(' ', '')}" if clock else date))
+
+
+def _seconds(moment: datetime) -> tuple[float, bool]:
     if moment.tzinfo is None:
         return moment.replace(tzinfo=UTC).timestamp(), False
     return moment.timestamp(), True
