@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import sys
+from itertools import islice
 from random import Random
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from storehop.audit import recordings
 from storehop.audit.exchange import AUTO, FORMATS, Asked, Exchange, RecordingError, Unreadable
 from storehop.audit.readers.lines import MAX_LINE_BYTES
+from storehop.audit.readers.rows import sampled
 from storehop.audit.recordings import open_recording
 from tests.support.recordings import LINK, exchanges, opened, stand_in_stdin
 
@@ -215,3 +217,12 @@ def test_what_other_programs_save_is_named_with_what_to_do(content, words, tmp_p
 def test_each_name_of_a_format_has_a_reader():
     """The command line names them without importing the readers."""
     assert set(FORMATS) == {AUTO, *(one.name for one in recordings._FORMATS), *recordings._LOGGERS}
+
+
+def test_long_lines_are_few_in_the_sample():
+    """A log may hold bodies: 8 million characters are looked at before the first line is read, not 1,000 lines."""
+    lines = ((place, {"body": "x" * 1_000_000}) for place in range(1, 1001))
+    first, everything = sampled(lines)
+
+    assert len(first) == 9
+    assert [1, 2, 3] == [place for place, _ in islice(everything, 3)]

@@ -11,6 +11,9 @@ from storehop.audit.readers.building import Build, Row
 from storehop.audit.readers.columns import SAMPLE_ROWS
 from storehop.audit.readers.lines import Line
 
+SAMPLE_CHARACTERS = 8 * 1024 * 1024
+"""Of lines or rows that are looked at before the first one is read: some logs have bodies in them."""
+
 type PlacedRow = tuple[int, Row]
 
 
@@ -36,12 +39,20 @@ def parsed(lines: Iterable[Line | Unreadable], parse: Callable[[str], Row]) -> I
 
 def sampled(rows: Iterator[PlacedRow | Unreadable]) -> tuple[list[Row], Iterator[PlacedRow | Unreadable]]:
     """The first rows, and all of them."""
-    first: list[PlacedRow | Unreadable] = []
-    for row in rows:
-        first.append(row)
-        if len(first) == SAMPLE_ROWS:
-            break
+    first = first_of(rows, SAMPLE_ROWS)
     return [row[1] for row in first if not isinstance(row, Unreadable)], chain(first, rows)
+
+
+def first_of[T](items: Iterator[T], most: int) -> list[T]:
+    """The first lines or rows: so many, or fewer where they are long."""
+    first: list[T] = []
+    characters = 0
+    for item in items:
+        first.append(item)
+        characters += len(repr(item))
+        if len(first) == most or characters > SAMPLE_CHARACTERS:
+            break
+    return first
 
 
 def built(rows: Iterable[PlacedRow | Unreadable], build: Build) -> Iterator[Exchange | Unreadable]:

@@ -20,7 +20,7 @@ from storehop.audit.readers.lines import Line, first_lines, text_lines
 from storehop.audit.readers.links import attributed
 from storehop.audit.readers.names import Path
 from storehop.audit.readers.reading import Reading
-from storehop.audit.readers.rows import PlacedRow, built, of_width, sampled, usual_width
+from storehop.audit.readers.rows import PlacedRow, built, first_of, of_width, sampled, usual_width
 
 CSV, TSV = "csv", "tsv"
 _DELIMITERS = "\t,;|"
@@ -113,7 +113,7 @@ def _closed(text: str, following: Iterable[Line | Unreadable]) -> tuple[int, str
 def read(stream: BinaryIO, asked: Asked) -> Reading:
     """Raises RecordingError where no column is the link."""
     lines = text_lines(stream)
-    first = list(islice(lines, _SAMPLE_LINES))
+    first = first_of(lines, _SAMPLE_LINES)
     texts = [line[1] for line in first if type(line) is tuple]
     delimiter = "\t" if asked.format == TSV else _delimiter(texts)
     rows, everything = sampled(_records(chain(first, lines), delimiter or _NO_DELIMITER))
