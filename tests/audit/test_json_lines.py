@@ -256,6 +256,15 @@ def test_a_map_that_names_no_column_is_refused(columns, words, tmp_path):
         opened(tmp_path, json.dumps(NGINX), columns=columns)
 
 
+def test_lines_that_are_longer_than_the_head_are_told(tmp_path):
+    """A log with bodies in it, where the first bytes hold not one whole line."""
+    record = {"body": "x" * 100_000, "location": LINK, "status": 302}
+    found = opened(tmp_path, f"{json.dumps(record)}\n" * 3)
+
+    assert "jsonl" == found.format
+    assert [LINK] * 3 == [one.location for one in found]
+
+
 @pytest.mark.parametrize("columns", [{}, {"link": "x"}], ids=["no link", "a wrong map"])
 def test_names_of_columns_are_fit_to_be_shown(columns, tmp_path):
     """Strangers may choose them: no control character reaches a terminal, and no name fills it."""

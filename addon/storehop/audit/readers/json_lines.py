@@ -13,6 +13,7 @@ from itertools import chain, islice
 from typing import Any, BinaryIO
 
 from storehop.audit.exchange import Asked, RecordingError
+from storehop.audit.opening import HEAD_BYTES
 from storehop.audit.readers.building import Get, Pick, Row
 from storehop.audit.readers.columns import Table, columns_of
 from storehop.audit.readers.lines import first_lines, text_lines
@@ -39,8 +40,12 @@ NO_LINES = (
 
 
 def looks_like(head: bytes) -> bool:
-    """Whether the first lines hold an object, or it is other JSON: that is refused with advice."""
-    return _OTHER_JSON.match(head) is not None or any(_is_object(line) for line in first_lines(head)[:20])
+    """Whether the first lines hold an object, or the first one begins one and does not end there.
+
+    Other JSON is taken, too: it is refused with advice.
+    """
+    is_cut = b"\n" not in head and head.lstrip().startswith(b'{"') and len(head) == HEAD_BYTES
+    return is_cut or _OTHER_JSON.match(head) is not None or any(_is_object(line) for line in first_lines(head)[:20])
 
 
 def _is_object(line: str) -> bool:
