@@ -11,7 +11,7 @@ from tests.support.observed import CALL, CLICK, DIRECT
 
 SETTLED = Settled(CALL, Reply(200), Delivered(), 1, 0.034)
 EVENTS = {
-    "answered": (CLICK, Pass(Reason.NO_RULE), 0.00004),
+    "answered": (CLICK, Pass(Reason.NO_RULE), 0.00004, 0.001),
     "rehearsed": (CLICK, DIRECT),
     "retried": (CLICK, DIRECT),
     "amended": (DIRECT, DIRECT),
