@@ -5,7 +5,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-DECLARED = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)(?:,<[\w.]+)?$")
+DECLARED = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)(?:,<[\w.]+)?(; ?python_version < '[\d.]+')?$")
 
 
 def main() -> None:
@@ -14,7 +14,7 @@ def main() -> None:
         parts = DECLARED.match(dependency)
         if parts is None:
             sys.exit(f"pyproject.toml declares {dependency!r}: expected name>=version or name>=version,<version")
-        sys.stdout.write(f"{parts[1]}=={parts[2]}\n")
+        sys.stdout.write(f"{parts[1]}=={parts[2]}{parts[3] or ''}\n")
 
 
 main()

@@ -17,6 +17,8 @@ else:
 
 from storehop.decide.rules import DEFAULT_HOSTS, ONELINK_SUFFIXES
 
+CAN_BOUND_BROTLI = tuple(map(int, brotli.__version__.split(".")[:2])) >= (1, 2)
+"""Older ones, which mitmproxy 12.2 wants, would decode a bomb to its end: such a page is not looked at."""
 MAX_PAGE_BYTES = 64 * 1024
 """Of a body that is looked at: redirect pages are small."""
 MAX_LINK_CHARACTERS = 8192
@@ -95,6 +97,8 @@ def _decoded(body: bytes, encoding: str) -> bytes:
                 return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body, MAX_PAGE_BYTES)
             case "deflate":
                 return _inflated(body)
+            case "br" if not CAN_BOUND_BROTLI:
+                return b""
             case "br":
                 return bytes(brotli.Decompressor().process(body, output_buffer_limit=MAX_PAGE_BYTES))
             case "zstd":
