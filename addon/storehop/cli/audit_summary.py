@@ -38,12 +38,12 @@ def show(report: Report, *, to_stderr: bool = False) -> None:
     _verdict(console, report)
     if report.clicks:
         _reasons(console, report)
-        _groups(console, "By rule", report.rules)
-        _groups(console, "By app", report.apps)
+        _groups(console, "rule", report.rules)
+        _groups(console, "app", report.apps)
         _lines(console, "AppsFlyer can match direct clicks on", _signals(report))
         if report.peak_calls_per_second:
             console.print(
-                f"At most {report.peak_calls_per_second:,} S2S calls a second; their longest URL has"
+                f"S2S calls in the busiest second: {report.peak_calls_per_second:,}; the longest URL has"
                 f" {report.longest_url:,} of 2,000 characters."
             )
         _lines(console, "Surprises", _surprises(report))
@@ -59,11 +59,9 @@ def show(report: Report, *, to_stderr: bool = False) -> None:
 
 def _verdict(console: Console, report: Report) -> None:
     if report.gates:
-        failed = sum(not gate.holds for gate in report.gates)
+        failed = [gate.name for gate in report.gates if not gate.holds]
         word = (
-            f"[bold red]{failed} of {len(report.gates)} gates do not hold.[/]"
-            if failed
-            else "[bold green]All gates hold.[/]"
+            f"[bold red]Gates that do not hold: {', '.join(failed)}.[/]" if failed else "[bold green]All gates hold.[/]"
         )
         console.print(word)
     direct = f"{report.direct:,} of {report.clicks:,} clicks go direct ({_share(report.direct, report.clicks)})"
@@ -89,7 +87,7 @@ def _verdict(console: Console, report: Report) -> None:
 
 
 def _reasons(console: Console, report: Report) -> None:
-    table = _table("Why the others pass")
+    table = _table("clicks", "share", "why the others pass")
     rows = list(report.reasons.items())
     for reason, number in rows[:MOST_REASONS]:
         words = HELP[Reason(reason)].partition(": ")[0].partition(" (")[0]
@@ -101,10 +99,9 @@ def _reasons(console: Console, report: Report) -> None:
 
 
 def _groups(console: Console, title: str, groups: dict[str, Counts]) -> None:
-    table = _table(title)
+    table = _table("clicks", "direct", title)
     for name, counts in list(groups.items())[:MOST_ROWS]:
-        share = _share(counts.direct, counts.clicks)
-        table.add_row(f"{counts.direct:,}", share, f"of {counts.clicks:,} direct: {escape(name)}")
+        table.add_row(f"{counts.clicks:,}", _share(counts.direct, counts.clicks), escape(name))
     if len(groups) > MOST_ROWS:
         table.add_row("", "", f"and {len(groups) - MOST_ROWS:,} more")
     _print(console, table)
@@ -164,11 +161,12 @@ def _gate(gate: Gate) -> str:
 # how it is printed
 
 
-def _table(title: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, show_header=False, pad_edge=False)
-    table.add_column(justify="right", no_wrap=True, min_width=9)
-    table.add_column(justify="right", no_wrap=True, min_width=len("99.9 %"))
-    table.add_column(no_wrap=True, overflow="ellipsis")
+def _table(number: str, share: str, what: str) -> Table:
+    """Its columns have these heads."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(number, justify="right", no_wrap=True, min_width=9)
+    table.add_column(share, justify="right", no_wrap=True, min_width=len("99.9 %"))
+    table.add_column(what, no_wrap=True, overflow="ellipsis")
     return table
 
 
