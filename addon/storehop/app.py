@@ -13,6 +13,7 @@ from pathlib import Path
 from tornado.netutil import bind_unix_socket
 
 from storehop.addresses import parse_address_or_off
+from storehop.canary.roll_call import RollCall
 from storehop.canary.stop import Stop
 from storehop.canary.stops import Stops, in_words
 from storehop.canary.watch import CanaryWatch
@@ -122,6 +123,7 @@ class App:
         self.handler = ClickHandler(duplicates, self._courier, self.outbox, self.stops, hearing)
         self._canary.use(rules.current)
         self.stops.join(self._canary)
+        self.stops.join(RollCall(holder, lambda: self.stops.names, lambda: self._rules.current))
         self.stops.begin()
         metrics.observe(self._state)
         metrics.expect(_names(rules.current))

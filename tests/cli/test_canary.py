@@ -6,15 +6,53 @@ import time
 import pytest
 from typer.testing import CliRunner
 
+from storehop.canary.roll_call import RollCall
 from storehop.canary.stop import BY_HAND, Resumed, Stop
 from storehop.cli import canary as module
+from storehop.cli import roll_call
 from storehop.cli.app import app
-from storehop.deliver.operations import Accept, Mark, Marks, Settle
+from storehop.decide.rules import Match, RuleSet
+from storehop.deliver.operations import Accept, Mark, Marks, Settle, Unmark
+from storehop.deliver.outbox import Outbox
 from storehop.deliver.sqlite.engine import SqliteEngine
+from storehop.deliver.tickets import OutboxError
 from storehop.model import Delivered, S2SCall
+from storehop.settings import Rule
 
 STOP = Stop("games", 1_780_000_000.0, "s2s_refused", "3 S2S calls in a row were refused")
 RULES = "version: 1\npartner: NetworkA\nrules: [{name: games, match: {}}]\n"
+
+
+@pytest.fixture(autouse=True)
+def nobody_answers_soon(monkeypatch):
+    """Nobody runs on these outboxes but the processes of a test."""
+    monkeypatch.setattr(roll_call, "WAIT_S", 0.0)
+    monkeypatch.setattr(roll_call, "PATIENCE_S", 0.0)
+
+
+@pytest.fixture
+def running(path, monkeypatch):
+    """Starts processes on the outbox, each with these rules."""
+
+    def start(*processes):
+        def answer(_seconds):
+            for one in people:
+                for name, text in one.marks().items():
+                    change(path, Unmark(name) if text is None else Mark(name, text))
+                one.heard(marks(path))
+
+        people = [
+            RollCall(f"p{place}", lambda: Stop.of_marks(marks(path)), lambda own=own: rules_named(*own))
+            for place, own in enumerate(processes)
+        ]
+        monkeypatch.setattr(roll_call, "PATIENCE_S", 60.0)
+        monkeypatch.setattr(roll_call.time, "sleep", answer)
+
+    return start
+
+
+def rules_named(*names):
+    return RuleSet(rules=tuple((Match(), Rule(name)) for name in names))
 
 
 @pytest.fixture
@@ -101,6 +139,7 @@ def test_status_is_json_for_machines(stopped):
         ],
         "resumed": [],
         "watched": [],
+        "processes": [],
     }
 
 
@@ -145,7 +184,8 @@ def test_a_rule_of_the_file_is_stopped(path, rules):
     """Without a word on its name."""
     result = run("stop", path, "games", "--rules", rules)
 
-    assert ("", {"stop:games"}) == (result.stderr, set(marks(path)))
+    assert "taken as it is written" not in result.stderr
+    assert set(marks(path)) == {"stop:games"}
 
 
 def test_a_rule_that_nobody_knows_is_refused(path, rules):
@@ -178,6 +218,14 @@ def test_all_rules_are_not_stopped_where_the_answer_is_no(path):
     result = run("stop", path, answer="n\n")
 
     assert (1, {}) == (result.exit_code, marks(path))
+
+
+def test_a_question_that_nobody_can_answer_says_what_to_type(path):
+    """In a script, or in a container without a terminal."""
+    result = run("stop", path, answer="")
+
+    assert (1, {}) == (result.exit_code, marks(path))
+    assert "nobody has answered, so nothing was done: --yes does it without a question" in result.stderr
 
 
 def test_all_rules_are_stopped_without_a_question(path):
@@ -229,6 +277,95 @@ def test_wait_asks_whether_anybody_delivers(path, monkeypatch):
     assert 1 == result.stderr.count("does one run?")
 
 
+# who runs on the outbox
+
+
+def test_a_stop_says_who_lets_the_clicks_pass(path, running):
+    """When they have heard of it."""
+    running(["games"], ["games", "apps"])
+    result = run("stop", path, "games", "--rules", "none.yaml")
+
+    assert "2 processes on this outbox let all clicks of rule games pass now" == result.stdout.splitlines()[-1]
+    assert set(marks(path)) == {"stop:games"}
+
+
+def test_a_stop_on_an_outbox_of_nobody_s_is_doubted(path):
+    """It is a stop all the same: for who starts on it."""
+    result = run("stop", path, "games")
+
+    assert (0, {"stop:games"}) == (result.exit_code, set(marks(path)))
+    assert f"no storehop that runs on this outbox has answered: {path}" in result.stderr
+
+
+def test_a_stop_of_a_rule_that_no_process_has_is_doubted(path, running):
+    """The rule that was meant is named, and how to take it back."""
+    running(["games"], ["games", "apps"])
+    result = run("stop", path, "gmaes")
+
+    assert "no process on this outbox has a rule gmaes (did you mean games?)" in result.stderr
+    assert "storehop canary resume gmaes" in result.stderr
+    assert "pass now" not in result.stdout
+
+
+def test_a_rule_of_some_processes_is_stopped_in_them(path, running):
+    """Hosts that share an outbox may have rule files of their own."""
+    running(["games"], ["apps"])
+    result = run("stop", path, "games")
+
+    assert "1 process on this outbox lets all clicks of rule games pass now" == result.stdout.splitlines()[-1]
+    assert "1 of 2 processes on this outbox has no rule games" in result.stderr
+
+
+def test_status_says_how_many_run(stopped, running):
+    """Last, behind the rules."""
+    running(["games"])
+
+    assert "1 process on this outbox" == run("status", stopped).stdout.splitlines()[-1]
+
+
+def test_status_doubts_a_stop_that_stops_nothing(stopped, running):
+    """As the stop's own command does."""
+    running(["apps"])
+
+    assert "no process on this outbox has a rule games" in run("status", stopped).stderr
+
+
+def test_status_says_in_json_who_runs(stopped, running):
+    """What each has stopped, and what it does not know."""
+    running(["apps"])
+
+    assert [{"process": "p0", "stopped": ["games"], "unknown": ["games"]}] == json.loads(
+        run("status", stopped, "--json").stdout
+    )["processes"]
+
+
+def test_status_can_be_read_where_nothing_can_be_written(stopped, monkeypatch):
+    """Only the question is left out."""
+
+    def full(*_):
+        raise OutboxError("database or disk is full")
+
+    monkeypatch.setattr(module, "call_roll", full)
+    result = run("status", stopped)
+
+    assert (0, True) == (result.exit_code, result.stdout.startswith("rule games is stopped"))
+    assert "can't be asked who runs on it" in result.stderr
+
+
+def test_a_stop_that_can_not_be_written_says_so(path, monkeypatch):
+    """With the way back that needs no outbox."""
+
+    async def full(*_):
+        raise OutboxError("database or disk is full")
+
+    monkeypatch.setattr(Outbox, "mark", full)
+    result = run("stop", path, "games")
+
+    assert (1, "") == (result.exit_code, result.stdout)
+    assert "rule games is NOT stopped" in result.stderr
+    assert "mode: observe" in result.stderr
+
+
 # resume
 
 
@@ -275,6 +412,21 @@ def test_one_rule_can_not_go_on_while_all_are_stopped(path):
     result = run("resume", path, "games", "--because", "x")
 
     assert (1, True) == (result.exit_code, "all rules are stopped by one stop: resume --all ends it" in result.stderr)
+
+
+def test_a_rule_does_not_go_on_while_all_are_stopped(stopped):
+    """Its own stop ends, and nobody is told that its clicks go direct."""
+    run("stop", stopped, "--yes")
+    result = run("resume", stopped, "games", "--because", "x")
+
+    assert "rule games: its own stop is over, but all rules are stopped: resume --all ends that\n" == result.stdout
+
+
+def test_all_rules_go_on_in_good_english(path):
+    """They, not it."""
+    run("stop", path, "--yes")
+
+    assert run("resume", path, "--all", "--because", "x").stdout.startswith("all rules: go on within 2 seconds")
 
 
 def test_all_of_nothing_can_not_go_on(path):

@@ -202,6 +202,11 @@ def test_the_command_waits_until_nothing_is_pending(story):
     assert story.said["stop"].rstrip().endswith("nothing is pending")
 
 
+def test_the_command_says_how_many_processes_let_the_clicks_pass(story):
+    """Two workers and a mitmdump: a person at another outbox would see that nobody does."""
+    assert "3 processes on this outbox let all clicks of rule games pass now" in story.said["stop"]
+
+
 def test_status_says_why(story):
     """As the person wrote it."""
     assert "rule games is stopped: drill (by_hand, since " in story.said["status"]

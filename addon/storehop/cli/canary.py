@@ -7,20 +7,22 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from storehop.canary.status import watched
-from storehop.canary.stop import BY_HAND, Resumed, Stop, in_one_line
+from storehop.canary.roll_call import Present
+from storehop.canary.stop import BY_HAND, MARK_PREFIX, Resumed, Stop, in_one_line
 from storehop.canary.stops import in_words, name_of, when
 from storehop.cli import plan
 from storehop.cli.asked import Asked, with_outbox_options
+from storehop.cli.canary_lines import RESUMED_FOR_S, facts, lines
 from storehop.cli.fail import fail
-from storehop.cli.opened import Opened, State, Where, Yes, age, opened
+from storehop.cli.opened import Opened, State, Where, Yes, confirm, opened
+from storehop.cli.roll_call import call_roll, doubts, holds, in_general
 from storehop.decide.rules import EVERY_RULE
+from storehop.deliver.tickets import OutboxError
 from storehop.rulefile import read
 
 app = typer.Typer(no_args_is_help=True, help="Rules that are stopped: which, why, stop them, let them go on.")
@@ -28,8 +30,6 @@ app.command("plan")(plan.plan)
 
 KNOWN_S = 2.0
 """Within that every running process knows of a stop, or of its end."""
-RESUMED_FOR_S = 7 * 86400.0
-"""So long it is said that a rule was let go on."""
 LOOK_S = 0.5
 """Between two looks at what is pending."""
 STUCK_S = 30.0
@@ -49,7 +49,15 @@ def status(
     """Show which rules are stopped, since when and why; and how those do that a canary watches."""
     with opened(asked, outbox, state) as stored:
         marks = stored.run(stored.outbox.marks())
-    typer.echo(json.dumps(_facts(marks)) if as_json else "\n".join(_lines(marks)))
+        present = _present(stored)
+    if as_json:
+        typer.echo(json.dumps(facts(marks, present)))
+        return
+    typer.echo("\n".join(lines(marks)))
+    if present:
+        typer.echo(in_general(present, stored.outbox.where))
+    for doubt in _doubts(marks, present, stored.outbox.where):
+        typer.echo(f"storehop: {doubt}", err=True)
 
 
 @app.command()
@@ -68,15 +76,16 @@ def stop(
     if name != EVERY_RULE:
         _check(name, asked.rules)
     with opened(asked, outbox, state) as stored:
-        if name == EVERY_RULE and not yes:
-            typer.confirm("Stop all rules?", abort=True)
-        made = Stop(name, time.time(), BY_HAND, in_one_line(because) or "a person stopped it")
-        before = Stop.of_marks(stored.run(stored.outbox.marks())).get(name)
-        if before:
-            typer.echo(f"{in_words(before)}, since {when(before.since)} already")
-        else:
-            stored.run(stored.outbox.mark(made.mark, made.to_text()))
-            typer.echo(_what_happens(name, len(stored.rows(dead=False))))
+        if name == EVERY_RULE:
+            confirm("Stop all rules?", yes=yes)
+        _stop(stored, Stop(name, time.time(), BY_HAND, in_one_line(because) or "a person stopped it"))
+        present = _present(stored)
+        if name != EVERY_RULE and not present and asked.rules is None:
+            typer.echo(f"storehop: rule {name} is taken as it is written: --rules would check it", err=True)
+        for line in holds(name, present or ()):
+            typer.echo(line)
+        for doubt in _doubts({f"{MARK_PREFIX}{name}": ""}, present, stored.outbox.where):
+            typer.echo(f"storehop: {doubt}", err=True)
         if wait:
             _wait(stored)
 
@@ -106,45 +115,11 @@ def resume(
             resumed = Resumed(one.rule, time.time(), reason, one.since)
             stored.run(stored.outbox.mark(resumed.mark, resumed.to_text()))  # first: who sees the end knows why
             stored.run(stored.outbox.unmark(one.mark))
-            typer.echo(f"{name_of(one.rule)}: goes on within {KNOWN_S:g} seconds in every process on this outbox")
+            typer.echo(_goes_on(one.rule, is_all_stopped=EVERY_RULE in stops and not every))
         _tidy(stored, marks)
 
 
-# what is shown
-
-
-def _facts(marks: Mapping[str, str]) -> dict[str, Any]:
-    """The keys are what scripts build on."""
-    return {
-        "stopped": [asdict(one) for one in Stop.of_marks(marks).values()],
-        "resumed": [asdict(one) for one in _recent(marks)],
-        "watched": [one.facts() for one in watched(marks, time.time())],
-    }
-
-
-def _lines(marks: Mapping[str, str]) -> Iterable[str]:
-    stops = sorted(Stop.of_marks(marks).values(), key=lambda one: one.since)
-    for one in stops:
-        yield f"{in_words(one)} ({one.signal}, since {when(one.since)}, {_ago(one.since)})"
-    if not stops:
-        yield "no rule is stopped"
-    for done in _recent(marks):
-        stood = age(done.at - done.stopped_since)
-        yield f"{name_of(done.rule)}: let go on {_ago(done.at)}, after a stop of {stood}: {done.because}"
-    for row in watched(marks, time.time()):
-        yield from row.lines()
-
-
-def _recent(marks: Mapping[str, str]) -> list[Resumed]:
-    """The last resumptions, newest first."""
-    since = time.time() - RESUMED_FOR_S
-    return sorted(
-        (one for one in Resumed.of_marks(marks).values() if one.at > since), key=lambda one: one.at, reverse=True
-    )
-
-
-def _ago(unix_s: float) -> str:
-    return f"{age(max(0.0, time.time() - unix_s))} ago"
+# what is said
 
 
 def _what_happens(name: str, pending: int) -> str:
@@ -155,6 +130,24 @@ def _what_happens(name: str, pending: int) -> str:
         f"{calls} still delivered; the same click again within 10 s gets its earlier answer\n"
         f"to go on: storehop canary resume {'--all' if name == EVERY_RULE else name} --because 'what was mended'"
     )
+
+
+def _goes_on(rule: str, *, is_all_stopped: bool) -> str:
+    if is_all_stopped:
+        return f"{name_of(rule)}: its own stop is over, but all rules are stopped: resume --all ends that"
+    go_on = "go on" if rule == EVERY_RULE else "goes on"
+    return f"{name_of(rule)}: {go_on} within {KNOWN_S:g} seconds in every process on this outbox"
+
+
+def _doubts(marks: Mapping[str, str], present: list[Present] | None, where: str) -> Iterable[str]:
+    """Why the stops among these marks may not do what people think."""
+    if present is None:
+        yield f"{where} can't be asked who runs on it: it can't be written now"
+    elif not present:
+        yield in_general(present, where)
+    else:
+        for rule in Stop.of_marks(marks):
+            yield from doubts(rule, present)
 
 
 def _hints(stops: Mapping[str, Stop]) -> Iterable[str]:
@@ -168,10 +161,32 @@ def _hints(stops: Mapping[str, Stop]) -> Iterable[str]:
 # what is done
 
 
+def _stop(stored: Opened, made: Stop) -> None:
+    try:
+        before = Stop.of_marks(stored.run(stored.outbox.marks())).get(made.rule)
+        if before:
+            typer.echo(f"{in_words(before)}, since {when(before.since)} already")
+            return
+        stored.run(stored.outbox.mark(made.mark, made.to_text()))
+    except OutboxError as error:
+        fail(
+            f"{stored.outbox.where}: {error}\n{name_of(made.rule)} {'are' if made.rule == EVERY_RULE else 'is'} NOT"
+            " stopped: try again, or write `mode: observe` into the rule file, which needs no outbox"
+        )
+    typer.echo(_what_happens(made.rule, len(stored.rows(dead=False))))
+
+
+def _present(stored: Opened) -> list[Present] | None:
+    """Who runs on this outbox; None where it takes no question, but may be read."""
+    try:
+        return call_roll(stored)
+    except OutboxError:
+        return None
+
+
 def _check(name: str, rules: Path | None) -> None:
     """Exits with 2 where the rule files know no such rule. Files that can't be used keep nobody from a stop."""
     if rules is None:
-        typer.echo(f"storehop: rule {name} is taken as it is written: --rules would check it", err=True)
         return
     result = read(rules)
     if result.rules is None:

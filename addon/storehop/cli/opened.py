@@ -63,6 +63,19 @@ def opened(asked: Asked, location: str | None, state: Path | None) -> Iterator[O
             runner.run(outbox.close())
 
 
+def confirm(question: str, *, yes: bool) -> None:
+    """Asks, unless `--yes` says that nobody wants to be asked. Exits with 1 where the answer is no, or none comes."""
+    if yes:
+        return
+    try:
+        is_sure = typer.confirm(question)
+    except typer.Abort:  # the end of input, or Ctrl-C
+        typer.echo(err=True)
+        fail("nobody has answered, so nothing was done: --yes does it without a question")
+    if not is_sure:
+        raise typer.Abort
+
+
 def age(seconds: float) -> str:
     """`12 s`, `3 min`, `5 h`, `2 d`: an age in people's units."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):

@@ -14,7 +14,7 @@ from rich.progress import track
 
 from storehop.cli.asked import Asked, with_outbox_options
 from storehop.cli.fail import fail
-from storehop.cli.opened import Opened, State, Where, Yes, age, opened
+from storehop.cli.opened import Opened, State, Where, Yes, age, confirm, opened
 from storehop.deliver.operations import StoredCall
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.tickets import OutboxError
@@ -107,8 +107,7 @@ def _change(stored: Opened, call_ids: list[str], change: _Change, doing: str, qu
     if not call_ids:
         typer.echo("no such dead letters")
         return 0
-    if not yes:
-        typer.confirm(question, abort=True)
+    confirm(question, yes=yes)
     changed = 0
     batches = [call_ids[place : place + BATCH] for place in range(0, len(call_ids), BATCH)]
     try:
