@@ -131,6 +131,14 @@ def test_slow_answers(direct, control, expected):
     assert is_slower(times(**direct), times(**control)) is expected
 
 
+def test_slow_answers_say_of_how_many():
+    """Not each answer is timed: who reads `too few` beside a thousand clicks sees how many were."""
+    counts = {"direct": 1000, "control": 900, "direct_times": times(ms_5=90), "control_times": times(ms_1=80)}
+    (found,) = (one for one in judge(figures(counts), 0.0) if one.signal is Signal.SLOW_ANSWERS)
+
+    assert "99 % of 90 direct answers that were timed within 5 ms, of 80 of control's within " in found.figure
+
+
 @pytest.mark.parametrize(
     ("trials", "harm", "expected"),
     [([499, 5000], 99, State.TOO_FEW), ([500, 500], ALARM - 1, State.OK), ([500, 500], ALARM + 1, State.BAD)],

@@ -349,7 +349,21 @@ def test_status_can_be_read_where_nothing_can_be_written(stopped, monkeypatch):
     result = run("status", stopped)
 
     assert (0, True) == (result.exit_code, result.stdout.startswith("rule games is stopped"))
-    assert "can't be asked who runs on it" in result.stderr
+    assert "can't be asked who runs on it: database or disk is full" in result.stderr
+
+
+def test_a_question_that_failed_goes_away(path, monkeypatch):
+    """Where too few replicas acknowledge a mark, it may be there all the same."""
+    ask = Outbox.mark
+
+    async def unsure(*question):
+        await ask(*question)
+        raise OutboxError("too few replicas")
+
+    monkeypatch.setattr(Outbox, "mark", unsure)
+    run("status", path)
+
+    assert marks(path) == {}
 
 
 def test_a_stop_that_can_not_be_written_says_so(path, monkeypatch):
@@ -455,6 +469,25 @@ def test_a_plan_is_a_table():
     assert all(
         text in lines for text in ("│ 1 % ", "30 min", "3,000", "< 0.1 %", "first hour after observing: 1 %, 5 %")
     )
+
+
+@pytest.mark.parametrize("columns", [20, 40, 60, 200])
+def test_no_figure_of_a_plan_is_cut(columns, monkeypatch):
+    """However narrow the terminal is: half a number is a wrong one."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = run("plan", None, "games", "--rate", "2000").stdout
+
+    assert ("…" in shown, all(figure in shown for figure in ("720,000", "30 min", "0.00042 %"))) == (False, True)
+
+
+@pytest.mark.parametrize("text", ["{", "", "\ufffd\x00", "[" * 100_000])
+def test_a_report_that_is_no_json_is_no_report(tmp_path, text):
+    """In words that say what was expected."""
+    report = tmp_path / "report.json"
+    report.write_text(text)
+    result = run("plan", None, "games", "--audit", report)
+
+    assert (2, True) == (result.exit_code, "it is no report of storehop audit --json" in result.stderr)
 
 
 def test_a_plan_is_json_for_machines():

@@ -73,6 +73,16 @@ def test_the_summary_tells_every_rule(write):
     assert ["  games: direct to auto, 25 % of clicks", "  games-ios: observe to app_store"] == rules
 
 
+def test_the_summary_tells_which_rules_are_watched(write):
+    """By a canary, in the rule or in the file: nobody has to look for it."""
+    _, *rules = check(write(GOOD.replace("rules:", "canary: auto\nrules:"))).stdout.splitlines()
+
+    assert [
+        "  games: direct to auto, 25 % of clicks, canary: auto",
+        "  games-ios: observe to app_store, canary: auto",
+    ] == rules
+
+
 def test_the_shipped_rules_are_good(pytestconfig):
     """The rule file that comes with storehop can be used as it is."""
     result = check(pytestconfig.rootpath / "rules" / "storehop.yaml")

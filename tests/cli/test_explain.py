@@ -57,6 +57,11 @@ def explain(call, rules):
     return lambda *args, **more: call("explain", "--rules", rules, "-H", f"User-Agent: {PIXEL}", *args, **more)
 
 
+def test_a_direct_click_says_where_stops_are(explain):
+    """They lie in the outbox, which explain does not ask."""
+    assert "storehop canary status" in explain(LINK).stdout
+
+
 # explain --json
 
 

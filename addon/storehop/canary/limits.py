@@ -213,7 +213,8 @@ def _edge_above(counts: Sequence[int], most: float) -> int | None:
 
 def _times(sums: Sums) -> str:
     direct, control = (_p99(counts) for counts in (sums.direct_times, sums.control_times))
-    return f"99 % of direct answers within {direct}, of control's within {control}"
+    n, m = sum(sums.direct_times), sum(sums.control_times)
+    return f"99 % of {n:,} direct answers that were timed within {direct}, of {m:,} of control's within {control}"
 
 
 def _p99(counts: Sequence[int]) -> str:

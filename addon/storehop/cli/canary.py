@@ -51,10 +51,10 @@ def status(
         marks = stored.run(stored.outbox.marks())
         present = _present(stored)
     if as_json:
-        typer.echo(json.dumps(facts(marks, present)))
+        typer.echo(json.dumps(facts(marks, None if isinstance(present, str) else present)))
         return
     typer.echo("\n".join(lines(marks)))
-    if present:
+    if present and not isinstance(present, str):
         typer.echo(in_general(present, stored.outbox.where))
     for doubt in _doubts(marks, present, stored.outbox.where):
         typer.echo(f"storehop: {doubt}", err=True)
@@ -80,10 +80,11 @@ def stop(
             confirm("Stop all rules?", yes=yes)
         _stop(stored, Stop(name, time.time(), BY_HAND, in_one_line(because) or "a person stopped it"))
         present = _present(stored)
-        if name != EVERY_RULE and not present and asked.rules is None:
+        if present and not isinstance(present, str):
+            for line in holds(name, present):
+                typer.echo(line)
+        elif name != EVERY_RULE and asked.rules is None:
             typer.echo(f"storehop: rule {name} is taken as it is written: --rules would check it", err=True)
-        for line in holds(name, present or ()):
-            typer.echo(line)
         for doubt in _doubts({f"{MARK_PREFIX}{name}": ""}, present, stored.outbox.where):
             typer.echo(f"storehop: {doubt}", err=True)
         if wait:
@@ -139,10 +140,10 @@ def _goes_on(rule: str, *, is_all_stopped: bool) -> str:
     return f"{name_of(rule)}: {go_on} within {KNOWN_S:g} seconds in every process on this outbox"
 
 
-def _doubts(marks: Mapping[str, str], present: list[Present] | None, where: str) -> Iterable[str]:
+def _doubts(marks: Mapping[str, str], present: list[Present] | str, where: str) -> Iterable[str]:
     """Why the stops among these marks may not do what people think."""
-    if present is None:
-        yield f"{where} can't be asked who runs on it: it can't be written now"
+    if isinstance(present, str):
+        yield f"{where} can't be asked who runs on it: {present}"
     elif not present:
         yield in_general(present, where)
     else:
@@ -176,12 +177,12 @@ def _stop(stored: Opened, made: Stop) -> None:
     typer.echo(_what_happens(made.rule, len(stored.rows(dead=False))))
 
 
-def _present(stored: Opened) -> list[Present] | None:
-    """Who runs on this outbox; None where it takes no question, but may be read."""
+def _present(stored: Opened) -> list[Present] | str:
+    """Who runs on this outbox; or why it takes no question, though it may be read."""
     try:
         return call_roll(stored)
-    except OutboxError:
-        return None
+    except OutboxError as error:
+        return str(error)
 
 
 def _check(name: str, rules: Path | None) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from storehop.decide.rules import RuleSet
 from storehop.rulefile import read, summary
+from storehop.settings import Canary
 
 
 def load_or_fail(path: Path, *, warn: bool = False) -> RuleSet:
@@ -26,5 +27,6 @@ def check(path: Path) -> RuleSet:
     typer.echo(f"{path}: {summary(rules)}")
     for _, rule in rules.rules:
         share = "" if rule.percent == 100 else f", {rule.percent:g} % of clicks"  # noqa: PLR2004  per cent
-        typer.echo(f"  {rule.name}: {rule.mode} to {rule.store}{share}")
+        canary = ", canary: auto" if rule.canary is Canary.AUTO else ""
+        typer.echo(f"  {rule.name}: {rule.mode} to {rule.store}{share}{canary}")
     return rules

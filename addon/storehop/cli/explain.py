@@ -119,6 +119,7 @@ def _print(click: Click, decision: Decision, rules: RuleSet) -> None:
         click_signals = signals(decision)
         names = ", ".join(NAMES[signal] for signal in Signal if signal in click_signals)
         console.print(f"[bold]AppsFlyer can match on[/] {names or 'nothing'}")
+        console.print("[bold]Stops[/] are not in the rules: while one holds, the click passes (storehop canary status)")
     location = decision.location if isinstance(decision, Direct) else click.link
     _print_url(console, "The user gets", location)
     if isinstance(decision, Direct):

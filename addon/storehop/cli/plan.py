@@ -18,6 +18,9 @@ from storehop.cli.screen import Screen
 from storehop.decide.rules import RuleSet
 from storehop.options import RunOptions, row_of
 
+LEAST_COLUMNS = 60
+"""Of the table: a narrower terminal breaks its lines, and no figure is cut."""
+
 
 def plan(
     rule: Annotated[str, typer.Argument(metavar="RULE", help="Its name in the rule file.")],
@@ -41,6 +44,7 @@ def plan(
         typer.echo(json.dumps({"rule": rule, **made.to_json()}))
         return
     screen = Screen(highlight=False, soft_wrap=True)
+    screen.width = max(screen.width, LEAST_COLUMNS)
     screen.print(f"rule {rule}: {clicks_a_minute(made.rate)} that can go direct")
     screen.print(_table(made))
     for line in _says(made):
@@ -66,8 +70,10 @@ def _rate(rule: str, rate: float | None, audit: Path | None) -> float:
         return rate_of_audit(json.loads(audit.read_text()), rule)
     except OSError as error:
         fail(f"--audit {audit}: {error.strerror}", 2)
-    except (AttributeError, KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError, RecursionError):
         fail(f"--audit {audit}: it is no report of storehop audit --json", 2)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        fail(f"--audit {audit}: it is no report of storehop audit --json: {error}", 2)
     except ValueError as error:
         fail(f"--audit {audit}: {error}", 2)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 
 from storehop.canary.roll_call import ASK_PREFIX, Present, answers, left_over, new_question
 from storehop.canary.stops import name_of
 from storehop.cli.opened import Opened
 from storehop.decide.rules import EVERY_RULE
+from storehop.deliver.tickets import OutboxError
 
 WAIT_S = 2.0
 """Within that each process that runs has answered: it looks every 0.8 s, and answers with the look after."""
@@ -22,8 +24,8 @@ def call_roll(stored: Opened) -> list[Present]:
     """The processes that run on this outbox. Raises OutboxError."""
     asked = new_question()
     begin = time.monotonic()
-    stored.run(stored.outbox.mark(f"{ASK_PREFIX}{asked}", asked))
     try:
+        stored.run(stored.outbox.mark(f"{ASK_PREFIX}{asked}", asked))
         while True:
             found, waited = answers(stored.run(stored.outbox.marks()), asked), time.monotonic() - begin
             if waited >= (WAIT_S if found else PATIENCE_S):
@@ -31,7 +33,8 @@ def call_roll(stored: Opened) -> list[Present]:
             time.sleep(LOOK_S)
     finally:
         for name in left_over(stored.run(stored.outbox.marks()), asked):
-            stored.run(stored.outbox.unmark(name))
+            with suppress(OutboxError):  # too few replicas have heard of it: it is gone all the same
+                stored.run(stored.outbox.unmark(name))
 
 
 def in_general(present: Sequence[Present], where: str) -> str:
