@@ -6,8 +6,10 @@ import time
 import pytest
 from typer.testing import CliRunner
 
+from storehop.canary.figures import Figures, Sums
 from storehop.canary.roll_call import RollCall
 from storehop.canary.stop import BY_HAND, Resumed, Stop
+from storehop.canary.sums import Counted, to_text
 from storehop.cli import canary as module
 from storehop.cli import roll_call
 from storehop.cli.app import app
@@ -141,6 +143,34 @@ def test_status_is_json_for_machines(stopped):
         "watched": [],
         "processes": [],
     }
+
+
+def test_status_of_one_rule(stopped):
+    """Of fifty watched rules nobody reads all."""
+    games, apps = (Counted("5", 0.0, 0.0, Figures(time.time(), Sums(direct=7), Sums(direct=7))) for _ in range(2))
+    change(stopped, Mark("canary:a", to_text(time.time(), {"games": games, "apps": apps})))
+    other, own = run("status", stopped, "apps"), run("status", stopped, "games", "--json")
+
+    assert other.stdout.splitlines()[:2] == [
+        "rule apps is not stopped",
+        "rule apps at 5 %: 7 direct, 0 control, 0 failed (1 process)",
+    ]
+    assert ["games", "games"] == [one["rule"] for key in ("stopped", "watched") for one in json.loads(own.stdout)[key]]
+
+
+def test_status_of_one_rule_while_all_are_stopped(path):
+    """It is one of them."""
+    run("stop", path, "--yes")
+
+    assert run("status", path, "apps").stdout.startswith("all rules are stopped")
+
+
+def test_status_of_a_rule_that_nobody_watches(path):
+    """A rule without `canary: auto`, or a misspelled one, is not one that does well."""
+    assert run("status", path, "apps").stdout.splitlines() == [
+        "rule apps is not stopped",
+        "no figures of rule apps: of late no process has counted clicks of it under canary: auto and mode: direct",
+    ]
 
 
 def test_an_outbox_that_is_not_there_is_named(tmp_path):

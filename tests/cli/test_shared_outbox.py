@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from storehop.cli.app import app
 from storehop.deliver.engines import engine_for
-from storehop.deliver.operations import Accept, Settle
+from storehop.deliver.operations import Accept, Marks, Settle
 from storehop.model import Dead, DeadReason, S2SCall
 from storehop.settings import Delivery
 from tests.support.processes import free_port
@@ -132,3 +132,16 @@ def test_a_server_that_evicts_is_refused(storehop):
         result = storehop("check", "--outbox", cache.url, "--outbox-replicas", 0)
 
     assert (1, "", True) == (result.exit_code, result.stdout, "evict" in result.stderr)
+
+
+def test_who_can_not_be_asked_is_said(server, storehop):
+    """Too few replicas acknowledge the question: why is said, and no mark of it stays."""
+    name = f"test-{uuid4().hex}"
+    result = storehop("canary", "status", "--outbox", server.url, "--outbox-name", name)
+    engine = engine_for(server.url, Delivery(outbox_name=name, outbox_replicas=0))
+
+    assert (0, "no rule is stopped\n") == (result.exit_code, result.stdout)
+    assert "can't be asked who runs on it: " in result.stderr
+    assert "replica" in result.stderr
+    assert [{}] == engine.run([Marks()])
+    engine.close()

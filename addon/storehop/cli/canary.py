@@ -17,7 +17,7 @@ from storehop.canary.stop import BY_HAND, MARK_PREFIX, Resumed, Stop, in_one_lin
 from storehop.canary.stops import in_words, name_of, when
 from storehop.cli import plan
 from storehop.cli.asked import Asked, with_outbox_options
-from storehop.cli.canary_lines import RESUMED_FOR_S, facts, lines
+from storehop.cli.canary_lines import RESUMED_FOR_S, facts, lines, of_rule
 from storehop.cli.fail import fail
 from storehop.cli.opened import Opened, State, Where, Yes, confirm, opened
 from storehop.cli.roll_call import call_roll, doubts, holds, in_general
@@ -42,6 +42,7 @@ Rule = Annotated[str, typer.Argument(metavar="RULE", help="Its name in the rule 
 @with_outbox_options
 def status(
     asked: Asked,
+    rule: Annotated[str, typer.Argument(metavar="RULE", help="Show this rule alone.")] = "",
     outbox: Where = None,
     state: State = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for machines.")] = False,
@@ -51,12 +52,12 @@ def status(
         marks = stored.run(stored.outbox.marks())
         present = _present(stored)
     if as_json:
-        typer.echo(json.dumps(facts(marks, None if isinstance(present, str) else present)))
+        typer.echo(json.dumps(facts(marks, rule, None if isinstance(present, str) else present)))
         return
-    typer.echo("\n".join(lines(marks)))
+    typer.echo("\n".join(lines(marks, rule)))
     if present and not isinstance(present, str):
         typer.echo(in_general(present, stored.outbox.where))
-    for doubt in _doubts(marks, present, stored.outbox.where):
+    for doubt in _doubts(of_rule(marks, rule), present, stored.outbox.where):
         typer.echo(f"storehop: {doubt}", err=True)
 
 
