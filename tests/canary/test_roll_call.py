@@ -78,7 +78,9 @@ def test_an_answer_goes_with_its_question():
     assert hall.marks == {}
 
 
-@pytest.mark.parametrize("question", [f"{time.time() - OLD_S - 9:.0f}-x", "nonsense", ""])
+@pytest.mark.parametrize(
+    "question", [f"{time.time() - OLD_S - 9:.0f}-x", "nonsense", ""], ids=["old", "nonsense", "none"]
+)
 def test_an_old_question_has_no_answer(question):
     """A killed command's: each process that starts would leave one."""
     hall = Hall(a=())
