@@ -92,7 +92,7 @@ class RedisCluster:
     def _is_well(self) -> bool:
         with suppress(redis.RedisError):
             primaries = [one for one in self.nodes if one.info("replication")["role"] == "master"]
-            are_copied = [len(one.replicas()) == one.info("replication")["connected_slaves"] == 1 for one in primaries]
+            are_copied = [len(one.replicas()) == 1 and _acknowledges(one.info("replication")) for one in primaries]
             are_fine = ["cluster_state:ok" in one.ask("INFO") for one in self.nodes]
             return all(are_copied) and len(primaries) == 3 and all(are_fine)
         return False
@@ -156,6 +156,11 @@ class RedisCluster:
         wait_until(
             lambda: all(self._owner(node, slot) == primary.port for node in alive), START_S, f"slot {slot} there"
         )
+
+
+def _acknowledges(primary: dict) -> bool:
+    """Whether its one replica is in sync, and says so."""
+    return primary["connected_slaves"] == 1 and bool(primary["slave0"]["offset"])
 
 
 def _holds(ranges: list[str], slot: int) -> bool:

@@ -133,10 +133,12 @@ class RedisSet:
         _wait(lambda: self._is_in_sync(primary), f"two replicas of {primary.port}")
 
     def _is_in_sync(self, primary: RedisServer) -> bool:
+        """A new replica is online before its first file is written: until then it acknowledges nothing."""
         with suppress(redis.RedisError):
             found = primary.info("replication")
             replicas = [value for name, value in found.items() if name in {"slave0", "slave1"}]
-            return found["role"] == "master" and [one["state"] for one in replicas] == ["online"] * 2
+            acknowledge = [one for one in replicas if one["state"] == "online" and one["offset"]]
+            return found["role"] == "master" and len(acknowledge) == 2
         return False
 
     def settled(self) -> None:
