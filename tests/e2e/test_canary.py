@@ -36,7 +36,7 @@ def server_connect(data):
 """Has mitmdump send every connection to the stand-in."""
 RATE = 50
 """Clicks a second at each of the two hosts."""
-HEALTHY_S = 20 if IS_LONG else 10
+HEALTHY_S = 20 if IS_LONG else 6
 SPREAD_S = 2.0
 """From the first process that stops the rule until all have."""
 SIGNALS = {
