@@ -11,7 +11,7 @@ import re
 import signal
 import sqlite3
 import subprocess
-from contextlib import closing, contextmanager, suppress
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -180,8 +180,8 @@ async def stopped(tmp_path_factory, ads):
     folder, seconds = tmp_path_factory.mktemp("stopped"), 8 if IS_LONG else 4
     async with stage(folder, ads, "--workers", "2") as scene:
         await until(lambda: len(re.findall(r"worker \d is ready", scene.host.log.text)) == 2, SOON_S)
-        async with scene.playing(100):  # now, so that both workers have users
-            await scene.more_direct(50)
+        async with scene.playing(50, 8), _later(scene):  # so that both workers have users
+            await scene.more_direct(25)
             pid = await stop_a_holder(worker_pids(scene.host), folder / "outbox.db-turn")
             try:
                 passed, scene.clicks.slowest_s = len(scene.clicks.passed), 0.0
@@ -194,6 +194,14 @@ async def stopped(tmp_path_factory, ads):
     slowest = f"{milliseconds(tally.clicks.slowest_s)}; the other worker's {milliseconds(slowest_s)}"
     tally.report(f"a worker of two is stopped for {seconds} s while it has the outbox's lock", slowest)
     return Stopped(tally, slowest_s, passed)
+
+
+@asynccontextmanager
+async def _later(scene):
+    """More users, when the first ones click: of a burst one worker may accept all."""
+    await scene.more_direct(25)
+    async with scene.playing(50, 8):
+        yield
 
 
 async def stop_a_holder(pids: list[int], lock: Path) -> int:
