@@ -45,7 +45,7 @@ class Present:
 
     @classmethod
     def from_text(cls, text: str) -> Present:
-        """Raises ValueError, KeyError or TypeError for what is no answer."""
+        """Raises ValueError, KeyError, TypeError or RecursionError for what is no answer."""
         raw = json.loads(text)
         return cls(str(raw["process"]), *(tuple(map(str, raw[key])) for key in ("stopped", "unknown", "rules")))
 
@@ -93,7 +93,7 @@ def answers(marks: Mapping[str, str], asked: str) -> list[Present]:
         if name.startswith(prefix):
             try:
                 found.append(Present.from_text(text))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 found.append(Present(name.removeprefix(prefix), (), (), ()))
     return found
 
