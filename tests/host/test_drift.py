@@ -8,7 +8,6 @@ from mitmproxy import http
 
 from storehop.decide.decision import decide
 from storehop.decide.drift import IN_WORDS, OWN_HOP, Kind
-from storehop.decide.rollout import Rollout
 from storehop.decide.rules import EVERY_RULE
 from storehop.host import drift as module
 from storehop.host import flows
@@ -126,19 +125,9 @@ def test_a_branded_domain_is_appsflyer_s_own_hop(meet, journal):
     assert [("games", APP, Kind.NOT_COMPARABLE, OWN_HOP)] == journal.heard
 
 
-def test_the_rules_at_their_most_are_built_once(meet, monkeypatch):
-    """Not for each click, nor when one of them is stopped."""
-    built = []
-    monkeypatch.setattr(module, "Rollout", lambda rules: built.append(rules) or Rollout(rules))
-    for rules in (OBSERVING, OBSERVING, OBSERVING.with_stopped(frozenset({"games"}))):
-        meet(OTHER, rules=rules)
-
-    assert 1 == len(built)
-
-
-def test_a_reverse_proxy_builds_nothing(meet, monkeypatch):
+def test_a_reverse_proxy_decides_nothing_anew(meet, monkeypatch):
     """It pays for nothing of this."""
-    monkeypatch.setattr(module, "Rollout", None)
+    monkeypatch.setattr(module, "decide", None)
     meet(OTHER, mode="reverse:http://ads.example:8000")
 
 

@@ -16,7 +16,6 @@ from storehop.decide.decision import decide
 from storehop.decide.explanation import HELP
 from storehop.decide.link import Link, encoded, split
 from storehop.decide.own_words import OURS
-from storehop.decide.rollout import Rollout
 from storehop.decide.rules import RuleSet
 from storehop.decide.s2s import DEVICE_IDS
 from storehop.model import Click, Direct, Platform, Reason
@@ -78,7 +77,7 @@ class PidInUseError(Exception):
 
 def plan(lines: Iterable[str], rules: RuleSet, pid: str, per_app: int) -> Plan:
     """At most `per_app` probes for each app and platform, in the order of the lines. Raises PidInUseError."""
-    whole = Rollout(rules).whole
+    whole = rules.at_their_most()
     taken: Counter[tuple[str, Platform]] = Counter()
     probes: list[Probe] = []
     skipped: list[Skipped] = []

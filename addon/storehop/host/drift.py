@@ -16,7 +16,6 @@ from mitmproxy.proxy import mode_specs
 from storehop.decide import link
 from storehop.decide.decision import decide
 from storehop.decide.drift import IN_WORDS, OWN_HOP, Compared, Kind, compare
-from storehop.decide.rollout import Rollout
 from storehop.decide.rules import RuleSet
 from storehop.decide.target import absolute, difference
 from storehop.handler import ClickHandler
@@ -37,7 +36,6 @@ class _Watched(NamedTuple):
 
     click: Click
     rules: RuleSet
-    """At their most."""
 
 
 class Drift:
@@ -47,7 +45,6 @@ class Drift:
         self._handler = handler
         self._inspector = inspector
         self._watched: WeakKeyDictionary[http.HTTPFlow, _Watched] = WeakKeyDictionary()
-        self._rules = self._whole = RuleSet()
         self._logged: Counter[tuple[str, Kind]] = Counter()
         self.is_watching = False
         """Whether a click was watched ever: never in reverse mode."""
@@ -56,7 +53,7 @@ class Drift:
         """A click at answer passes: AppsFlyer will answer it itself."""
         is_reverse = isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode)
         if not is_reverse and not flow.is_replay and decision.reason in _WOULD_GO_DIRECT:
-            self._watched[flow] = _Watched(click, self._at_their_most(rules))
+            self._watched[flow] = _Watched(click, rules)
             self.is_watching = True
 
     def compare(self, flow: http.HTTPFlow) -> None:
@@ -64,7 +61,7 @@ class Drift:
         if flow not in self._watched or flow.response is None:
             return
         click, rules = self._watched.pop(flow)
-        ours = decide(click, rules)
+        ours = decide(click, rules.at_their_most())
         if not isinstance(ours, Direct):
             return
         locations = flow.response.headers.get_all("location")
@@ -74,12 +71,6 @@ class Drift:
         if self._inspector:
             self._inspector.compared(flow, IN_WORDS[compared.kind])
         self._log(ours, theirs, compared)
-
-    def _at_their_most(self, rules: RuleSet) -> RuleSet:
-        """Built once for all clicks on the same rules: a stop leaves them the same."""
-        if self._rules.rules is not rules.rules:
-            self._rules, self._whole = rules, Rollout(rules).whole
-        return self._whole
 
     def _log(self, ours: Direct, theirs: str | None, compared: Compared) -> None:
         key = (ours.app, compared.kind)
