@@ -13,7 +13,7 @@ from mitmproxy.proxy.layers.http import HttpRequestHook
 from mitmproxy.proxy.server_hooks import ClientConnectedHook
 from mitmproxy.test import tflow
 
-from storehop.host.lean import HookTable
+from storehop.host.lean.hooks import HookTable
 
 
 class Journal:

@@ -19,6 +19,7 @@ from storehop.deliver.engines import SharedOutbox
 from storehop.host.addon import Storehop
 from storehop.host.connections import Connections, connections_of
 from storehop.host.door import HeldPortLoop
+from storehop.host.layers.lean import LeanHttp
 from storehop.host.layers.stack import Port
 from storehop.host.lean import LeanMaster
 from storehop.host.leaving import Leaving
@@ -105,7 +106,8 @@ async def _serve(options: RunOptions, opened: Opened, connections: Connections, 
     # mitmweb shows what is logged, so there the lines take the long way.
     click_log = ClickLog(personal_data=options.log_personal_data, lines=None if options.web else lines)
     tls = Tls.of(options.tls_cert)
-    port = Port(tls=tls.is_spoken, h2c=options.h2c, proxy_protocol=options.proxy_protocol)
+    http = None if options.web else LeanHttp
+    port = Port(tls=tls.is_spoken, h2c=options.h2c, proxy_protocol=options.proxy_protocol, http=http)
     metrics = Metrics(*tls.metrics, CountedElsewhere(*DROPPED_LINES, lambda: lines.dropped))
     storehop = Storehop(click_log, _settings(options, opened, standin), port, connections, metrics)
     host_options = Options(confdir=str(options.state))

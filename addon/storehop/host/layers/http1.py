@@ -75,9 +75,13 @@ class Http1Server(_http1.Http1Server):
             yield from self._refuse(HTTPStatus.BAD_REQUEST, "no HTTP")
             return
         self.request = request
+        self._link.begin_request()
+        yield from self.begin(request, size, event)
+
+    def begin(self, request: http.Request, size: int | None, event: events.Event) -> CommandGenerator[None]:
+        """Announces a request, then reads its body of `size` bytes: None in chunks. `event` brought the head."""
         self.body_reader = _Chunked() if size is None else _http1.make_body_reader(size)
         self.state = self.read_body
-        self._link.begin_request()
         yield ReceiveHttp(RequestHeaders(self.stream_id, request, size == 0))
         yield from self.state(event)
 
@@ -85,7 +89,7 @@ class Http1Server(_http1.Http1Server):
         lines = head.extract_lines(self.buf, new_bytes)
         if lines is None:
             return None
-        request = http1.read_request_head(lines)
+        request = self.read_head(lines)
         data = request.data
         head.check_request_line(data.method, data.path)
         needs_host = data.http_version != b"HTTP/1.0"
@@ -93,6 +97,10 @@ class Http1Server(_http1.Http1Server):
         if fields is not data.headers.fields:
             data.headers.fields = tuple(fields)
         return request
+
+    def read_head(self, lines: list[bytes]) -> http.Request:
+        """Raises ValueError."""
+        return http1.read_request_head(lines)
 
     def wait(self, event: events.Event) -> CommandGenerator[None]:
         if isinstance(event, events.DataReceived) and len(self.buf) > MAX_AHEAD_BYTES:

@@ -41,6 +41,8 @@ class Port:
     """HTTP/2 without TLS, with prior knowledge."""
     proxy_protocol: bool = False
     """Each connection begins with a header of it."""
+    http: type[Http] | None = None
+    """The HTTP layer of its connections, where it is not `Http`."""
 
 
 ANY = Port()
@@ -81,7 +83,7 @@ def layers_for(
         stack /= ServerTLSLayer(context)
     if is_tls:
         stack /= ClientTls(context) if port.tls else BoundedTls(context)
-    stack /= Http(context, gate, link or Link())
+    stack /= (port.http or Http)(context, gate, link or Link())
     return stack[0]
 
 
@@ -95,6 +97,8 @@ def _is_http2(first_bytes: bytes) -> bool:
 class Http(PatientHttpLayer):
     """Mitmproxy's HTTP layer, with our own reader on the client's side, and limits of time."""
 
+    http1_server: type[Http1Server] = Http1Server
+
     def __init__(self, context: Context, gate: Gate, link: Link) -> None:
         super().__init__(context, link)
         self._gate = gate
@@ -104,7 +108,7 @@ class Http(PatientHttpLayer):
             return self._look(event)
         client = self.context.client
         if isinstance(event, events.Start):  # TLS has agreed on a protocol by now
-            server = Http2Server if client.alpn == b"h2" else Http1Server
+            server = Http2Server if client.alpn == b"h2" else self.http1_server
             self.connections[client] = server(self.context.fork(), self._gate, self._link)
             self._link.has_layers = True
         handled: CommandGenerator[None] = super()._handle_event(event)

@@ -64,6 +64,11 @@ class PatientHttpLayer(HttpLayer):
         """Streams whose client wants no answer any more, with the reason."""
 
     def event_to_child(self, child: Layer, event: events.Event) -> CommandGenerator[None]:
+        handled: CommandGenerator[None] = self.instead(child, event) or super().event_to_child(child, event)
+        return handled
+
+    def instead(self, child: Layer, event: events.Event) -> CommandGenerator[None] | None:
+        """Notes what an event tells about waits. Returns what happens in its place; None: it takes its way."""
         if isinstance(event, ResponseHeaders):
             self._silent.pop(event.stream_id, None)
         elif isinstance(event, RequestEndOfMessage) and not isinstance(child, HttpStream):
@@ -74,8 +79,7 @@ class PatientHttpLayer(HttpLayer):
             _frame(event, self.context.client.alpn, child.context.server.alpn)
         elif isinstance(event, RequestData) and not event.data:
             return _nothing()  # in chunks, it would be the end of the body
-        handled: CommandGenerator[None] = super().event_to_child(child, event)
-        return handled
+        return None
 
     def _take_back(self, stream: HttpStream, event: RequestProtocolError) -> CommandGenerator[None]:
         """Ends a request whose client wants it no more. A stream that waits hears of nothing else, so its wait ends."""
