@@ -6,6 +6,11 @@ from collections.abc import Iterable
 
 from mitmproxy import http
 
+from storehop.host.layers.head import TOKEN
+
+_FOLDING = b" \t"
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+
 
 class QuickHeaders(http.Headers):
     """mitmproxy's Headers; the first look-up makes the index, and the first after a change makes it anew.
@@ -17,26 +22,53 @@ class QuickHeaders(http.Headers):
         """`fields` are bytes: mitmproxy's constructor makes sure of it."""
         self.fields = tuple(fields)
         self._indexed: tuple[tuple[bytes, bytes], ...] | None = None
-        self._index: dict[bytes, list[str]] = {}
+        self._index: dict[bytes, list[bytes]] = {}
 
     def get_all(self, name: str | bytes) -> list[str]:
-        return self._values(name).copy()
+        return [value.decode("utf-8", "surrogateescape") for value in self.values_of(name)]
 
     def get(self, name: str | bytes, default: str | None = None) -> str | None:  # type: ignore[override]
-        values = self._values(name)
-        return ", ".join(values) if values else default
+        values = self.values_of(name)
+        return b", ".join(values).decode("utf-8", "surrogateescape") if values else default
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str | bytes) and bool(self._values(name))
+        return isinstance(name, str | bytes) and bool(self.values_of(name))
 
-    def _values(self, name: str | bytes) -> list[str]:
+    def values_of(self, name: str | bytes) -> list[bytes]:
+        """As they came."""
+        wanted = (name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name).lower()
         if self._indexed is not self.fields:
-            index: dict[bytes, list[str]] = {}
+            index: dict[bytes, list[bytes]] = {}
             for own, value in self.fields:
-                index.setdefault(own.lower(), []).append(value.decode("utf-8", "surrogateescape"))
+                index.setdefault(own.lower(), []).append(value)
             self._index, self._indexed = index, self.fields
-        wanted = name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name
-        return self._index.get(wanted.lower(), _NONE)
+        return self._index.get(wanted, _NONE)
 
 
-_NONE: list[str] = []
+_NONE: list[bytes] = []
+
+
+def read_fields(lines: Iterable[bytes]) -> QuickHeaders:
+    """Reads a head's lines behind the first. Raises ValueError for one that is no field, or folded."""
+    fields = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if not colon or not name or line[0] in _FOLDING:
+            raise ValueError("a line is no header field")
+        fields.append((name, value.strip()))
+    return QuickHeaders(fields)
+
+
+def is_plain(headers: http.Headers) -> bool:
+    """Whether all names are tokens, and nothing but one number says where the body ends: nothing can be smuggled.
+
+    False: mitmproxy's validate_headers has the say. Sources: RFC 9110 §5.1, RFC 9112 §6.3.
+    """
+    names = [name for name, _ in headers.fields]
+    if not all(names) or b"".join(names).translate(None, TOKEN):
+        return False
+    framing = [(name, value) for name, value in headers.fields if name.lower() in _FRAMING]
+    if not framing:
+        return True
+    (name, value), *others = framing
+    return not others and name.lower() == b"content-length" and (value == b"0" or value[:1] != b"0") and value.isdigit()

@@ -69,6 +69,8 @@ class PatientHttpLayer(HttpLayer):
 
     def instead(self, child: Layer, event: events.Event) -> CommandGenerator[None] | None:
         """Notes what an event tells about waits. Returns what happens in its place; None: it takes its way."""
+        if type(event) not in _NOTED:
+            return None
         if isinstance(event, ResponseHeaders):
             self._silent.pop(event.stream_id, None)
         elif isinstance(event, RequestEndOfMessage) and not isinstance(child, HttpStream):
@@ -166,6 +168,9 @@ class PatientHttpLayer(HttpLayer):
         yield from self.event_to_child(
             stream, ResponseProtocolError(stream_id, TOO_LATE, ErrorCode.GENERIC_SERVER_ERROR)
         )
+
+
+_NOTED = frozenset({ResponseHeaders, RequestEndOfMessage, RequestProtocolError, RequestHeaders, RequestData})
 
 
 def _nothing() -> CommandGenerator[None]:

@@ -82,7 +82,7 @@ class LeanHandler(ProxyConnectionHandler):
         await super().handle_connection(connection)
 
     def _received(self, connection: Connection, data: bytes) -> None:
-        if connection.state & ConnectionState.CAN_READ:
+        if connection.state is ConnectionState.OPEN or connection.state is ConnectionState.CAN_READ:
             self.handle(events.DataReceived(connection, data))
 
     # commands
