@@ -17,9 +17,14 @@ def main() -> None:
 
         if (code := quick(sys.argv[2:])) is not None:
             sys.exit(code)
-    from storehop.cli.app import app, with_defaults  # noqa: PLC0415  not before it is sure that this process stays
+    if sys.argv[1:2] == ["run"]:
+        from storehop.cli.start import app, with_defaults  # noqa: PLC0415  not before it is sure that this process stays
 
-    app(with_defaults(sys.argv[1:]), prog_name="storehop")
+        app(with_defaults(sys.argv[2:]), prog_name="storehop run")
+    else:
+        from storehop.cli.app import app  # noqa: PLC0415  as above
+
+        app(prog_name="storehop")
 
 
 def _hold_standard_streams() -> None:

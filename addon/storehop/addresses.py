@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import socket
-from ipaddress import ip_address
 from typing import NamedTuple
 
 LAST_PORT = 65_535
@@ -65,6 +64,8 @@ def parse_origin(text: str) -> str:
 
 def is_loopback(address: Address) -> bool:
     """Whether a server there lets only this machine come in. False for a name that nobody knows."""
+    from ipaddress import ip_address  # noqa: PLC0415  a health check needs addresses, too, and this takes its time
+
     try:
         places = socket.getaddrinfo(*address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):

@@ -7,7 +7,8 @@ from importlib.metadata import PackageNotFoundError
 import pytest
 from typer.testing import CliRunner
 
-from storehop.cli.app import app, with_defaults
+from storehop.cli.app import app
+from storehop.cli.start import with_defaults
 from storehop.decide.explanation import HELP
 from storehop.model import Reason
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from storehop.cli import healthcheck as quickly
 from storehop.cli.app import app
 from storehop.options import RunOptions, row_of
+from tests.bench.machine import loop_milliseconds
 from tests.support.processes import ADDON
 
 
@@ -80,6 +81,26 @@ def test_nobody_answers(healthcheck):
     assert (1, True) == (code, words.startswith(f"storehop: nobody answers at {address}: "))
 
 
+@pytest.mark.parametrize("said", [b"", b"+PONG\r\n", b"HTTP/2 200\r\n\r\n"])
+def test_somebody_else_answers(said, healthcheck):
+    """What is no HTTP/1 is no storehop: exit 1, and what came."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        thread = Thread(target=_answer_one, args=[other, said])
+        thread.start()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        code, words = healthcheck("--admin", address)
+        thread.join()
+
+    assert (1, f"storehop: nobody answers at {address}: this is no HTTP: {said!r}\n") == (code, words)
+
+
+def _answer_one(server, said):
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(1024)
+        connection.sendall(said)
+
+
 @pytest.mark.parametrize("address", ["9321", "off", "a:b"])
 def test_what_is_no_address(address, healthcheck):
     """Exit 2 and what was expected."""
@@ -109,3 +130,34 @@ def test_it_needs_the_standard_library_alone(admin):
     ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
     assert (0, "ok\n", "") == (ran.returncode, ran.stdout, ran.stderr)
+
+
+NEEDLESS = ("http", "email", "ssl", "ipaddress", "dataclasses", "inspect", "logging", "typer", "storehop.options")
+"""What costs a health check more than all that it needs."""
+LEAST_S, REFERENCE_MS = 0.1, 2.0
+"""A health check's processor time, at most, where 100,000 additions in Python take 2 ms."""
+
+
+@pytest.mark.process
+def test_it_imports_nothing_that_takes_long():
+    """It asks by a socket: http.client would import a parser of e-mail."""
+    imported = f"import storehop.cli.healthcheck, sys; print([name for name in {NEEDLESS} if name in sys.modules])"
+    environment = os.environ | {"PYTHONPATH": str(ADDON)}
+    done = subprocess.run([sys.executable, "-S", "-c", imported], capture_output=True, env=environment, check=True)
+
+    assert b"[]\n" == done.stdout
+
+
+@pytest.mark.process
+def test_it_costs_next_to_nothing(admin):
+    """Less than a tenth of a second of processor time: a container asks every few seconds. The best of five counts."""
+    environment = os.environ | {"PYTHONPATH": str(ADDON)}
+
+    def processor_s():
+        process = subprocess.Popen([sys.executable, "-m", "storehop", "healthcheck", "--admin", admin], env=environment)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        return used.ru_utime + used.ru_stime
+
+    assert min(processor_s() for _ in range(5)) < LEAST_S * max(1, loop_milliseconds() / REFERENCE_MS)

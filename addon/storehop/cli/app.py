@@ -19,20 +19,16 @@ from storehop.cli import explain as explaining
 from storehop.cli import healthcheck as asking
 from storehop.cli import path as finding
 from storehop.cli import restart as restarting
-from storehop.cli import run as running
 from storehop.cli import standin as standing_in
 from storehop.cli.asked import Asked, with_outbox_options
 from storehop.cli.check_outbox import check_outbox
 from storehop.cli.fail import fail
-from storehop.cli.parameters import with_run_options
-from storehop.options import WEB, RunOptions, row_of
+from storehop.cli.start import command_line, run
+from storehop.options import RunOptions, row_of
 from storehop.rulefile.schema import json_schema
 
-app = typer.Typer(
+app = command_line(
     no_args_is_help=True,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-    pretty_exceptions_show_locals=False,
     help="Ad clicks straight to the app store, reported to AppsFlyer from server to server.",
 )
 
@@ -40,13 +36,6 @@ Rules = Annotated[Path, typer.Option("--rules", metavar="PATH", help="Rule file,
 STANDIN = "127.0.0.1:9000"
 LISTEN = row_of(RunOptions, "listen")
 ADMIN = row_of(RunOptions, "admin")
-
-
-def with_defaults(arguments: list[str]) -> list[str]:
-    """The command line, with a value for a `--web` that has none: typer has no options with an optional value."""
-    followers = [*arguments[1:], "--"]
-    pairs = zip(arguments, followers, strict=False)
-    return [f"--web={WEB}" if (word, after[:1]) == ("--web", "-") else word for word, after in pairs]
 
 
 def _version(is_requested: bool) -> None:
@@ -68,11 +57,7 @@ def main(
     pass
 
 
-@app.command()
-@with_run_options
-def run(context: typer.Context, **values: object) -> None:
-    """The sidecar: stands in front of the ad stack. SIGHUP reloads the rules, SIGTERM drains and ends it."""
-    running.run(context, values)
+app.command()(run)
 
 
 @app.command()

@@ -13,12 +13,12 @@ from typing import Any
 import typer
 
 from storehop.addresses import is_loopback, without_credentials
-from storehop.cli import dry_run
 from storehop.cli.check import load_or_fail
 from storehop.cli.fail import fail
 from storehop.decide.rules import RuleSet
 from storehop.deliver.engines import SharedOutbox, check_location, engine_for
 from storehop.deliver.redis.credentials import VARIABLES_OF_SECRETS
+from storehop.host.spared import spare_imports
 from storehop.options import Row, RunOptions, rows
 from storehop.serving import CannotServeError
 from storehop.state import VARIABLES
@@ -41,8 +41,11 @@ def run(context: typer.Context, values: Mapping[str, object]) -> None:
     _check_proxies(options, rules)
     if not options.dry_run:
         _check_outbox(options)
+    spare_imports()
     try:
         if options.dry_run:
+            from storehop.cli import dry_run  # noqa: PLC0415  its stand-in is for it alone
+
             dry_run.serve(options)
         else:
             _check_state(options.state)

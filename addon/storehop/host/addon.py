@@ -14,6 +14,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from mitmproxy import command, ctx, exceptions, flow, http
@@ -28,7 +29,6 @@ from storehop.deliver.engines import check_location
 from storehop.host import flows, retries
 from storehop.host.clicks import Clicks, is_rehearsal
 from storehop.host.connections import Connections
-from storehop.host.inspector import Inspector
 from storehop.host.layers.listener import Listener
 from storehop.host.layers.stack import ANY, Port
 from storehop.host.strangers import Strangers
@@ -41,6 +41,9 @@ from storehop.observe.readiness import Readiness
 from storehop.options import AddonOptions, rows
 from storehop.rulefile import RuleFileError
 from storehop.rulefile.live import LiveRules
+
+if TYPE_CHECKING:
+    from storehop.host.inspector import Inspector
 
 logger = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 from mitmproxy import ctx, http
 from mitmproxy.proxy import mode_specs
@@ -15,10 +16,12 @@ from storehop.deliver.outbox import Outbox
 from storehop.handler import ClickHandler, Handled
 from storehop.host import flows, hints, retries
 from storehop.host.drift import Drift
-from storehop.host.inspector import Inspector
 from storehop.ids import new_click_id
 from storehop.model import Click, Direct, Reason
 from storehop.settings import ClientHints
+
+if TYPE_CHECKING:
+    from storehop.host.inspector import Inspector
 
 
 class Clicks:

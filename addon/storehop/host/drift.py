@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 from mitmproxy import http
@@ -19,8 +19,10 @@ from storehop.decide.drift import IN_WORDS, OWN_HOP, Compared, Kind, compare
 from storehop.decide.rules import RuleSet
 from storehop.decide.target import absolute, difference
 from storehop.handler import ClickHandler
-from storehop.host.inspector import Inspector
 from storehop.model import Click, Direct, Pass, Reason
+
+if TYPE_CHECKING:
+    from storehop.host.inspector import Inspector
 
 logger = logging.getLogger(__name__)
 

@@ -45,11 +45,6 @@ class Inspector(Watcher):
         self._pruner.add_done_callback(_report)
         contentviews.add(self._view)
 
-    @staticmethod
-    def is_wanted() -> bool:
-        """Whether this mitmproxy has a list of flows that somebody looks at."""
-        return ctx.master.addons.get("view") is not None
-
     def close(self) -> None:
         self._pruner.cancel()
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from mitmproxy import ctx
 
-from storehop.host.inspector import Inspector
+if TYPE_CHECKING:
+    from storehop.host.inspector import Inspector
 
 CLICK_COLUMNS = ["comment"]
 """Of mitmweb's list in front of an ad stack. Beside the path, which shows the same host over and over, a comment has
 150 pixels, and beside any other column it shares the room. It tells what they would."""
 
 
+def has_list_of_flows() -> bool:
+    """Whether this mitmproxy has a list of flows that somebody looks at."""
+    return ctx.master.addons.get("view") is not None
+
+
 def inspector_if_wanted() -> Inspector | None:
     """What shows clicks, where this mitmproxy has a list of flows."""
-    if not Inspector.is_wanted():
+    if not has_list_of_flows():
         return None
+    from storehop.host.inspector import Inspector  # noqa: PLC0415  what draws flows is for who looks at them
+
     options = ctx.options
     return Inspector(
         options.storehop_view_flows,

@@ -8,7 +8,6 @@ import httpx
 
 from storehop.deliver.wire.dial import Dial
 from storehop.deliver.wire.exact import ExactTransport
-from storehop.deliver.wire.proxied import ProxiedTransport
 
 _LAST_PORT = 65535
 
@@ -23,7 +22,7 @@ def way_through(proxy: str | None) -> httpx.AsyncBaseTransport:
         return ExactTransport(dial)
     if proxy == "env":
         return _ByEnvironment(dial)
-    return ProxiedTransport(_proxy_url(proxy), dial)
+    return _proxied(_proxy_url(proxy), dial)
 
 
 class _ByEnvironment(httpx.AsyncBaseTransport):
@@ -32,7 +31,7 @@ class _ByEnvironment(httpx.AsyncBaseTransport):
     def __init__(self, dial: Dial) -> None:
         self._straight = ExactTransport(dial)
         self._proxied = {
-            scheme: ProxiedTransport(_proxy_url(proxy, f"{scheme.upper()}_PROXY"), dial)
+            scheme: _proxied(_proxy_url(proxy, f"{scheme.upper()}_PROXY"), dial)
             for scheme, proxy in getproxies().items()
             if scheme in {"http", "https"}
         }
@@ -53,6 +52,12 @@ class _ByEnvironment(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         for way in (self._straight, *self._proxied.values()):
             await way.aclose()
+
+
+def _proxied(proxy: httpx.URL, dial: Dial) -> httpx.AsyncBaseTransport:
+    from storehop.deliver.wire.proxied import ProxiedTransport  # noqa: PLC0415  few have a proxy: httpcore is for them
+
+    return ProxiedTransport(proxy, dial)
 
 
 def _proxy_url(text: str, where: str = "a proxy") -> httpx.URL:
