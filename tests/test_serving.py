@@ -1,5 +1,6 @@
 """What a process does before it serves."""
 
+import gc
 import os
 import socket
 import sys
@@ -8,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from storehop.addresses import Address
+from storehop.host import runner
 from storehop.listening.sockets import bind
 from storehop.options import RunOptions
-from storehop.serving import CannotServeError, _admin, listen, open_listeners, own_command
+from storehop.serving import CannotServeError, _admin, collect_garbage, listen, open_listeners, own_command
+from storehop.settings import Delivery
+from storehop.workers.start import supervise
 
 FREE = Address("127.0.0.1", 0)
 
@@ -86,3 +90,37 @@ def test_an_admin_address_that_is_another_is_bound(host, is_kept):
     (after,) = _admin(admin, [before])
     with after:
         assert (is_kept, admin) == (after is before, after.getsockname())
+
+
+@pytest.fixture
+def without_collections():
+    """As the process is while it starts."""
+    gc.disable()
+    yield
+    gc.enable()
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("without_collections")
+def test_garbage_is_collected_from_the_serving_on():
+    """What the start has made is not looked through."""
+    collect_garbage()
+
+    assert (True, True) == (gc.isenabled(), gc.get_freeze_count() > 0)
+
+
+def test_who_has_never_put_garbage_off_keeps_nothing():
+    """A process of somebody else's goes on as it was."""
+    collect_garbage()
+
+    assert (True, 0) == (gc.isenabled(), gc.get_freeze_count())
+
+
+@pytest.mark.usefixtures("without_collections")
+@pytest.mark.parametrize("serve", [runner.serve, lambda asked: supervise(asked, Delivery())], ids=["alone", "workers"])
+def test_whoever_serves_collects_garbage(serve, taken, tmp_path):
+    """Before anything else, and so even where it then can't listen."""
+    with pytest.raises(CannotServeError):
+        serve(options(listen=taken, state=tmp_path, outbox=str(tmp_path / "outbox.db")))
+
+    assert gc.isenabled()

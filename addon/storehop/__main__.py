@@ -1,5 +1,6 @@
 """`storehop` and `python -m storehop`."""
 
+import gc
 import io
 import os
 import sys
@@ -18,6 +19,7 @@ def main() -> None:
         if (code := quick(sys.argv[2:])) is not None:
             sys.exit(code)
     if sys.argv[1:2] == ["run"]:
+        gc.disable()  # while it imports nothing is garbage; `storehop.serving` goes on with it
         from storehop.cli.start import app, with_defaults  # noqa: PLC0415  not before it is sure that this process stays
 
         app(with_defaults(sys.argv[2:]), prog_name="storehop run")

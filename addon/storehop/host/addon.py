@@ -14,7 +14,6 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from mitmproxy import command, ctx, exceptions, flow, http
@@ -33,7 +32,7 @@ from storehop.host.layers.listener import Listener
 from storehop.host.layers.stack import ANY, Port
 from storehop.host.strangers import Strangers
 from storehop.host.traffic import TrafficCounter
-from storehop.host.tuning import inspector_if_wanted, tune
+from storehop.host.tuning import OptionalInspector, inspector_if_wanted, tune
 from storehop.host.upstream import Upstream
 from storehop.observe.log import ClickLog
 from storehop.observe.metrics import Metrics
@@ -41,9 +40,6 @@ from storehop.observe.readiness import Readiness
 from storehop.options import AddonOptions, rows
 from storehop.rulefile import RuleFileError
 from storehop.rulefile.live import LiveRules
-
-if TYPE_CHECKING:
-    from storehop.host.inspector import Inspector
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +66,7 @@ class Storehop:
         self._app: App | None = None
         self._metrics = metrics or Metrics()
         self._click_log = click_log or ClickLog()
-        self._inspector: Inspector | None = None
+        self._inspector: OptionalInspector = None
         self._clicks: Clicks | None = None
         self._listener = Listener(port, lambda: self._rules)
         self._upstream = Upstream()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
 
 from mitmproxy import ctx, http
 from mitmproxy.proxy import mode_specs
@@ -16,18 +15,16 @@ from storehop.deliver.outbox import Outbox
 from storehop.handler import ClickHandler, Handled
 from storehop.host import flows, hints, retries
 from storehop.host.drift import Drift
+from storehop.host.tuning import OptionalInspector
 from storehop.ids import new_click_id
 from storehop.model import Click, Direct, Reason
 from storehop.settings import ClientHints
-
-if TYPE_CHECKING:
-    from storehop.host.inspector import Inspector
 
 
 class Clicks:
     """Has clicks handled, and changes their flows accordingly. `headers` are always the flow's request's."""
 
-    def __init__(self, handler: ClickHandler, outbox: Outbox, inspector: Inspector | None) -> None:
+    def __init__(self, handler: ClickHandler, outbox: Outbox, inspector: OptionalInspector) -> None:
         self._handler = handler
         self._outbox = outbox
         self._inspector = inspector

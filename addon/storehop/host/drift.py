@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from mitmproxy import http
@@ -19,10 +19,8 @@ from storehop.decide.drift import IN_WORDS, OWN_HOP, Compared, Kind, compare
 from storehop.decide.rules import RuleSet
 from storehop.decide.target import absolute, difference
 from storehop.handler import ClickHandler
+from storehop.host.tuning import OptionalInspector
 from storehop.model import Click, Direct, Pass, Reason
-
-if TYPE_CHECKING:
-    from storehop.host.inspector import Inspector
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +41,7 @@ class _Watched(NamedTuple):
 class Drift:
     """Watches passing clicks until AppsFlyer has answered."""
 
-    def __init__(self, handler: ClickHandler, inspector: Inspector | None) -> None:
+    def __init__(self, handler: ClickHandler, inspector: OptionalInspector) -> None:
         self._handler = handler
         self._inspector = inspector
         self._watched: WeakKeyDictionary[http.HTTPFlow, _Watched] = WeakKeyDictionary()

@@ -36,6 +36,7 @@ from storehop.serving import (
     RETIRE,
     CannotServeError,
     Opened,
+    collect_garbage,
     introduction,
     listen,
     log_to_stderr,
@@ -92,6 +93,7 @@ def serve(options: RunOptions, standin: str | None = None) -> None:
     With `standin`, an origin, it is a dry run: that gets every S2S call, whatever the rules say.
     Raises CannotServeError; exits with 1 when the host reports another fault while starting.
     """
+    collect_garbage()
     opened = open_listeners(options, is_alone=bool(standin))
     connections = connections_of(options)
     with asyncio.Runner(loop_factory=lambda: HeldPortLoop(opened.listeners.clients, connections.admission)) as runner:

@@ -9,6 +9,9 @@ from mitmproxy import ctx
 if TYPE_CHECKING:
     from storehop.host.inspector import Inspector
 
+type OptionalInspector = Inspector | None
+"""A name for modules that start without one: what it imports is for who looks at flows."""
+
 CLICK_COLUMNS = ["comment"]
 """Of mitmweb's list in front of an ad stack. Beside the path, which shows the same host over and over, a comment has
 150 pixels, and beside any other column it shares the room. It tells what they would."""
@@ -19,11 +22,11 @@ def has_list_of_flows() -> bool:
     return ctx.master.addons.get("view") is not None
 
 
-def inspector_if_wanted() -> Inspector | None:
+def inspector_if_wanted() -> OptionalInspector:
     """What shows clicks, where this mitmproxy has a list of flows."""
     if not has_list_of_flows():
         return None
-    from storehop.host.inspector import Inspector  # noqa: PLC0415  what draws flows is for who looks at them
+    from storehop.host.inspector import Inspector  # noqa: PLC0415  see OptionalInspector
 
     options = ctx.options
     return Inspector(

@@ -14,7 +14,7 @@ from storehop.deliver.engines import SharedOutbox, engine_for
 from storehop.listening.presence import Presence
 from storehop.listening.sockets import close_all
 from storehop.options import RunOptions
-from storehop.serving import Opened, introduction, listen, log_to_stderr, open_listeners, own_command
+from storehop.serving import Opened, collect_garbage, introduction, listen, log_to_stderr, open_listeners, own_command
 from storehop.settings import Delivery
 from storehop.workers.supervisor import Supervisor
 
@@ -26,6 +26,7 @@ def supervise(options: RunOptions, delivery: Delivery) -> int:
 
     `delivery` is the rules'. Raises ValueError where it is no outbox.
     """
+    collect_garbage()
     engine = engine_for(options.outbox_location, delivery, shared=SharedOutbox.of(options), tidies=True)
     return asyncio.run(_supervise(options, open_listeners(options), engine))
 
