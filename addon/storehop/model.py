@@ -5,7 +5,7 @@ Only types live here: no behaviour beyond what a type needs to be itself, no I/O
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -132,7 +132,7 @@ class Direct:
     referrer: str | None
     location: str
     call: S2SCall
-    params: tuple[Param, ...]
+    params: Sequence[Param]
     likeness: Likeness
     client_hints: ClientHints = ClientHints.OFF
     """What the answer asks the browser for."""

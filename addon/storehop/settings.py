@@ -127,6 +127,9 @@ class Rule:
     def __post_init__(self) -> None:
         object.__setattr__(self, "enrich_names", frozenset(name.value for name in self.enrich))
 
+    def __hash__(self) -> int:
+        return hash(self.name)  # one of all fields would be made anew for each look-up in a cache
+
 
 @dataclass(frozen=True, slots=True)
 class OneLink:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,7 @@ def _print_trials(console: Console, click: Click, decision: Decision, rules: Rul
     console.print(table)
 
 
-def parameters(params: tuple[Param, ...]) -> Table:
+def parameters(params: Sequence[Param]) -> Table:
     """Every parameter of the S2S call with its source."""
     table = Table("parameter", "value", "source", box=box.SIMPLE_HEAD, title="S2S click", title_justify="left")
     table.columns[1].overflow = "fold"

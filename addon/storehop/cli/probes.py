@@ -16,8 +16,8 @@ from storehop.decide.decision import decide
 from storehop.decide.explanation import HELP
 from storehop.decide.link import Link, encoded, split
 from storehop.decide.own_words import OURS
+from storehop.decide.params import DEVICE_IDS
 from storehop.decide.rules import RuleSet
-from storehop.decide.s2s import DEVICE_IDS
 from storehop.model import Click, Direct, Platform, Reason
 
 TEST_PID = re.compile(r"[A-Za-z0-9_.-]{1,50}")

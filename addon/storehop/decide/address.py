@@ -6,8 +6,8 @@ One source, by configuration. A forged header from a peer that is not trusted is
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
@@ -25,12 +25,34 @@ _ALSO_NOT_PUBLIC = (IPv6Network("3fff::/20"), IPv6Network("2002::/16"))
 """Documentation (RFC 9637) and 6to4 (RFC 3056): older versions of ipaddress say that they are public."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Host:
+    """An address, and what a decision asks of it."""
+
+    address: Address
+    text: str
+    is_public: bool
+    is_somebodys: bool
+    """Whether it tells clicks of two people apart: it is public, or this machine's own."""
+
+    @classmethod
+    def at(cls, address: Address) -> Host:
+        """The host that has this address."""
+        public = is_public(address)
+        return cls(address, str(address), public, public or address.is_loopback)
+
+
 @dataclass(frozen=True, slots=True)
 class Proxies:
     """The networks of our own proxies, and the header (lower case) in which they name the client's address."""
 
     trusted: tuple[Network, ...] = ()
     header: str = "x-forwarded-for"
+    is_ours: Callable[[Host], bool] = field(init=False, compare=False, repr=False)
+    """Whether this host is one of our own proxies."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_ours", lru_cache(maxsize=8192)(lambda host: self.trust(host.address)))
 
     def trust(self, address: Address) -> bool:
         """Whether this address is one of our own proxies'."""
@@ -38,8 +60,8 @@ class Proxies:
 
     def trust_peer(self, peer: str) -> bool:
         """Whether this TCP peer is a proxy of ours."""
-        address = parse(peer)
-        return address is not None and self.trust(address)
+        host = _host(peer)
+        return host is not None and self.is_ours(host)
 
 
 _MAX_ADDRESS_CHARACTERS = 128
@@ -48,15 +70,21 @@ _MAX_ADDRESS_CHARACTERS = 128
 
 def parse(text: str) -> Address | None:
     """The address in this text, without port, brackets, quotes and zone; IPv4-mapped IPv6 as IPv4. None: no address."""
-    return _parse(text) if text and len(text) <= _MAX_ADDRESS_CHARACTERS else None
+    host = _host(text)
+    return host.address if host else None
+
+
+def _host(text: str) -> Host | None:
+    return _cached_host(text) if text and len(text) <= _MAX_ADDRESS_CHARACTERS else None
 
 
 @lru_cache(maxsize=8192)
-def _parse(text: str) -> Address | None:
+def _cached_host(text: str) -> Host | None:
     text = text.strip().strip('"')
     if parts := _WITH_PORT.fullmatch(text):
         text = parts[1] or parts[2] or ""
-    return _bare(text)
+    address = _bare(text)
+    return None if address is None else Host.at(address)
 
 
 def _bare(text: str) -> Address | None:
@@ -74,6 +102,12 @@ def client_address(peer: str, headers: Mapping[str, str], proxies: Proxies) -> A
 
     None if the peer has no IP address, an entry of the header is malformed, or the header names only our own proxies.
     """
+    host = client(peer, headers, proxies)
+    return host.address if host else None
+
+
+def client(peer: str, headers: Mapping[str, str], proxies: Proxies) -> Host | None:
+    """The host at the client's address."""
     farthest, is_client = _walk(peer, headers, proxies)
     return farthest if is_client else None
 
@@ -83,22 +117,23 @@ def farthest_address(peer: str, headers: Mapping[str, str], proxies: Proxies) ->
 
     It only tells clicks apart. AppsFlyer never gets it.
     """
-    return _walk(peer, headers, proxies)[0]
+    host, _ = _walk(peer, headers, proxies)
+    return host.address if host else None
 
 
-def _walk(peer: str, headers: Mapping[str, str], proxies: Proxies) -> tuple[Address | None, bool]:
-    """(the farthest address that we can trust, whether it is the client's)."""
-    peer_address = parse(peer)
-    if peer_address is None or not proxies.trusted or not proxies.trust(peer_address):
-        return peer_address, True
-    farthest = peer_address
+def _walk(peer: str, headers: Mapping[str, str], proxies: Proxies) -> tuple[Host | None, bool]:
+    """(the farthest host that we can trust, whether it is the client)."""
+    peer_host = _host(peer)
+    if peer_host is None or not proxies.trusted or not proxies.is_ours(peer_host):
+        return peer_host, True
+    farthest = peer_host
     for hop in _hops(headers.get(proxies.header, ""), proxies.header):
-        address = parse(hop)
-        if address is None:
-            return peer_address, False
-        if not proxies.trust(address):
-            return address, True
-        farthest = address
+        host = _host(hop)
+        if host is None:
+            return peer_host, False
+        if not proxies.is_ours(host):
+            return host, True
+        farthest = host
     return farthest, False
 
 

@@ -15,7 +15,8 @@ from urllib.parse import quote
 
 from storehop.decide import address
 from storehop.decide.link import Link
-from storehop.decide.s2s import DEVICE_IDS, DirectClick
+from storehop.decide.params import DEVICE_IDS
+from storehop.decide.s2s import DirectClick
 from storehop.decide.unfilled import is_unfilled
 from storehop.model import Click, Param, Source
 from storehop.settings import Consent, Enrich, Gdpr, Limit
@@ -133,7 +134,7 @@ class LimitedClick:
     truncation: str
     """The cause for which the address is truncated, or ""."""
 
-    def annotate(self, params: tuple[Param, ...]) -> tuple[Param, ...]:
+    def annotate(self, params: Iterable[Param]) -> tuple[Param, ...]:
         """The call's parameters, with what the limits did to each in `why`. `redirect=false` stays last."""
         result = [self._annotate_address(param) for param in params]
         names = {param.name for param in result}
@@ -162,17 +163,15 @@ def apply_limits(direct_click: DirectClick, causes: Mapping[Limit, str]) -> Limi
             segments.append(f"{name}={quote(str(truncate(own_address)), safe='')}")
         else:
             segments.append(segment)  # an af_ip that is no address is left out anyway
-    rule, click, client_ip = direct_click.rule, direct_click.click, direct_click.client_ip
+    rule, click, client = direct_click.rule, direct_click.click, direct_click.client
     if why := causes.get(Limit.OMIT_ENRICHMENT):
         omitted |= {name: why for name in Enrich if name in rule.enrich}
         rule = replace(rule, enrich=frozenset())
         click = replace(click, headers={"user-agent": USER_AGENT})
-    if truncation and client_ip and address.is_public(client_ip):
-        client_ip = truncate(client_ip)
-    link = replace(direct_click.link, query="&".join(segments))
-    return LimitedClick(
-        direct_click._replace(click=click, link=link, rule=rule, client_ip=client_ip), omitted, truncation
-    )
+    if truncation and client and client.is_public:
+        client = address.Host.at(truncate(client.address))
+    link = direct_click.link._replace(query="&".join(segments))
+    return LimitedClick(direct_click._replace(click=click, link=link, rule=rule, client=client), omitted, truncation)
 
 
 def _names_to_omit(causes: Mapping[Limit, str]) -> dict[str, str]:

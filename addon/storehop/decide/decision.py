@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from storehop.decide import address, consent, device, duplicate, link, rollout, s2s, store
+from storehop.decide import address, click_ids, consent, device, duplicate, link, rollout, s2s, store
+from storehop.decide.click_ids import ClickIds
 from storehop.decide.device import Device
 from storehop.decide.link import Link
 from storehop.decide.own_words import real_value
 from storehop.decide.rules import IMPRESSION_HOSTS, Facts, RuleSet
-from storehop.decide.unfilled import is_unfilled
+from storehop.decide.store import Route
 from storehop.model import Click, Decision, Direct, Param, Pass, Platform, Reason, Source
 from storehop.settings import Limit, Mode, Rule, Store
 
@@ -47,7 +46,7 @@ def find_target(url: Link, platform: Platform, rules: RuleSet) -> Facts | Pass:
         return Pass(Reason.ALREADY_S2S, platform=platform)
     if url.invalid:
         return Pass(Reason.INVALID_LINK, platform=platform, why=url.invalid)
-    app = _app_of_onelink(url, platform, rules) if rules.is_onelink_host(url.host) else link.app_id(url.path)
+    app = _app_of_onelink(url, platform, rules) if rules.is_onelink_host(url.host) else url.app
     if isinstance(app, Reason):
         return Pass(app, platform=platform)
     return Facts(app, platform, url) if app else Pass(Reason.INVALID_LINK, platform=platform)
@@ -73,43 +72,45 @@ def _by_rule(click: Click, facts: Facts, user_device: Device, rules: RuleSet) ->
     rule = rules.find(facts)
     if rule is None:
         return Pass(Reason.NO_RULE, app=facts.app, platform=facts.platform)
-    rule_store = store.resolve(rule, facts.app)
+    route = rules.route(rule, facts.app)
     reason = (
-        _rule_gate(rule, rule_store, rules, at_answer=click.at_answer)
+        _rule_gate(rule, rules, at_answer=click.at_answer)
+        or (Reason.NO_STORE if route is None else None)
         or _person_gate(click, user_device)
-        or _platform_gate(facts, user_device, rule_store)
+        or _platform_gate(facts.platform, user_device, route)
         or _link_gate(facts.link, rule)
     )
-    if reason or rule_store is None:
-        return Pass(reason or Reason.NO_STORE, rule.name, facts.app, facts.platform, rule_store)
-    return _direct(click, _Destination(facts, rule, rule_store), user_device, rules)
+    if reason or route is None:
+        return Pass(reason or Reason.NO_STORE, rule.name, facts.app, facts.platform, route.store if route else None)
+    return _direct(click, facts, route, user_device, rules)
 
 
-def _rule_gate(rule: Rule, rule_store: Store | None, rules: RuleSet, *, at_answer: bool) -> Reason | None:
+def _rule_gate(rule: Rule, rules: RuleSet, *, at_answer: bool) -> Reason | None:
     if (rule.mode is Mode.OFF and not rules.are_at_their_most) or (at_answer and not rule.answers):
         return Reason.RULE_OFF
-    return Reason.NO_STORE if rule_store is None else None
+    return None
 
 
 def _person_gate(click: Click, user_device: Device) -> Reason | None:
     """Only a person's navigation is a click."""
+    headers = click.headers
     if click.method != "GET":
         return Reason.NOT_GET
     for name in _PREFETCH_HEADERS:
-        if (value := click.headers.get(name)) and value.strip().lower().startswith(_PREFETCH):
+        if name in headers and headers[name].strip().lower().startswith(_PREFETCH):
             return Reason.PREFETCH
-    if any(click.headers.get(name, usual).strip() != usual for name, usual in _NAVIGATION):
-        return Reason.NOT_NAVIGATION
-    user_agent = click.headers.get("user-agent", "").strip()
-    if not user_agent or not link.is_clean(user_agent):
-        return Reason.NO_USER_AGENT  # our call could not repeat one that is no text
-    return Reason.BOT if device.is_bot(user_device, click.headers) else None
+    for name, usual in _NAVIGATION:
+        if name in headers and headers[name].strip() != usual:
+            return Reason.NOT_NAVIGATION
+    if not user_device.is_text:
+        return Reason.NO_USER_AGENT  # our call could not repeat it
+    return Reason.BOT if device.is_bot(user_device, headers) else None
 
 
-def _platform_gate(facts: Facts, user_device: Device, rule_store: Store | None) -> Reason | None:
-    if rule_store is None or facts.platform is not store.platform_of(rule_store, facts.app):
+def _platform_gate(platform: Platform, user_device: Device, route: Route | None) -> Reason | None:
+    if route is None or platform is not route.platform:
         return Reason.WRONG_PLATFORM
-    if rule_store is Store.GOOGLE_PLAY and not user_device.has_google_play:
+    if route.store is Store.GOOGLE_PLAY and not user_device.has_google_play:
         return Reason.WRONG_PLATFORM
     return None
 
@@ -130,34 +131,28 @@ def _link_gate(url: Link, rule: Rule) -> Reason | None:
     return Reason.RETARGETING if values.get("is_retargeting", "").lower() == "true" else None
 
 
-class _Destination(NamedTuple):
-    """The app and the store to which the rule sends a click."""
-
-    facts: Facts
-    rule: Rule
-    rule_store: Store
-
-
-def _direct(click: Click, destination: _Destination, user_device: Device, rules: RuleSet) -> Decision:
-    facts, rule, rule_store = destination.facts, destination.rule, destination.rule_store
+def _direct(click: Click, facts: Facts, route: Route, user_device: Device, rules: RuleSet) -> Decision:
+    rule = route.rule
 
     def passes(reason: Reason, why: str = "") -> Pass:
-        return Pass(reason, rule.name, facts.app, facts.platform, rule_store, why)
+        return Pass(reason, rule.name, facts.app, facts.platform, route.store, why)
 
-    can_honour, page = store.custom_page(rule_store, facts.app, facts.link)
+    can_honour, page = store.custom_page(route.store, facts.app, facts.link)
     if not can_honour:
         return passes(Reason.OTHER_TARGET)
-    client_ip = _client_ip(click, user_device, rules.proxies)
-    direct_click = s2s.DirectClick(click, facts.link, rule, user_device, client_ip)
+    client = _client(click, user_device, rules.proxies)
+    direct_click = s2s.DirectClick(click, facts.link, rule, user_device, client)
+    ids = own_ids = click_ids.of(facts.link, rule.click_id)
     limits = consent.limits(rule.consent, click, facts.link) if rule.consent else {}
     if why := limits.get(Limit.PASS):
         return passes(Reason.CONSENT, why)
     limited_click = consent.apply_limits(direct_click, limits) if limits else None
     if limited_click:
         direct_click = limited_click.direct_click
-    referrer = _referrer(click, direct_click.link, rule) if store.takes_referrer(rule_store, rule) else None
+        ids = click_ids.of(direct_click.link, rule.click_id)
+    referrer = _referrer(click, direct_click.link, rule, ids) if route.takes_referrer else None
     token = referrer.value if referrer else None
-    if rule_store is Store.HUAWEI_APPGALLERY and len(token or "") > store.HUAWEI_MAX_REFERRER_CHARACTERS:
+    if route.store is Store.HUAWEI_APPGALLERY and len(token or "") > store.HUAWEI_MAX_REFERRER_CHARACTERS:
         return passes(Reason.TOO_LONG)
     s2s_click = s2s.build(direct_click, referrer, rules.delivery.endpoint)
     if s2s_click is None:
@@ -168,43 +163,32 @@ def _direct(click: Click, destination: _Destination, user_device: Device, rules:
         rule.name,
         facts.app,
         facts.platform,
-        rule_store,
+        route.store,
         token,
-        store.url(rule_store, rule, facts.app, page, token, is_web_view=user_device.is_web_view),
+        route.url(page, link.encoded(token or ""), is_web_view=user_device.is_web_view),
         s2s_click.call,
         limited_click.annotate(s2s_click.params) if limited_click else s2s_click.params,
-        duplicate.likeness(click, facts.link, rule, client_ip),
+        duplicate.likeness(click, client, has_id=own_ids.real is not None),
         rule.client_hints,
-        (*_unfilled_click_id(direct_click.link, rule), *s2s_click.unfilled),
+        ("click_id", *s2s_click.unfilled) if ids.unfilled else s2s_click.unfilled,
     )
 
 
-def _client_ip(click: Click, user_device: Device, proxies: address.Proxies) -> address.Address | None:
-    """The client's address. Where the browser's maker fetches the page, only a trusted proxy can know it; else None."""
+def _client(click: Click, user_device: Device, proxies: address.Proxies) -> address.Host | None:
+    """The client. Where the browser's maker fetches the page, only a trusted proxy can know it; else None."""
     if user_device.is_fetched_by_maker and not proxies.trust_peer(click.peer):
         return None
-    return address.client_address(click.peer, click.headers, proxies)
+    return address.client(click.peer, click.headers, proxies)
 
 
-def _referrer(click: Click, url: Link, rule: Rule) -> Param:
+def _referrer(click: Click, url: Link, rule: Rule, ids: ClickIds) -> Param:
     """`af_ref`: the referrer token PARTNER_TRANSACTION that the store hands to the app (design §3.1)."""
     if own_referrer := real_value(url, "af_ref"):
         return Param("af_ref", own_referrer, Source.LINK)
-    for name in rule.click_id:
-        transaction = url.real(name)
-        if transaction is not None:
-            token = f"{rule.partner}_{transaction}"
-            if store.TOKEN.fullmatch(token):
-                return Param("af_ref", token, Source.GENERATED, f"partner and {name}")
-            break
-    why = "; ".join(("partner and a new id", *(f"{name} was never filled in" for name in _unfilled_names(url, rule))))
+    if ids.real:
+        name, transaction = ids.real
+        token = f"{rule.partner}_{transaction}"
+        if store.TOKEN.fullmatch(token):
+            return Param("af_ref", token, Source.GENERATED, f"partner and {name}")
+    why = "; ".join(("partner and a new id", *(f"{name} was never filled in" for name in ids.unfilled)))
     return Param("af_ref", f"{rule.partner}_{click.id}", Source.GENERATED, why)
-
-
-def _unfilled_names(url: Link, rule: Rule) -> list[str]:
-    """The link's click ids that nobody filled in."""
-    return [name for name in rule.click_id if url.real(name) is None and is_unfilled(url.values.get(name, ""))]
-
-
-def _unfilled_click_id(url: Link, rule: Rule) -> tuple[str, ...]:
-    return ("click_id",) if _unfilled_names(url, rule) else ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import NamedTuple
 
@@ -81,16 +81,19 @@ class Device:
     """An app's own window, or a browser built on Android's WebView: it may not open `market://`."""
     is_fetched_by_maker: bool = False
     """The servers of Opera Mini, UC Browser or Puffin fetch the page: the peer's address is not the user's."""
+    is_text: bool = True
+    """Whether our call can repeat the User-Agent: there is one, without control characters and broken UTF-8."""
 
 
 _UNKNOWN = Device(Platform.OTHER, None, None, is_bot=False, has_google_play=False)
+_NO_TEXT = replace(_UNKNOWN, is_text=False)
 
 
 def read(user_agent: str) -> Device:
     """Reads a User-Agent. One that is no text, or too long for any S2S call, gives a device with nothing in it."""
     if may_be_cached(user_agent):
         return _cached(user_agent)
-    return _read(user_agent) if len(user_agent) <= MAX_USER_AGENT_CHARACTERS else _UNKNOWN
+    return _read(user_agent) if len(user_agent) <= MAX_USER_AGENT_CHARACTERS else _unknown(user_agent)
 
 
 def warm_up() -> None:
@@ -106,8 +109,8 @@ def _parser() -> Parser:
 
 
 def _read(user_agent: str) -> Device:
-    if not is_clean(user_agent):
-        return _UNKNOWN
+    if not is_clean(user_agent) or not user_agent.strip():
+        return _unknown(user_agent)
     result = _parser().parse(user_agent)
     platform = _platform(user_agent, result)
     version = model = None
@@ -124,6 +127,11 @@ def _read(user_agent: str) -> Device:
         is_web_view=platform is not Platform.OTHER and _has(user_agent, _WEB_VIEW),
         is_fetched_by_maker=_is_fetched_by_maker(user_agent),
     )
+
+
+def _unknown(user_agent: str) -> Device:
+    text = user_agent.strip()
+    return _UNKNOWN if text and is_clean(text) else _NO_TEXT
 
 
 _cached = lru_cache(maxsize=8192)(_read)
@@ -216,13 +224,14 @@ _MAX_LANGUAGE_CHARACTERS = 35
 
 def language(headers: Mapping[str, str]) -> Fact:
     """`af_lang`: the first language of Accept-Language as `en` or `en-US` (RFC 9110 §12.5.4)."""
-    header = headers.get("accept-language", "")
+    return language_of(headers.get("accept-language", ""))
+
+
+def language_of(header: str) -> Fact:
+    """As `language`, of the header's value."""
     first = header.partition(",")[0] if len(header) <= MAX_HEADER_CHARACTERS else ""
-    return _language(first if len(first) <= _MAX_LANGUAGE_CHARACTERS else "")
-
-
-@lru_cache(maxsize=2048)
-def _language(first: str) -> Fact:
+    if len(first) > _MAX_LANGUAGE_CHARACTERS:
+        first = ""
     tag = _LANGUAGE.fullmatch(first.partition(";")[0].strip())
     if tag is None:
         return Fact(None, Source.OMITTED, "no language in Accept-Language")

@@ -5,26 +5,23 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from storehop.decide import address
+from storehop.decide.address import Host
 from storehop.decide.hints import HINTS_ON_REQUEST
-from storehop.decide.link import Link
 from storehop.model import Click, Likeness
-from storehop.settings import Rule
 
 _HINT_HASH_DIGITS = 16
 """Hexadecimal digits that we keep of a hint's hash."""
 _NO_LIKENESS = Likeness(None, "")
 
 
-def likeness(click: Click, link: Link, rule: Rule, client_ip: address.Address | None) -> Likeness:
+def likeness(click: Click, client: Host | None, *, has_id: bool) -> Likeness:
     """The likeness of a click: from its link, client address and User-Agent.
 
-    A real click id belongs to one person. Without one, client hints tell two clicks apart; and without an address
-    no two clicks are one.
+    A real click id belongs to one person (`has_id`). Without one, client hints tell two clicks apart; and without an
+    address no two clicks are one.
     """
-    has_id = any(link.real(name) is not None for name in rule.click_id)
-    if client_ip and (client_ip.is_loopback or address.is_public(client_ip)):
-        who = str(client_ip)
+    if client and client.is_somebodys:
+        who = client.text
     elif has_id:
         who = ""
     else:

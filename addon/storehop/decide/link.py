@@ -7,8 +7,8 @@ encoded again. Decoded names and values serve for comparing only.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 from urllib.parse import quote, unquote_plus
 
 from storehop.decide.unfilled import is_absent, is_percent_macro
@@ -17,10 +17,12 @@ DEFAULT_PORTS = {"http": "80", "https": "443"}
 MAX_LINK_CHARACTERS = 8192
 """A longer link is not parsed: it can never become an S2S call of 2,000 characters."""
 
-_URL = re.compile(r"(?:(https?):)?//([^/?#\\]*)([^?#]*)(?:\?([^#]*))?", re.IGNORECASE)
+_URL = re.compile(r"(?:(https?):)?//([^/\\]*)(.*)", re.IGNORECASE | re.DOTALL)
+"""Of a link without query and fragment."""
 _AUTHORITY = re.compile(r"([a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*)\.?(?::(\d*))?")
 _UNRESERVED = re.compile(r"[A-Za-z0-9_.~-]*")
 _VISIBLE = re.compile(r"[\x21-\x7e]*")
+_NOT_VISIBLE = "it holds a space, a control character or a character outside ASCII: percent-encode it"
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\ufffd\ud800-\udfff]")
 
 APP_STORE_ID = re.compile(r"id\d{6,12}")
@@ -30,15 +32,18 @@ _CHANNEL = re.compile(r"[\w.-]{1,100}", re.ASCII)
 _TEMPLATE = re.compile(r"[A-Za-z0-9]{4,10}")
 
 
-@dataclass(frozen=True)
-class Link:
-    """The parts of an absolute http(s) link, as written. `invalid` says why we can't use the link; else it is ""."""
-
+class _Parts(NamedTuple):
     host: str
     """Lower case, without port and trailing dot."""
     path: str
     query: str
     invalid: str = ""
+    app: str | None = None
+    """The app id of a single-platform path, `/<app_id>` or `/<app_id>/`; None where it is malformed."""
+
+
+class Link(_Parts):
+    """The parts of an absolute http(s) link, as written. `invalid` says why we can't use the link; else it is ""."""
 
     @cached_property
     def params(self) -> tuple[tuple[str, str, str], ...]:
@@ -48,20 +53,20 @@ class Link:
     @cached_property
     def values(self) -> dict[str, str]:
         """The decoded value of each name: the first real value, or where no value is real, the first one."""
-        first = {name: value for name, value, _ in self.params}
-        if len(first) == len(self.params):
-            return first
-        first.clear()  # a name stands twice
-        is_real: dict[str, bool] = {}  # each value is judged once, however often its name stands in the link
-        for name, value, _ in self.params:
-            if name not in first:
-                first[name] = value
-                continue
-            if name not in is_real:
-                is_real[name] = not is_absent(first[name])
-            if not is_real[name] and not is_absent(value):
-                first[name], is_real[name] = value, True
-        return first
+        values: dict[str, str] = {}
+        query = self.query
+        if not query:
+            return values
+        segments = query.split("&")
+        if "%" in query or "+" in query:
+            for segment in segments:
+                name, value, _ = _param(segment)
+                values[name] = value
+        else:
+            for segment in segments:
+                name, _, value = segment.partition("=")
+                values[name] = value
+        return values if len(values) == len(segments) else _first_values(self.params)
 
     @property
     def is_s2s(self) -> bool:
@@ -73,16 +78,23 @@ class Link:
 
     def real(self, name: str) -> str | None:
         """The decoded value of `name`, or None where it is missing or counts as absent (design §3.2)."""
-        real_values = self._real_values
-        if name not in real_values:
-            value = self.values.get(name)
-            real_values[name] = None if value is None or is_absent(value) else value
-        return real_values[name]
+        value = self.values.get(name)
+        return None if value is None or is_absent(value) else value
 
-    @cached_property
-    def _real_values(self) -> dict[str, str | None]:
-        """The results of `real`: a decision asks for click ids several times."""
-        return {}
+
+def _first_values(params: tuple[tuple[str, str, str], ...]) -> dict[str, str]:
+    """As `Link.values`, where a name stands twice."""
+    first: dict[str, str] = {}
+    is_real: dict[str, bool] = {}  # each value is judged once, however often its name stands in the link
+    for name, value, _ in params:
+        if name not in first:
+            first[name] = value
+            continue
+        if name not in is_real:
+            is_real[name] = not is_absent(first[name])
+        if not is_real[name] and not is_absent(value):
+            first[name], is_real[name] = value, True
+    return first
 
 
 def _param(segment: str) -> tuple[str, str, str]:
@@ -131,26 +143,34 @@ def is_clean(value: str) -> bool:
 
 def split(text: str) -> Link | None:
     """The parts of a link; None where the text is no absolute or scheme-relative http(s) URL with a host name."""
-    url = _URL.match(text)
+    url = text.partition("#")[0] if "#" in text else text
+    before, _, query = url.partition("?")
+    head = (_cached_head if may_be_cached(before) else _head)(before)
+    if head is None:
+        return None
+    host, path, _, invalid, app = head
+    return Link(host, path, query, invalid if _VISIBLE.fullmatch(text) else _NOT_VISIBLE, app)
+
+
+def _head(text: str) -> _Parts | None:
+    """A link's parts but for its query."""
+    url = _URL.fullmatch(text)
     if url is None:
         return None
-    scheme, authority, path, query = url.groups()
+    scheme, authority, path = url.groups()
     userinfo, at, host_port = authority.rpartition("@")
     server = _AUTHORITY.fullmatch(host_port.lower())
     if server is None:
         return None
     name, port = server.groups()
-    return Link(
-        host=name,
-        path=path,
-        query=query or "",
-        invalid=_fault(text, scheme, port, has_userinfo=bool(at or userinfo)),
-    )
+    return _Parts(name, path, "", _fault(scheme, port, has_userinfo=bool(at or userinfo)), app_id(path))
 
 
-def _fault(text: str, scheme: str | None, port: str | None, *, has_userinfo: bool) -> str:
-    if not _VISIBLE.fullmatch(text):
-        return "it holds a space, a control character or a character outside ASCII: percent-encode it"
+_cached_head = lru_cache(maxsize=8192)(_head)
+"""Links to one app begin alike."""
+
+
+def _fault(scheme: str | None, port: str | None, *, has_userinfo: bool) -> str:
     if has_userinfo:
         return "it holds a user name"
     if port and port != DEFAULT_PORTS[(scheme or "https").lower()]:

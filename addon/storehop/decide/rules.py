@@ -7,15 +7,17 @@ tries only the rules that name this app, and the rules that name no exact app.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from fnmatch import translate
+from functools import lru_cache
 from heapq import merge
 from typing import NamedTuple
 
 from storehop.decide.address import Proxies
 from storehop.decide.link import Link
+from storehop.decide.store import Route, route
 from storehop.model import Platform
 from storehop.settings import Delivery, HintSettings, OneLink, Rule
 
@@ -112,6 +114,8 @@ class RuleSet:
     general: tuple[int, ...] = field(init=False)
     """Places of the rules to try for every app."""
     onelink_hosts: frozenset[str] = field(init=False)
+    route: Callable[[Rule, str], Route | None] = field(init=False, compare=False, repr=False)
+    """The route of an app by a rule of these; None where the rule can't tell its store."""
 
     def __post_init__(self) -> None:
         by_app: dict[str, list[int]] = {}
@@ -125,6 +129,7 @@ class RuleSet:
         object.__setattr__(self, "by_app", {app: tuple(places) for app, places in by_app.items()})
         object.__setattr__(self, "general", tuple(general))
         object.__setattr__(self, "onelink_hosts", frozenset(host for host, _ in self.onelinks))
+        object.__setattr__(self, "route", lru_cache(maxsize=8192)(route))
 
     def with_stopped(self, names: frozenset[str]) -> RuleSet:
         """The same rules, of which these are stopped. Costs nothing per rule or app id."""
@@ -144,14 +149,18 @@ class RuleSet:
 
     def find(self, facts: Facts) -> Rule | None:
         """The first rule that matches."""
-        places_of_app = self.by_app.get(facts.app, ())
-        for place in (
-            merge(places_of_app, self.general) if places_of_app and self.general else places_of_app or self.general
-        ):
+        for place in self._places(facts.app):
             match, rule = self.rules[place]
             if match.failed_condition(facts) is None:
                 return rule
         return None
+
+    def _places(self, app: str) -> Iterable[int]:
+        """Places of the rules to try for this app, in order."""
+        exact = self.by_app.get(app)
+        if not exact:
+            return self.general
+        return merge(exact, self.general) if self.general else exact
 
     def trials(self, facts: Facts) -> Iterator[tuple[Rule, str | None]]:
         """Each rule in order up to the match, with the condition that failed: for `explain`."""

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
-from storehop.decide import address, device
-from storehop.decide.device import Device, Fact
-from storehop.decide.link import Link, encoded, is_clean, may_be_cached
+from storehop.decide import said
+from storehop.decide.address import Host
+from storehop.decide.device import Device
+from storehop.decide.link import Link, encoded
 from storehop.decide.own_words import EMPTY, NEVER_FILLED_IN, NO_TEXT, OURS, OwnWord, own_words
+from storehop.decide.params import ANDROID_IDS, DEVICE_IDS, Params, Shape
 from storehop.decide.unfilled import is_absent, is_unfilled
 from storehop.model import Click, Param, S2SCall, Source
 from storehop.settings import Rule
@@ -27,16 +29,10 @@ SHED_ORDER = ("af_lang", "af_model", "af_os_version")
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SHA1 = re.compile(r"[0-9a-fA-F]{40}")
-_ANDROID_IDS = frozenset({"android_id", "sha1_android_id", "md5_android_id"})
-DEVICE_IDS = _ANDROID_IDS | {
-    f"{hash_}{name}"
-    for hash_ in ("", "sha1_", "md5_")
-    for name in ("advertising_id", "idfa", "idfv", "oaid", "imei", "fire_advertising_id")
-}
 _CHECKED_NAMES = DEVICE_IDS | frozenset(OURS) | {"redirect"}
-"""Parameters of a link that `_link_part` must look at; all others stay as they are."""
+"""Parameters of a link that may be replaced or dropped; all others stay as they are."""
+_REFERRER_SHAPE: Shape = (("af_ref", Source.GENERATED.value, True),)
 _REDIRECT = Param("redirect", "false", Source.GENERATED, "marks a server-to-server click")
-_HEADERS = (("Accept", "*/*"), ("Content-Type", "application/json"))
 _BROWSER_ENCODES = str.maketrans({'"': "%22", "<": "%3C", ">": "%3E"})
 """Characters that browsers encode in a query (WHATWG URL, query percent-encode set) and links have as they are."""
 
@@ -48,23 +44,52 @@ class DirectClick(NamedTuple):
     link: Link
     rule: Rule
     device: Device
-    client_ip: address.Address | None
+    client: Host | None
 
 
 class S2SClick(NamedTuple):
     """The call, each parameter with its source, and the names of the parameters that nobody had filled in."""
 
     call: S2SCall
-    params: tuple[Param, ...]
+    params: Sequence[Param]
     unfilled: tuple[str, ...]
 
 
 def build(direct_click: DirectClick, referrer: Param | None, endpoint: str | None) -> S2SClick | None:
     """The call; None if its URL stays above 2,000 characters. `referrer` is `af_ref`, `endpoint` another origin."""
+    origin = endpoint or f"https://{direct_click.link.host}"
+    if _CHECKED_NAMES.isdisjoint(direct_click.link.values) and (joined := _joined(direct_click, referrer, origin)):
+        return joined
+    return _built(direct_click, referrer, origin)
+
+
+def _joined(direct_click: DirectClick, referrer: Param | None, origin: str) -> S2SClick | None:
+    """The call of a link of which nothing is replaced: the link, and behind it what we say; None if it is too long."""
+    click, link, rule, _, client = direct_click
+    language, language_header = said.of_language(click.headers)
+    device = said.of_device(rule.enrich_names, click.headers, click.headers.get("user-agent", ""), language)
+    address = said.of_address(client) if "af_ip" in rule.enrich_names else said.NOTHING
+    token = f"&af_ref={encoded(referrer.value or '')}" if referrer else ""
+    query = f"{_as_sent(link.query)}{token}{address.query}{device.query}&redirect=false"
+    target = f"{link.path}?{query if link.query else query[1:]}"
+    if len(origin) + len(target) > MAX_URL_CHARACTERS:
+        return None
+    headers = device.headers + address.headers + language_header
+    shape = (_REFERRER_SHAPE if referrer else ()) + address.shape + device.shape
+    make = partial(_params_of_joined, link, referrer, address.params + device.params)
+    return S2SClick(S2SCall(click.id, origin, target, headers, rule.name), Params(make, shape), ())
+
+
+def _params_of_joined(link: Link, referrer: Param | None, ours: tuple[Param, ...]) -> tuple[Param, ...]:
+    of_link = [Param(name, value, Source.LINK) for name, value, segment in link.params if segment]
+    return (*of_link, *([referrer] if referrer else ()), *ours, _REDIRECT)
+
+
+def _built(direct_click: DirectClick, referrer: Param | None, origin: str) -> S2SClick | None:
+    """The call, parameter by parameter."""
     words = own_words(direct_click.link, is_believed=direct_click.click.is_believed)
     ours = _ours(direct_click, referrer, words)
     segments, link_params = _link_part(direct_click.link, ours)
-    origin = endpoint or f"https://{direct_click.link.host}"
     room = MAX_URL_CHARACTERS - len(origin)
     omitted: list[str] = []
     additions = [param for param in ours.values() if param.value is not None and param.source is not Source.LINK]
@@ -77,7 +102,7 @@ def build(direct_click: DirectClick, referrer: Param | None, endpoint: str | Non
     ours.update((name, Param(name, None, Source.OMITTED, "no room in 2,000 characters")) for name in omitted)
     params = (*link_params, *ours.values(), _REDIRECT)
     call = S2SCall(direct_click.click.id, origin, target, _headers(direct_click, ours), direct_click.rule.name)
-    return S2SClick(call, params, _unfilled(direct_click.link, words, link_params))
+    return S2SClick(call, params, _unfilled(words, link_params))
 
 
 def _query(segments: list[str], additions: list[Param]) -> str:
@@ -113,48 +138,10 @@ def _choose(name: str, word: OwnWord, our_param: Param | None, *, is_believed: b
 def _enrichment(direct_click: DirectClick, own_user_agent: OwnWord | None) -> tuple[Param, ...]:
     """The parameters of the rule's `enrich`, in order, with the values that we know."""
     enrich, headers = direct_click.rule.enrich_names, direct_click.click.headers
-    user_agent = headers.get("user-agent", "")
-    device_ua = own_user_agent.value if own_user_agent and own_user_agent.value else user_agent
-    # The hints are those of the browser that clicked. They say nothing about another browser that the link names.
-    hints = tuple(map(_hint, map(headers.get, device.HINT_HEADERS))) if device_ua == user_agent else _NO_HINTS
-    about_device = _about_device_cached if may_be_cached(user_agent) and may_be_cached(device_ua) else _about_device
-    about = about_device(enrich, user_agent, device_ua, device.language(headers), hints)
-    return (_about_address(direct_click.client_ip), *about) if "af_ip" in enrich else about
-
-
-_NO_HINTS = (None,) * len(device.HINT_HEADERS)
-
-
-def _hint(header: str | None) -> str | None:
-    return header if header and len(header) <= device.MAX_HEADER_CHARACTERS and header.isascii() else None
-
-
-def _about_device(
-    enrich: frozenset[str], user_agent: str, device_ua: str, language: Fact, hints: tuple[str | None, ...]
-) -> tuple[Param, ...]:
-    """The device's parameters that `enrich` names, in order. Version and model come from `device_ua` and hints."""
-    user_device = device.read(device_ua)
-    headers = {name: value for name, value in zip(device.HINT_HEADERS, hints, strict=True) if value is not None}
-    facts = (
-        ("af_ua", Fact(user_agent, Source.HEADER, "User-Agent")),
-        ("af_lang", language),
-        ("af_os_version", device.os_version(user_device, headers)),
-        ("af_model", device.model(user_device, headers)),
-    )
-    return tuple(Param(name, *fact) for name, fact in facts if name in enrich)
-
-
-_about_device_cached = lru_cache(maxsize=8192)(_about_device)
-"""Every click of a device gets the same parameters."""
-
-
-@lru_cache(maxsize=8192)
-def _about_address(client_ip: address.Address | None) -> Param:
-    if client_ip is None:
-        return Param("af_ip", None, Source.OMITTED, "no client address")
-    if not address.is_public(client_ip):
-        return Param("af_ip", None, Source.OMITTED, "not a public address")
-    return Param("af_ip", str(client_ip), Source.ADDRESS, "client address")
+    device_ua = own_user_agent.value if own_user_agent and own_user_agent.value else headers.get("user-agent", "")
+    language, _ = said.of_language(headers)
+    about = said.of_device(enrich, headers, device_ua, language).params
+    return said.of_address(direct_click.client).params + about if "af_ip" in enrich else about
 
 
 # what the link says
@@ -162,11 +149,9 @@ def _about_address(client_ip: address.Address | None) -> Param:
 
 def _link_part(link: Link, ours: Mapping[str, Param]) -> tuple[list[str], list[Param]]:
     """(the part of the link's query that stays, as one segment or none; the link's parameters, for `explain`)."""
-    if _CHECKED_NAMES.isdisjoint(link.values):
-        params = [Param(name, value, Source.LINK) for name, value, segment in link.params if segment]
-        return [_as_sent(link.query)] if link.query else [], params
+    judge = _IdJudge(_has_advertising_id(link), link.real("sha1_android_id") is not None)
     segments: list[str] = []
-    params = []
+    params: list[Param] = []
     names: set[str] = set()
     for name, value, segment in link.params:
         if name == "redirect":
@@ -176,7 +161,7 @@ def _link_part(link: Link, ours: Mapping[str, Param]) -> tuple[list[str], list[P
             if name not in names and our_param.source is Source.LINK and our_param.value == value:
                 segments.append(segment)
                 names.add(name)
-        elif why := _unusable_id(link, name, value):
+        elif name in DEVICE_IDS and (why := judge.why_unusable(name, value)):
             params.append(Param(name, None, Source.OMITTED, why))
         elif name == "android_id":
             if name in names:
@@ -198,27 +183,30 @@ def _as_sent(query: str) -> str:
     return query
 
 
-def _unfilled(link: Link, words: Mapping[str, OwnWord], link_params: list[Param]) -> tuple[str, ...]:
-    if _CHECKED_NAMES.isdisjoint(link.values):
-        return ()
+def _unfilled(words: Mapping[str, OwnWord], link_params: list[Param]) -> tuple[str, ...]:
     ours = (name for name, word in words.items() if word.why == NEVER_FILLED_IN)
     ids = (param.name for param in link_params if param.why == NEVER_FILLED_IN)
     return (*ours, *ids)
 
 
-def _unusable_id(link: Link, name: str, value: str) -> str:
-    """Why the call must not have this device id (design §3.2); "" where it stays."""
-    if name not in DEVICE_IDS:
+class _IdJudge(NamedTuple):
+    """Judges the device ids of a link, by what else the link has."""
+
+    has_advertising_id: bool
+    has_sha1: bool
+    """It has `sha1_android_id`."""
+
+    def why_unusable(self, name: str, value: str) -> str:
+        """Why the call must not have this device id (design §3.2); "" where it stays."""
+        if is_unfilled(value):
+            return NEVER_FILLED_IN
+        if is_absent(value):
+            return EMPTY
+        if name in ANDROID_IDS and self.has_advertising_id:
+            return "the link has an advertising id"
+        if name == "android_id" and self.has_sha1:
+            return "the link has its SHA-1"
         return ""
-    if is_unfilled(value):
-        return NEVER_FILLED_IN
-    if is_absent(value):
-        return EMPTY
-    if name in _ANDROID_IDS and _has_advertising_id(link):
-        return "the link has an advertising id"
-    if name == "android_id" and link.real("sha1_android_id"):
-        return "the link has its SHA-1"
-    return ""
 
 
 def _has_advertising_id(link: Link) -> bool:
@@ -233,16 +221,14 @@ def _sha1(value: str) -> str:
     return hashlib.sha1(value.encode(), usedforsecurity=False).hexdigest()
 
 
-def _headers(direct_click: DirectClick, ours: Mapping[str, Param]) -> tuple[tuple[str, str], ...]:
+def _headers(direct_click: DirectClick, ours: Mapping[str, Param]) -> said.Headers:
     """The call's headers: `User-Agent` equals the decoded `af_ua`, `X-Forwarded-For` equals `af_ip`."""
     headers = direct_click.click.headers
-    result = [("User-Agent", _value_of(ours, "af_ua") or headers["user-agent"]), *_HEADERS]
-    if ip := _value_of(ours, "af_ip"):
-        result.append(("X-Forwarded-For", ip))
-    language = headers.get("accept-language", "")
-    if language and len(language) <= device.MAX_HEADER_CHARACTERS and is_clean(language):
-        result.append(("Accept-Language", language))
-    return tuple(result)
+    user_agent = ("User-Agent", _value_of(ours, "af_ua") or headers["user-agent"])
+    ip = _value_of(ours, "af_ip")
+    forwarded = (("X-Forwarded-For", ip),) if ip else ()
+    _, language_header = said.of_language(headers)
+    return (user_agent, *said.HEADERS, *forwarded, *language_header)
 
 
 def _value_of(ours: Mapping[str, Param], name: str) -> str | None:

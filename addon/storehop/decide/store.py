@@ -6,6 +6,7 @@ Nothing here takes a free parameter of the link into a URL unchecked: no open re
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
 from storehop.decide.link import APP_STORE_ID, PACKAGE, Link, encoded
@@ -16,8 +17,10 @@ HUAWEI_MAX_REFERRER_CHARACTERS = 500
 TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 """A referrer token that needs no encoding and that every store takes (appsflyer-clicks.md §1.3)."""
 
+_PAGE_PARAMETERS = frozenset({"af_android_store_csl", "af_ios_store_cpp"})
 _LISTING = re.compile(r"[A-Za-z0-9_.~-]{1,64}")
 _UUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_REFERRER = "{referrer}"
 _WITH_REFERRER = {Store.GOOGLE_PLAY, Store.HUAWEI_APPGALLERY}
 
 
@@ -48,7 +51,7 @@ def platform_of(store: Store, app: str) -> Platform:
 def takes_referrer(store: Store, rule: Rule) -> bool:
     """Whether this store takes a referrer in its URL and hands it to the app."""
     if store is Store.CUSTOM:
-        return "{referrer}" in (rule.store_url or "")
+        return _REFERRER in (rule.store_url or "")
     return store in _WITH_REFERRER
 
 
@@ -58,6 +61,8 @@ def custom_page(store: Store, app: str, link: Link) -> tuple[bool, str]:
     `af_android_store_csl` holds a listing's name or a whole Play URL of the same package; `af_ios_store_cpp`
     must be a UUID. Where we can't honour it, the link wants something other than the store's page: the click passes.
     """
+    if _PAGE_PARAMETERS.isdisjoint(link.values):
+        return True, ""
     if store is Store.GOOGLE_PLAY and (listing := link.real("af_android_store_csl")):
         name = _listing_of_play_url(listing, package(app)) if "/" in listing else listing
         return (_LISTING.fullmatch(name) is not None, name)
@@ -82,6 +87,11 @@ def url(store: Store, rule: Rule, app: str, page: str, referrer: str | None, *, 
 
     Web views get Google Play's page even with `link: market`: most of them can't open `market://`.
     """
+    return encoded(referrer or "").join(_around_referrer(store, rule, app, page, is_web_view=is_web_view))
+
+
+def _around_referrer(store: Store, rule: Rule, app: str, page: str, *, is_web_view: bool) -> tuple[str, ...]:
+    """The URL in its parts, between which the referrer stands; one part where the store takes none."""
     match store:
         case Store.GOOGLE_PLAY:
             base = (
@@ -89,29 +99,24 @@ def url(store: Store, rule: Rule, app: str, page: str, referrer: str | None, *, 
                 if rule.market_link and not is_web_view
                 else "https://play.google.com/store/apps/details"
             )
-            return _with_query(base, ("id", package(app)), ("listing", page), ("referrer", referrer))
+            return f"{_with_query(base, ('id', package(app)), ('listing', page))}&referrer=", ""
         case Store.APP_STORE:
             country = f"{rule.country}/" if rule.country else ""
             tokens = rule.campaign
             base = f"https://apps.apple.com/{country}app/{app}"
-            return _with_query(base, ("ppid", page), ("pt", tokens.pt), ("ct", tokens.ct), ("mt", tokens.mt))
+            return (_with_query(base, ("ppid", page), ("pt", tokens.pt), ("ct", tokens.ct), ("mt", tokens.mt)),)
         case Store.HUAWEI_APPGALLERY:
-            return _with_query(
-                "https://appgallery.cloud.huawei.com/appDetail",
-                ("pkgName", package(app)),
-                ("referrer", referrer),
-                ("detailType", "0"),
-                ("callType", "AGDLINK"),
-                ("channelId", rule.channel_id),
-            )
+            page_url = _with_query("https://appgallery.cloud.huawei.com/appDetail", ("pkgName", package(app)))
+            channel = f"&channelId={encoded(rule.channel_id)}" if rule.channel_id else ""
+            return f"{page_url}&referrer=", f"&detailType=0&callType=AGDLINK{channel}"
         case Store.SAMSUNG_GALAXY_STORE:
-            return f"https://galaxystore.samsung.com/detail/{package(app)}"
+            return (f"https://galaxystore.samsung.com/detail/{package(app)}",)
         case Store.XIAOMI_GETAPPS:
-            return _with_query("https://app.mi.com/details", ("id", package(app)))
+            return (_with_query("https://app.mi.com/details", ("id", package(app))),)
         case Store.AMAZON_APPSTORE:
-            return _with_query("https://www.amazon.com/gp/mas/dl/android", ("p", package(app)))
+            return (_with_query("https://www.amazon.com/gp/mas/dl/android", ("p", package(app))),)
         case Store.CUSTOM:
-            return _expand(rule.store_url or "", app, referrer or "")
+            return tuple([_expanded(part, app) for part in (rule.store_url or "").split(_REFERRER)])
         case Store.AUTO:
             raise ValueError("auto is no store: resolve() it first")
 
@@ -121,10 +126,46 @@ def _with_query(base: str, *pairs: tuple[str, str | None]) -> str:
     return f"{base}?{query}" if query else base
 
 
-_PLACEHOLDER = re.compile(r"\{(app|package|referrer)\}")
+_PLACEHOLDER = re.compile(r"\{(app|package)\}")
 
 
-def _expand(template: str, app: str, referrer: str) -> str:
-    """Expands once: a placeholder within a value stays text."""
-    values = {"app": app, "package": package(app), "referrer": referrer}
+def _expanded(template: str, app: str) -> str:
+    values = {"app": app, "package": package(app)}
     return _PLACEHOLDER.sub(lambda placeholder: encoded(values[placeholder[1]]), template)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """Where a rule sends the clicks of an app: `RuleSet.route` makes it once for both."""
+
+    rule: Rule
+    app: str
+    store: Store
+    platform: Platform
+    takes_referrer: bool
+    in_browsers: tuple[str, ...]
+    in_web_views: tuple[str, ...]
+    """The URL of the app's usual page, as `_around_referrer` gives it."""
+
+    def url(self, page: str, referrer: str, *, is_web_view: bool) -> str:
+        """As the function of this name; `referrer` is encoded already, "" is none."""
+        parts = self.in_web_views if is_web_view else self.in_browsers
+        if page:
+            parts = _around_referrer(self.store, self.rule, self.app, page, is_web_view=is_web_view)
+        return referrer.join(parts)
+
+
+def route(rule: Rule, app: str) -> Route | None:
+    """The route of an app by this rule; None as for `resolve`."""
+    store = resolve(rule, app)
+    if store is None:
+        return None
+    return Route(
+        rule,
+        app,
+        store,
+        platform_of(store, app),
+        takes_referrer(store, rule),
+        _around_referrer(store, rule, app, "", is_web_view=False),
+        _around_referrer(store, rule, app, "", is_web_view=True),
+    )

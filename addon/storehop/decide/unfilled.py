@@ -30,26 +30,34 @@ _WORDS = frozenset({"null", "(null)", "undefined", "none", "nil", "nan"})
 """Words that programs write for a value that is missing, lower case."""
 _PERCENT_MACRO = re.compile(rf"%%[^%]+%%|(?:\A|_)%{_NAME}%\Z")
 
+_NO_MACRO = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*")
+"""What most values are. None of the forms above begins like this and has such characters only."""
+
 _ZEROS = re.compile(r"[0-]{8,}")  # fewer could be a sub id
 _ZERO_ID = b"00000000-0000-0000-0000-000000000000"
 _HASHES_OF_NOTHING = frozenset(
     hash_(text, usedforsecurity=False).hexdigest() for hash_ in (hashlib.sha1, hashlib.md5) for text in (b"", _ZERO_ID)
 )
+_NOTHING = _WORDS | _HASHES_OF_NOTHING
 
 
 def is_unfilled(value: str) -> bool:
     """Whether nobody filled this value in. `value` is decoded, see `link.decoded`."""
     text = value.strip()
-    if text.lower() in _WORDS:
-        return True
-    is_macro = _WHOLE.fullmatch(text) is not None or _ANYWHERE.search(text) is not None
-    return is_macro and _BINARY.search(text) is None
+    return text.lower() in _WORDS or _is_macro(text)
+
+
+def _is_macro(text: str) -> bool:
+    if _NO_MACRO.fullmatch(text):
+        return False
+    has_form = _WHOLE.fullmatch(text) is not None or _ANYWHERE.search(text) is not None
+    return has_form and _BINARY.search(text) is None
 
 
 def is_absent(value: str) -> bool:
     """Whether this value says nothing: it is empty, a zeroed id or the hash of one, or nobody filled it in."""
     text = value.strip()
-    return not text or _ZEROS.fullmatch(text) is not None or text.lower() in _HASHES_OF_NOTHING or is_unfilled(text)
+    return not text or text.lower() in _NOTHING or _ZEROS.fullmatch(text) is not None or _is_macro(text)
 
 
 def is_unfilled_referrer(value: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from textwrap import wrap
 
@@ -10,8 +10,8 @@ from mitmproxy import contentviews, http
 
 from storehop.decide.explanation import GATES, PASSED, because, gates_passed, rules_tried
 from storehop.decide.link import decoded
+from storehop.decide.params import DEVICE_IDS
 from storehop.decide.rules import RuleSet
-from storehop.decide.s2s import DEVICE_IDS
 from storehop.model import Click, Decision, Direct, Param
 
 PERSONAL = DEVICE_IDS | {"af_ip", "af_ua"}
@@ -72,7 +72,7 @@ class ClickView(contentviews.Contentview):
             yield from ("", f"why: {decision.why}") if decision.why else ()
             yield from ("", "The user gets the original link, and nothing is sent.")
 
-    def _params(self, params: tuple[Param, ...]) -> Iterator[str]:
+    def _params(self, params: Sequence[Param]) -> Iterator[str]:
         width = max(len(param.name) for param in params)
         for param in params:
             value = "–" if param.value is None else self._visible(param.name, param.value)
