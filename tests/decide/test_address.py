@@ -1,6 +1,6 @@
 """Who clicked: the TCP peer, or what a trusted proxy says in the one configured header (design §3.4)."""
 
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 from hypothesis import assume, example, given
@@ -337,6 +337,22 @@ FORGERY = st.text(alphabet='0123456789.:,;="[]\\ forabcdef_', max_size=60) | st.
 def test_a_links_own_address_may_be_said(text, address):
     """Where a link's `af_ip` is a single public address and nothing else."""
     assert known(address) == single_public_address(text)
+
+
+BEGINNINGS = [
+    *(IPv4Address(octet << 24 | rest) for octet in range(256) for rest in (0, 0xA80101, 0xFFFFFF)),
+    *(IPv6Address(group << 112 | rest) for group in (0x2002, 0x2003, 0x3FFE, 0x3FFF) for rest in (0, 2**112 - 1)),
+]
+LATE = (ip_network("2002::/16"), ip_network("3fff::/20"), ip_network("fec0::/10"))
+"""6to4, documentation and site-local: the library of an older Python says that they are public."""
+
+
+@given(st.sampled_from(BEGINNINGS) | st.ip_addresses() | st.ip_addresses(network="2000::/3"))
+def test_an_address_is_public_by_its_beginning_only_where_the_whole_of_it_is(address):
+    """What is_public says of an address is what the library says that knows all networks."""
+    says_so = address.is_global and not address.is_multicast and not address.is_reserved
+
+    assert is_public(address) == (says_so and not any(address in network for network in LATE))
 
 
 @given(st.text() | FORGERY)

@@ -94,7 +94,7 @@ def _bare(text: str) -> Address | None:
         return None
     if isinstance(address, IPv4Address):
         return address
-    return address.ipv4_mapped or IPv6Address(int(address))  # the number has no zone
+    return address.ipv4_mapped or (IPv6Address(int(address)) if address.scope_id else address)  # a number has no zone
 
 
 def client_address(peer: str, headers: Mapping[str, str], proxies: Proxies) -> Address | None:
@@ -172,9 +172,25 @@ def single_public_address(text: str) -> Address | None:
     return address if address and is_public(address) else None
 
 
+_SPECIAL_OCTETS = frozenset({0, 10, 100, 127, 169, 172, 192, 198, 203, *range(224, 256)})
+"""First octets of IPv4 addresses of which some are not public (IANA IPv4 Special-Purpose Address Registry)."""
+_PUBLIC_GROUPS = range(0x2003, 0x3FFF)
+"""First groups of IPv6 addresses which are all public (IANA IPv6 Special-Purpose Address Registry)."""
+
+
+def _is_plainly_public(address: Address) -> bool:
+    """Whether its beginning says it. ipaddress compares each address with all networks, which takes 15 µs."""
+    number = int(address)
+    if isinstance(address, IPv4Address):
+        return number >> 24 not in _SPECIAL_OCTETS
+    return number >> 112 in _PUBLIC_GROUPS
+
+
 @lru_cache(maxsize=8192)
 def is_public(address: Address) -> bool:
     """False for private, loopback, link-local, CGNAT, multicast and reserved addresses: they locate nobody."""
+    if _is_plainly_public(address):
+        return True
     if isinstance(address, IPv6Address) and (
         address.is_site_local or any(address in network for network in _ALSO_NOT_PUBLIC)
     ):

@@ -134,31 +134,28 @@ def _link_gate(url: Link, rule: Rule) -> Reason | None:
 def _direct(click: Click, facts: Facts, route: Route, user_device: Device, rules: RuleSet) -> Decision:
     rule = route.rule
 
-    def passes(reason: Reason, why: str = "") -> Pass:
-        return Pass(reason, rule.name, facts.app, facts.platform, route.store, why)
-
     can_honour, page = store.custom_page(route.store, facts.app, facts.link)
     if not can_honour:
-        return passes(Reason.OTHER_TARGET)
+        return _pass(Reason.OTHER_TARGET, facts, route)
     client = _client(click, user_device, rules.proxies)
     direct_click = s2s.DirectClick(click, facts.link, rule, user_device, client)
     ids = own_ids = click_ids.of(facts.link, rule.click_id)
-    limits = consent.limits(rule.consent, click, facts.link) if rule.consent else {}
-    if why := limits.get(Limit.PASS):
-        return passes(Reason.CONSENT, why)
-    limited_click = consent.apply_limits(direct_click, limits) if limits else None
-    if limited_click:
+    limited_click = None
+    if rule.consent and (limits := consent.limits(rule.consent, click, facts.link)):
+        if Limit.PASS in limits:
+            return _pass(Reason.CONSENT, facts, route, limits[Limit.PASS])
+        limited_click = consent.apply_limits(direct_click, limits)
         direct_click = limited_click.direct_click
         ids = click_ids.of(direct_click.link, rule.click_id)
     referrer = _referrer(click, direct_click.link, rule, ids) if route.takes_referrer else None
     token = referrer.value if referrer else None
     if route.store is Store.HUAWEI_APPGALLERY and len(token or "") > store.HUAWEI_MAX_REFERRER_CHARACTERS:
-        return passes(Reason.TOO_LONG)
+        return _pass(Reason.TOO_LONG, facts, route)
     s2s_click = s2s.build(direct_click, referrer, rules.delivery.endpoint)
     if s2s_click is None:
-        return passes(Reason.TOO_LONG)
+        return _pass(Reason.TOO_LONG, facts, route)
     if reason := rollout.gate(click, rule, rules):
-        return passes(reason)
+        return _pass(reason, facts, route)
     return Direct(
         rule.name,
         facts.app,
@@ -172,6 +169,10 @@ def _direct(click: Click, facts: Facts, route: Route, user_device: Device, rules
         rule.client_hints,
         ("click_id", *s2s_click.unfilled) if ids.unfilled else s2s_click.unfilled,
     )
+
+
+def _pass(reason: Reason, facts: Facts, route: Route, why: str = "") -> Pass:
+    return Pass(reason, route.rule.name, facts.app, facts.platform, route.store, why)
 
 
 def _client(click: Click, user_device: Device, proxies: address.Proxies) -> address.Host | None:

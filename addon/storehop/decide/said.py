@@ -47,8 +47,8 @@ def of_device(enrich: frozenset[str], headers: Mapping[str, str], device_ua: str
     """
     user_agent = headers.get("user-agent", "")
     hints = _hints(headers) if device_ua == user_agent else _NO_HINTS
-    about = _of_device_cached if may_be_cached(user_agent) and may_be_cached(device_ua) else _of_device
-    return about(enrich, user_agent, device_ua, language, hints)
+    is_usual = may_be_cached(user_agent) and (device_ua is user_agent or may_be_cached(device_ua))
+    return (_of_device_cached if is_usual else _of_device)(enrich, user_agent, device_ua, language, hints)
 
 
 _NO_HINTS = (None,) * len(device.HINT_HEADERS)
@@ -88,10 +88,16 @@ _of_device_cached = lru_cache(maxsize=8192)(_of_device)
 def of_address(host: Host | None) -> Said:
     """`af_ip`: the client's address, where it is a public one."""
     if host is None:
-        return _said((Param("af_ip", None, Source.OMITTED, "no client address"),), ())
+        return _NO_ADDRESS
     if not host.is_public:
-        return _said((Param("af_ip", None, Source.OMITTED, "not a public address"),), ())
-    return _said((Param("af_ip", host.text, Source.ADDRESS, "client address"),), (("X-Forwarded-For", host.text),))
+        return _NO_PUBLIC_ADDRESS
+    param = Param("af_ip", host.text, Source.ADDRESS, "client address")
+    return Said((param,), f"&af_ip={encoded(host.text)}", (("X-Forwarded-For", host.text),), _ADDRESS_SHAPE)
+
+
+_NO_ADDRESS = _said((Param("af_ip", None, Source.OMITTED, "no client address"),), ())
+_NO_PUBLIC_ADDRESS = _said((Param("af_ip", None, Source.OMITTED, "not a public address"),), ())
+_ADDRESS_SHAPE: Shape = (("af_ip", Source.ADDRESS.value, True),)
 
 
 def of_language(headers: Mapping[str, str]) -> tuple[Fact, Headers]:

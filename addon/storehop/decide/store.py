@@ -99,7 +99,8 @@ def _around_referrer(store: Store, rule: Rule, app: str, page: str, *, is_web_vi
                 if rule.market_link and not is_web_view
                 else "https://play.google.com/store/apps/details"
             )
-            return f"{_with_query(base, ('id', package(app)), ('listing', page))}&referrer=", ""
+            listing = f"&listing={encoded(page)}" if page else ""
+            return f"{base}?id={package(app)}{listing}&referrer=", ""
         case Store.APP_STORE:
             country = f"{rule.country}/" if rule.country else ""
             tokens = rule.campaign
@@ -160,12 +161,6 @@ def route(rule: Rule, app: str) -> Route | None:
     store = resolve(rule, app)
     if store is None:
         return None
-    return Route(
-        rule,
-        app,
-        store,
-        platform_of(store, app),
-        takes_referrer(store, rule),
-        _around_referrer(store, rule, app, "", is_web_view=False),
-        _around_referrer(store, rule, app, "", is_web_view=True),
-    )
+    in_browsers = _around_referrer(store, rule, app, "", is_web_view=False)
+    in_web_views = _around_referrer(store, rule, app, "", is_web_view=True) if rule.market_link else in_browsers
+    return Route(rule, app, store, platform_of(store, app), takes_referrer(store, rule), in_browsers, in_web_views)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
+from storehop.decide.params import shape_of
 from storehop.model import Direct
 
 
@@ -42,7 +43,7 @@ SIGNALS = {
 
 def signals(direct: Direct) -> frozenset[Signal]:
     """The signals by which AppsFlyer can match this click, from the link or from us."""
-    result = {SIGNALS[param.name] for param in direct.params if param.value and param.name in SIGNALS}
+    result = {SIGNALS[name] for name, _, has_value in shape_of(direct.params) if has_value and name in SIGNALS}
     if direct.referrer is not None:  # an `af_ref` that no store hands to the app matches nothing
         result.add(Signal.REFERRER)
     return frozenset(result)

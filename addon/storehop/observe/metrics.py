@@ -21,6 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
+from storehop.decide.params import Shape, shape_of
 from storehop.model import (
     Click,
     Dead,
@@ -29,7 +30,6 @@ from storehop.model import (
     Direct,
     Fault,
     Outcome,
-    Param,
     Reason,
     Reply,
     Settled,
@@ -129,7 +129,7 @@ class Metrics(Watcher):
         elif isinstance(decision, Direct):
             self._clicks("direct", "", decision.rule).inc()
             self._coverage.count_direct(signals(decision))
-            self._enrich(decision.params)
+            self._enrich(shape_of(decision.params))
             self._unfilled.update(decision.unfilled)
         else:
             self._coverage.count_pass()
@@ -138,10 +138,10 @@ class Metrics(Watcher):
     def amended(self, before: Direct, after: Direct) -> None:
         """Counts the signals and parameters that client hints added to a held call."""
         self._coverage.add_signals(signals(after) - signals(before))
-        self._enrich(set(after.params) - set(before.params))
+        self._enrich(shape_of(set(after.params) - set(before.params)))
 
-    def _enrich(self, params: Iterable[Param]) -> None:
-        for name, _, source, _ in params:
+    def _enrich(self, shape: Shape) -> None:
+        for name, source, _ in shape:
             if name in ENRICHED:
                 self._enriched[name, source] += 1
 
