@@ -30,12 +30,14 @@ _USUAL = (
 )
 _SENT = {"Accept": "text/html", "Accept-Language": "en-US,en;q=0.9", "Cookie": "session=s1"}
 _HINTS = {"Sec-CH-UA-Model": '"Pixel 8"', "Sec-CH-UA-Platform-Version": '"14.0.0"', "Sec-CH-UA-Mobile": "?1"}
-_IDS = "&advertising_id=38400000-8cf0-11bd-b23e-10b96e40000d&android_id=9774d56d682e549c"
+_ID = "&advertising_id=38400000-8cf0-11bd-b23e-10b96e40000d"
+_IDS = f"{_ID}&android_id=9774d56d682e549c"
 
 CLICKS: dict[str, tuple[Click, type]] = {
     "android": (click(ANDROID_LINK + _USUAL, _SENT), Direct),
     "behind a proxy": (click(ANDROID_LINK + _USUAL, _SENT | {"X-Forwarded-For": "81.2.69.142"}, peer="::1"), Direct),
     "client hints": (click(ANDROID_LINK + _USUAL, _SENT | _HINTS, user_agent=REDUCED), Direct),
+    "an advertising id": (click(ANDROID_LINK + _USUAL + _ID, _SENT), Direct),
     "device ids and macros": (click(ANDROID_LINK + _USUAL + _IDS + "&af_sub2={sub2}&af_ip=", _SENT), Direct),
     "ios": (click(IOS_LINK + _USUAL, _SENT, user_agent=IPHONE), Direct),
     "passes": (click(ANDROID_LINK.replace("networka", "other") + _USUAL, _SENT, user_agent=PIXEL), Pass),

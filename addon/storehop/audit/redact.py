@@ -14,7 +14,7 @@ from ipaddress import IPv4Address, ip_network
 from urllib.parse import unquote_plus
 
 from storehop.decide import address, device, link
-from storehop.decide.params import DEVICE_IDS
+from storehop.decide.device_ids import DEVICE_IDS
 from storehop.decide.unfilled import is_unfilled
 
 MAX_SHOWN_CHARACTERS = 2_000

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from storehop.decide.decision import decide
+from storehop.decide.device_ids import DEVICE_IDS
 from storehop.decide.explanation import HELP
 from storehop.decide.link import Link, encoded, split
 from storehop.decide.own_words import OURS
-from storehop.decide.params import DEVICE_IDS
 from storehop.decide.rules import RuleSet
 from storehop.model import Click, Direct, Platform, Reason
 

@@ -14,8 +14,8 @@ from ipaddress import ip_network
 from urllib.parse import quote
 
 from storehop.decide import address
+from storehop.decide.device_ids import DEVICE_IDS
 from storehop.decide.link import Link
-from storehop.decide.params import DEVICE_IDS
 from storehop.decide.s2s import DirectClick
 from storehop.decide.unfilled import is_unfilled
 from storehop.model import Click, Param, Source

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import overload
 
+from storehop.decide.device_ids import DEVICE_IDS
 from storehop.decide.own_words import OURS
 from storehop.model import Param
 
@@ -12,12 +13,6 @@ type Shape = tuple[tuple[str, str, bool], ...]
 """(name, source, whether it has a value) of each parameter that is one of ours or a device's id: there are few."""
 
 
-ANDROID_IDS = frozenset({"android_id", "sha1_android_id", "md5_android_id"})
-DEVICE_IDS = ANDROID_IDS | {
-    f"{hash_}{name}"
-    for hash_ in ("", "sha1_", "md5_")
-    for name in ("advertising_id", "idfa", "idfv", "oaid", "imei", "fire_advertising_id")
-}
 _IN_SHAPES = DEVICE_IDS.union(OURS)
 
 

@@ -5,8 +5,6 @@ Original parameters stay byte for byte and in order, except those that are repla
 
 from __future__ import annotations
 
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -14,10 +12,10 @@ from typing import NamedTuple
 from storehop.decide import said
 from storehop.decide.address import Host
 from storehop.decide.device import Device
+from storehop.decide.device_ids import DEVICE_IDS, IdJudge, sha1
 from storehop.decide.link import Link, encoded
 from storehop.decide.own_words import EMPTY, NEVER_FILLED_IN, NO_TEXT, OURS, OwnWord, own_words
-from storehop.decide.params import ANDROID_IDS, DEVICE_IDS, Params, Shape
-from storehop.decide.unfilled import is_absent, is_unfilled
+from storehop.decide.params import Params, Shape
 from storehop.model import Click, Param, S2SCall, Source
 from storehop.settings import Rule
 
@@ -27,10 +25,10 @@ MAX_URL_CHARACTERS = 2000
 SHED_ORDER = ("af_lang", "af_model", "af_os_version")
 """The parameters that we drop, in this order, when the URL is too long. Ids and the referrer always stay."""
 
-_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_SHA1 = re.compile(r"[0-9a-fA-F]{40}")
 _CHECKED_NAMES = DEVICE_IDS | frozenset(OURS) | {"redirect"}
 """Parameters of a link that may be replaced or dropped; all others stay as they are."""
+_REPLACED_NAMES = frozenset(OURS) | {"redirect", "android_id"}
+"""Those of them that are not only dropped."""
 _REFERRER_SHAPE: Shape = (("af_ref", Source.GENERATED.value, True),)
 _REDIRECT = Param("redirect", "false", Source.GENERATED, "marks a server-to-server click")
 _BROWSER_ENCODES = str.maketrans({'"': "%22", "<": "%3C", ">": "%3E"})
@@ -58,13 +56,27 @@ class S2SClick(NamedTuple):
 def build(direct_click: DirectClick, referrer: Param | None, endpoint: str | None) -> S2SClick | None:
     """The call; None if its URL stays above 2,000 characters. `referrer` is `af_ref`, `endpoint` another origin."""
     origin = endpoint or f"https://{direct_click.link.host}"
-    if _CHECKED_NAMES.isdisjoint(direct_click.link.values) and (joined := _joined(direct_click, referrer, origin)):
-        return joined
-    return _built(direct_click, referrer, origin)
+    ids = _ids_of_whole(direct_click.link)
+    joined = None if ids is None else _joined(direct_click, referrer, origin, ids)
+    return joined or _built(direct_click, referrer, origin)
 
 
-def _joined(direct_click: DirectClick, referrer: Param | None, origin: str) -> S2SClick | None:
-    """The call of a link of which nothing is replaced: the link, and behind it what we say; None if it is too long."""
+def _ids_of_whole(link: Link) -> Shape | None:
+    """The device ids of a link that stays as it is; None: something of it is replaced or dropped, or may be."""
+    values = link.values
+    if _CHECKED_NAMES.isdisjoint(values):
+        return ()
+    if not _REPLACED_NAMES.isdisjoint(values) or link.query.count("&") >= len(values):  # a name stands twice
+        return None
+    judge = IdJudge.of(link)
+    names = [name for name in values if name in DEVICE_IDS]
+    if any(judge.why_unusable(name, values[name]) for name in names):
+        return None
+    return tuple([(name, Source.LINK.value, True) for name in names])
+
+
+def _joined(direct_click: DirectClick, referrer: Param | None, origin: str, ids: Shape) -> S2SClick | None:
+    """The call of a link that stays as it is: the link, and behind it what we say; None if it is too long."""
     click, link, rule, _, client = direct_click
     language, language_header = said.of_language(click.headers)
     device = said.of_device(rule.enrich_names, click.headers, click.headers.get("user-agent", ""), language)
@@ -75,7 +87,7 @@ def _joined(direct_click: DirectClick, referrer: Param | None, origin: str) -> S
     if len(origin) + len(target) > MAX_URL_CHARACTERS:
         return None
     headers = device.headers + address.headers + language_header
-    shape = (_REFERRER_SHAPE if referrer else ()) + address.shape + device.shape
+    shape = ids + (_REFERRER_SHAPE if referrer else ()) + address.shape + device.shape
     make = partial(_params_of_joined, link, referrer, address.params + device.params)
     return S2SClick(S2SCall(click.id, origin, target, headers, rule.name), Params(make, shape), ())
 
@@ -149,7 +161,7 @@ def _enrichment(direct_click: DirectClick, own_user_agent: OwnWord | None) -> tu
 
 def _link_part(link: Link, ours: Mapping[str, Param]) -> tuple[list[str], list[Param]]:
     """(the part of the link's query that stays, as one segment or none; the link's parameters, for `explain`)."""
-    judge = _IdJudge(_has_advertising_id(link), link.real("sha1_android_id") is not None)
+    judge = IdJudge.of(link)
     segments: list[str] = []
     params: list[Param] = []
     names: set[str] = set()
@@ -167,7 +179,7 @@ def _link_part(link: Link, ours: Mapping[str, Param]) -> tuple[list[str], list[P
             if name in names:
                 continue
             names.add(name)
-            segments.append(sha1_segment := f"sha1_android_id={_sha1(value)}")
+            segments.append(sha1_segment := f"sha1_android_id={sha1(value)}")
             params.append(Param("sha1_android_id", sha1_segment.partition("=")[2], Source.LINK, "SHA-1 of android_id"))
         else:
             segments.append(segment)
@@ -187,38 +199,6 @@ def _unfilled(words: Mapping[str, OwnWord], link_params: list[Param]) -> tuple[s
     ours = (name for name, word in words.items() if word.why == NEVER_FILLED_IN)
     ids = (param.name for param in link_params if param.why == NEVER_FILLED_IN)
     return (*ours, *ids)
-
-
-class _IdJudge(NamedTuple):
-    """Judges the device ids of a link, by what else the link has."""
-
-    has_advertising_id: bool
-    has_sha1: bool
-    """It has `sha1_android_id`."""
-
-    def why_unusable(self, name: str, value: str) -> str:
-        """Why the call must not have this device id (design §3.2); "" where it stays."""
-        if is_unfilled(value):
-            return NEVER_FILLED_IN
-        if is_absent(value):
-            return EMPTY
-        if name in ANDROID_IDS and self.has_advertising_id:
-            return "the link has an advertising id"
-        if name == "android_id" and self.has_sha1:
-            return "the link has its SHA-1"
-        return ""
-
-
-def _has_advertising_id(link: Link) -> bool:
-    plain, hashed = link.real("advertising_id"), link.real("sha1_advertising_id")
-    return bool((plain and _UUID.fullmatch(plain)) or (hashed and _SHA1.fullmatch(hashed)))
-
-
-def _sha1(value: str) -> str:
-    """SHA-1 of the id as written. An id that is a SHA-1 already stays as it is."""
-    if _SHA1.fullmatch(value):
-        return value
-    return hashlib.sha1(value.encode(), usedforsecurity=False).hexdigest()
 
 
 def _headers(direct_click: DirectClick, ours: Mapping[str, Param]) -> said.Headers:

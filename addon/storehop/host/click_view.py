@@ -8,9 +8,9 @@ from textwrap import wrap
 
 from mitmproxy import contentviews, http
 
+from storehop.decide.device_ids import DEVICE_IDS
 from storehop.decide.explanation import GATES, PASSED, because, gates_passed, rules_tried
 from storehop.decide.link import decoded
-from storehop.decide.params import DEVICE_IDS
 from storehop.decide.rules import RuleSet
 from storehop.model import Click, Decision, Direct, Param
 
