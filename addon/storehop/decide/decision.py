@@ -74,8 +74,7 @@ def _by_rule(click: Click, facts: Facts, user_device: Device, rules: RuleSet) ->
         return Pass(Reason.NO_RULE, app=facts.app, platform=facts.platform)
     route = rules.route(rule, facts.app)
     reason = (
-        _rule_gate(rule, rules, at_answer=click.at_answer)
-        or (Reason.NO_STORE if route is None else None)
+        _rule_gate(rule, route, rules, at_answer=click.at_answer)
         or _person_gate(click, user_device)
         or _platform_gate(facts.platform, user_device, route)
         or _link_gate(facts.link, rule)
@@ -85,10 +84,10 @@ def _by_rule(click: Click, facts: Facts, user_device: Device, rules: RuleSet) ->
     return _direct(click, facts, route, user_device, rules)
 
 
-def _rule_gate(rule: Rule, rules: RuleSet, *, at_answer: bool) -> Reason | None:
+def _rule_gate(rule: Rule, route: Route | None, rules: RuleSet, *, at_answer: bool) -> Reason | None:
     if (rule.mode is Mode.OFF and not rules.are_at_their_most) or (at_answer and not rule.answers):
         return Reason.RULE_OFF
-    return None
+    return Reason.NO_STORE if route is None else None
 
 
 def _person_gate(click: Click, user_device: Device) -> Reason | None:
