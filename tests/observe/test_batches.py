@@ -4,6 +4,8 @@ import asyncio
 import json
 import logging
 import re
+import sys
+import threading
 import weakref
 
 import pytest
@@ -122,6 +124,30 @@ async def test_the_lines_of_the_next_moment_are_another_write(handler, logger, s
     await asyncio.wait_for(stream.written.wait(), 60)
 
     assert ["INFO one\n", "INFO two\n"] == said(stream)
+
+
+async def test_a_click_s_line_is_not_lost_to_another_thread(handler, stream):
+    """It is added without the lock under which others write what there is."""
+    is_over = threading.Event()
+
+    def write_what_there_is():
+        while not is_over.is_set():
+            handler.flush()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        writing = asyncio.create_task(asyncio.to_thread(write_what_there_is))
+        await asyncio.sleep(0)
+        for number in range(5_000):
+            handler.write(logging.INFO, "direct", {"click": number})
+    finally:
+        is_over.set()
+        sys.setswitchinterval(interval)
+    await writing
+    handler.flush()
+
+    assert [f"INFO direct click={number}" for number in range(5_000)] == "".join(said(stream)).splitlines()
 
 
 async def test_a_warning_is_written_at_once(handler, logger, stream):

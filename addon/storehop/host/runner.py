@@ -29,8 +29,9 @@ from storehop.host.tuning import CLICK_COLUMNS
 from storehop.listening.line import HandoverError, is_possible
 from storehop.listening.presence import Presence
 from storehop.listening.successor import start_successor
+from storehop.observe.counts import CountedElsewhere
 from storehop.observe.log import ClickLog
-from storehop.observe.metrics import DROPPED_LINES, CountedElsewhere, Metrics
+from storehop.observe.metrics import DROPPED_LINES, Metrics
 from storehop.options import RunOptions
 from storehop.serving import (
     RETIRE,

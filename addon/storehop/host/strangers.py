@@ -6,7 +6,7 @@ import logging
 import time
 
 from storehop.decide import address
-from storehop.observe.metrics import CountedElsewhere
+from storehop.observe.counts import CountedElsewhere
 from storehop.observe.seldom import Seldom, since_last
 
 logger = logging.getLogger(__name__)

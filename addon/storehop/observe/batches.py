@@ -12,7 +12,7 @@ from functools import partial
 from typing import Protocol, TextIO
 
 from storehop.observe.floods import Floods
-from storehop.observe.lines import Fields, JsonLines, TextLines, without_none
+from storehop.observe.lines import Fields, JsonLines, TextLines
 from storehop.observe.writer import LogWriter, write_all, write_lines
 
 FLUSH_S = 0.1
@@ -63,9 +63,9 @@ class BatchHandler(logging.Handler):
 
     def write(self, level: int, event: str, fields: Fields) -> None:
         """Adds a line about a click, equal to the formatter's. On the event loop's thread only."""
-        line = self._of_click(time.time(), level, event, without_none(fields))
-        with self.lock or nullcontext():
-            self._add(line, is_urgent=False)
+        self._lines.append(self._of_click(time.time(), level, event, fields))
+        if len(self._lines) == 1:
+            self._loop.call_later(FLUSH_S, self.flush)
 
     def _add(self, line: str, *, is_urgent: bool) -> None:
         self._lines.append(line)
@@ -77,8 +77,8 @@ class BatchHandler(logging.Handler):
     def flush(self) -> None:
         """Hands what there is to the writer, which never waits."""
         with self.lock or nullcontext():
-            if self._lines:
-                lines, self._lines = self._lines, []
+            if lines := self._lines[:]:
+                del self._lines[: len(lines)]  # no new list: a click's line may come meanwhile, without the lock
                 self._writer.put(_encoded(lines), len(lines))
 
     def close(self) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from storehop.decide.params import shape_of
-from storehop.model import Direct
+from storehop.model import Direct, Param
 
 
 class Signal(StrEnum):
@@ -43,10 +42,15 @@ SIGNALS = {
 
 def signals(direct: Direct) -> frozenset[Signal]:
     """The signals by which AppsFlyer can match this click, from the link or from us."""
-    result = {SIGNALS[name] for name, _, has_value in shape_of(direct.params) if has_value and name in SIGNALS}
-    if direct.referrer is not None:  # an `af_ref` that no store hands to the app matches nothing
+    return frozenset(signals_of(direct.params, direct.referrer))
+
+
+def signals_of(params: Iterable[Param], referrer: str | None) -> set[Signal]:
+    """The signals of these parameters of a direct click, and of its referrer."""
+    result = {SIGNALS[name] for name, value, _, _ in params if value and name in SIGNALS}
+    if referrer is not None:  # an `af_ref` that no store hands to the app matches nothing
         result.add(Signal.REFERRER)
-    return frozenset(result)
+    return result
 
 
 class Coverage:

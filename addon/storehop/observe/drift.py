@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cache
-
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 
 from storehop.decide.drift import Compared, Kind
+from storehop.observe.counts import counter
 from storehop.observe.watchers import Watcher
 
 HARMS = (Kind.OTHER_APP, Kind.OTHER_STORE)
@@ -17,19 +16,19 @@ class DriftMetrics(Watcher):
     """`storehop_drift_total`. A rule's series that an alert counts are there at 0 from the start."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        drift = Counter(
+        self._drift = counter(
+            registry,
             "storehop_drift",
             "Passed clicks by how AppsFlyer's redirect differs from ours. Only a forward proxy sees it.",
-            ("rule", "kind"),
-            registry=registry,
+            "rule",
+            "kind",
         )
-        self._drift = cache(drift.labels)
 
     def expect(self, rule: str) -> None:
         """Has the series of a rule that is in use."""
         for kind in HARMS:
-            self._drift(rule, kind.value)
+            self._drift[rule, kind.value] += 0
 
     def drifted(self, rule: str, _app: str, compared: Compared) -> None:
         """Counts a click whose redirect by AppsFlyer was compared."""
-        self._drift(rule, compared.kind.value).inc()
+        self._drift[rule, compared.kind.value] += 1

@@ -8,6 +8,7 @@ import os
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 
 CLICK_LOGGER = "storehop.click"
 """The logger of clicks' lines."""
@@ -20,8 +21,10 @@ def without_none(fields: Fields) -> Fields:
 
 
 def in_words(event: str, fields: Fields) -> str:
-    """An event and its fields, without None among them, as one line of text."""
-    return f"{event} {' '.join([f'{name}={_plain(str(value))}' for name, value in fields.items()])}"
+    """An event and its fields, but for those that are None, as one line of text."""
+    return (
+        f"{event} {' '.join([f'{name}={_plain(str(value))}' for name, value in fields.items() if value is not None])}"
+    )
 
 
 def _plain(value: str) -> str:
@@ -37,7 +40,7 @@ class TextLines(logging.Formatter):
         super().__init__(f"%(asctime)s %(levelname)s {self._whose}%(message)s")
 
     def of_click(self, now: float, level: int, event: str, fields: Fields) -> str:
-        """The line that `format` makes of a click's event."""
+        """The line that `format` makes of a click's event. A field that is None is left out."""
         second, fraction = divmod(now, 1)
         return (
             f"{_clock(int(second))},{int(fraction * 1000):03} {_LEVELS[level]} {self._whose}{in_words(event, fields)}"
@@ -57,8 +60,9 @@ class JsonLines(logging.Formatter):
         }
 
     def of_click(self, now: float, level: int, event: str, fields: Fields) -> str:
-        """The line that `format` makes of a click's event."""
-        return f'{{"time": "{_stamp(now)}", {self._heads[level]}{event}", {_ENCODE(fields)[1:]}'
+        """The line that `format` makes of a click's event. A field that is None is left out."""
+        shown = [f', "{name}": {_json(value)}' for name, value in fields.items() if value is not None]
+        return f'{{"time": "{_stamp(now)}", {self._heads[level]}{event}"{"".join(shown)}}}'
 
     def format(self, record: logging.LogRecord) -> str:
         entry: Fields = {"time": _stamp(record.created), "level": record.levelname.lower(), **self._whose}
@@ -85,6 +89,12 @@ def _utc(second: int) -> str:
 
 def _stamp(created: float) -> str:
     return f"{_utc(int(created))}.{int(created % 1 * 1000):03}+00:00"
+
+
+def _json(value: object) -> str:
+    if isinstance(value, str):
+        return encode_basestring_ascii(value)
+    return repr(value) if type(value) is int else _ENCODE(value)
 
 
 _ENCODE = json.JSONEncoder(default=str).encode

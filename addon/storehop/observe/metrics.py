@@ -1,6 +1,6 @@
 """Metrics for Prometheus (design §5). Labels stay bounded: never an app, a campaign or an address.
 
-We look up the children of labelled metrics once and cache them: a click costs increments only.
+What a click counts we count in plain numbers (`counts.py`).
 
 What an alert counts is there from the start at 0, since `increase()` sees no first event in a series that begins with
 1. That is each end of a call, each outcome of an attempt, each reload, and for each rule the clicks that went direct,
@@ -12,16 +12,12 @@ first fault.
 from __future__ import annotations
 
 import time
-from collections import Counter as Counts
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
 from prometheus_client.registry import Collector
 
-from storehop.decide.params import Shape, shape_of
 from storehop.model import (
     Click,
     Dead,
@@ -30,12 +26,15 @@ from storehop.model import (
     Direct,
     Fault,
     Outcome,
+    Param,
+    Pass,
     Reason,
     Reply,
     Settled,
     Source,
 )
-from storehop.observe.coverage import Coverage, signals
+from storehop.observe.counts import Counted, Distribution, Values, counter
+from storehop.observe.coverage import SIGNALS, Coverage, signals, signals_of
 from storehop.observe.drift import DriftMetrics
 from storehop.observe.engine import EngineMetrics
 from storehop.observe.state import BuildInfo, State, StateCollector
@@ -67,43 +66,52 @@ class Metrics(Watcher):
             self.registry.register(collector)
         self.engine = EngineMetrics(self.registry)
         self.drift = DriftMetrics(self.registry)
-        clicks = Counter(
-            "storehop_clicks", "Clicks by decision.", ("decision", "reason", "rule"), registry=self.registry
+        self._clicks = self._counter("clicks", "Clicks by decision.", "decision", "reason", "rule")
+        self._attempts = self._counter("s2s_attempts", "Attempts at S2S calls.", "outcome")
+        self._results = self._counter("s2s", "S2S calls by their end.", "result")
+        self._reloads = self._counter("rules_reload", "Reloads of the rules.", "result")
+        self._enriched = self._counter(
+            "enriched", "Parameters of S2S calls by the source of their value.", "parameter", "source"
         )
-        attempts = Counter("storehop_s2s_attempts", "Attempts at S2S calls.", ("outcome",), registry=self.registry)
-        results = Counter("storehop_s2s", "S2S calls by their end.", ("result",), registry=self.registry)
-        reloads = Counter("storehop_rules_reload", "Reloads of the rules.", ("result",), registry=self.registry)
+        self._enriched.update({(name, source): 0 for name in sorted(ENRICHED) for source in Source})
+        self._unfilled = self._counter(
+            "never_filled_in",
+            "Direct clicks whose link had this parameter as a macro that nobody had filled in.",
+            "parameter",
+        )
         self._coverage = Coverage()
-        self._enriched = Counts({(name, str(source)): 0 for name in sorted(ENRICHED) for source in Source})
-        self._unfilled: Counts[str] = Counts()
-        self.registry.register(_CountCollector(self._coverage, self._enriched, self._unfilled))
-        self._clicks = cache(clicks.labels)
-        self._attempts = cache(attempts.labels)
-        self._results = {result: results.labels(result) for result in ("delivered", "dead")}
-        self._reloads = {result: reloads.labels(result) for result in ("ok", "failed")}
+        self.registry.register(
+            Counted(
+                "storehop_matchable",
+                "Direct clicks that AppsFlyer can match on this.",
+                ("signal",),
+                self._coverage.signal_counts,
+            )
+        )
         self._reload_success = Gauge(
             "storehop_rules_reload_success",
             "Whether the rule files could be used when last read.",
             registry=self.registry,
         )
-        self._accepted = Histogram(
-            "storehop_click_to_accepted_seconds",
-            "From the click to AppsFlyer's acceptance.",
-            buckets=ACCEPTED_BUCKETS_S,
-            registry=self.registry,
+        self._accepted = Distribution(
+            "storehop_click_to_accepted_seconds", "From the click to AppsFlyer's acceptance.", ACCEPTED_BUCKETS_S
         )
+        self.registry.register(self._accepted)
         self._next_exemplar = 0.0
         self._delivered: deque[float] = deque(maxlen=MAX_SUMMARY_DELIVERIES)
-        self._decision = Histogram(
-            "storehop_decision_seconds", "Time to decide.", buckets=DECISION_BUCKETS_S, registry=self.registry
-        )
+        self._decision = Distribution("storehop_decision_seconds", "Time to decide.", DECISION_BUCKETS_S)
+        self.registry.register(self._decision)
         self._begin()
+
+    def _counter(self, name: str, documentation: str, *labels: str) -> Counter[Values]:
+        return counter(self.registry, f"storehop_{name}", documentation, *labels)
 
     def _begin(self) -> None:
         """Shows series before their first event, so that the first one is an increase."""
         self._reload_success.set(1)
-        for outcome in _OUTCOMES:
-            self._attempts(outcome)
+        self._attempts.update(dict.fromkeys(_OUTCOMES, 0))
+        self._results.update(delivered=0, dead=0)
+        self._reloads.update(ok=0, failed=0)
         self.expect(())
 
     def observe(self, state: Callable[[], State]) -> None:
@@ -115,50 +123,52 @@ class Metrics(Watcher):
         names = ["", *rules]
         for rule in names if len(names) <= MAX_RULES_AT_0 else names[:1]:
             for reason in FAULTS:
-                self._clicks("pass", reason, rule)
+                self._clicks["pass", reason, rule] += 0
             if rule:
-                self._clicks("direct", "", rule)
+                self._clicks["direct", "", rule] += 0
                 self.drift.expect(rule)
 
     def answered(self, _click: Click, decision: Decision, seconds: float = 0.0, _whole_s: float = 0.0) -> None:
         """Counts the decision. A direct click also counts its signals and parameters, a duplicate does not."""
         if seconds:
             self._decision.observe(seconds)
-        if isinstance(decision, Direct) and decision.repeats:
-            self._clicks("duplicate", "", decision.rule).inc()
-        elif isinstance(decision, Direct):
-            self._clicks("direct", "", decision.rule).inc()
-            self._coverage.count_direct(signals(decision))
-            self._enrich(shape_of(decision.params))
-            self._unfilled.update(decision.unfilled)
-        else:
+        if isinstance(decision, Pass):
             self._coverage.count_pass()
-            self._clicks("pass", decision.reason, decision.rule or "").inc()
+            self._clicks["pass", decision.reason, decision.rule or ""] += 1
+        elif decision.repeats:
+            self._clicks["duplicate", "", decision.rule] += 1
+        else:
+            self._clicks["direct", "", decision.rule] += 1
+            params = [param for param in decision.params if param[0] in _COUNTED]
+            self._coverage.count_direct(signals_of(params, decision.referrer))
+            self._enrich(params)
+            if decision.unfilled:
+                self._unfilled.update(decision.unfilled)
 
     def amended(self, before: Direct, after: Direct) -> None:
         """Counts the signals and parameters that client hints added to a held call."""
         self._coverage.add_signals(signals(after) - signals(before))
-        self._enrich(shape_of(set(after.params) - set(before.params)))
+        self._enrich(set(after.params) - set(before.params))
 
-    def _enrich(self, shape: Shape) -> None:
-        for name, source, _ in shape:
+    def _enrich(self, params: Iterable[Param]) -> None:
+        for name, _, source, _ in params:
             if name in ENRICHED:
                 self._enriched[name, source] += 1
 
     def settled(self, settled: Settled) -> None:
         """Counts an attempt by its outcome, and a call by its end."""
         if settled.outcome:
-            self._attempts(outcome_label(settled.outcome)).inc()
+            self._attempts[outcome_label(settled.outcome)] += 1
         match settled.verdict:
             case Delivered():
-                self._results["delivered"].inc()
+                self._results["delivered"] += 1
                 self._accepted.observe(settled.age, self._exemplar(settled.call.id))
                 self._delivered.append(settled.age)
             case Dead():
-                self._results["dead"].inc()
+                self._results["dead"] += 1
 
     def _exemplar(self, call_id: str) -> dict[str, str] | None:
-        """The labels of an exemplar, once a second; else None: prometheus_client takes long to check one."""
+        """The labels of an exemplar, once a second; else None: one shows what it took."""
         now = time.monotonic()
         if now < self._next_exemplar:
             return None
@@ -167,11 +177,11 @@ class Metrics(Watcher):
 
     def expired(self, call_ids: tuple[str, ...]) -> None:
         """Counts the calls that got too old as dead."""
-        self._results["dead"].inc(len(call_ids))
+        self._results["dead"] += len(call_ids)
 
     def reloaded(self, *, worked: bool) -> None:
         """Counts a reload of the rules."""
-        self._reloads["ok" if worked else "failed"].inc()
+        self._reloads["ok" if worked else "failed"] += 1
         self._reload_success.set(worked)
 
     def summary(self) -> str:
@@ -190,7 +200,8 @@ class Metrics(Watcher):
 
 
 ENRICHED = frozenset({"af_ref", "af_ip", "af_ua", "af_lang", "af_os_version", "af_model"})
-
+_COUNTED = ENRICHED | SIGNALS.keys()
+"""The parameters that count for anything: most of a link's do not."""
 
 _OUTCOMES = (*Fault, "1xx", "2xx", "3xx", "4xx", "5xx", "408", "429")
 
@@ -200,46 +211,3 @@ def outcome_label(outcome: Outcome) -> str:
     if not isinstance(outcome, Reply):
         return outcome.fault
     return str(outcome.status) if outcome.status in {408, 429} else f"{outcome.status // 100}xx"
-
-
-class _CountCollector(Collector):
-    """Collects what a click counts several times. We count it in plain numbers, which cost less."""
-
-    def __init__(self, coverage: Coverage, enriched: Counts[tuple[str, str]], unfilled: Counts[str]) -> None:
-        self._coverage = coverage
-        self._enriched = enriched
-        self._unfilled = unfilled
-
-    def collect(self) -> Iterable[CounterMetricFamily]:
-        sources = CounterMetricFamily(
-            "storehop_enriched", "Parameters of S2S calls by the source of their value.", labels=("parameter", "source")
-        )
-        for labels, count in list(self._enriched.items()):
-            sources.add_metric(labels, count)
-        yield sources
-        unfilled = CounterMetricFamily(
-            "storehop_never_filled_in",
-            "Direct clicks whose link had this parameter as a macro that nobody had filled in.",
-            labels=("parameter",),
-        )
-        for name, count in list(self._unfilled.items()):
-            unfilled.add_metric((name,), count)
-        yield unfilled
-        family = CounterMetricFamily(
-            "storehop_matchable", "Direct clicks that AppsFlyer can match on this.", labels=("signal",)
-        )
-        for signal, count in self._coverage.signal_counts.items():
-            family.add_metric((signal,), count)
-        yield family
-
-
-class CountedElsewhere(Collector):
-    """Collects one counter that somebody else counts: it is there from the start. `name` is without its `_total`."""
-
-    def __init__(self, name: str, documentation: str, count: Callable[[], int]) -> None:
-        self._name = name
-        self._documentation = documentation
-        self._count = count
-
-    def collect(self) -> Iterable[CounterMetricFamily]:
-        yield CounterMetricFamily(self._name, self._documentation, self._count())

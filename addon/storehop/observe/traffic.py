@@ -1,26 +1,25 @@
 """Metrics of all traffic: clicks, pages and everything else that goes through (design §13).
 
-We count in plain numbers, which cost a request a tenth of what prometheus_client's metrics would. Every label value is
-there from the start at 0: `increase()` sees no first error in a series that begins with 1.
+Every label value is there from the start at 0: `increase()` sees no first error in a series that begins with 1.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable
 from enum import StrEnum
-from itertools import accumulate
 
 from prometheus_client import Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
+
+from storehop.observe.counts import Distribution
 
 REQUEST_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """Seconds: from what we answer ourselves to the default limit for the upstream's first byte."""
 CODE_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx", "none")
 """`none`: the client left before an answer began. A FIN alone is no leave: its client may still read."""
 _NONE = len(CODE_CLASSES) - 1
+_LAST = CODE_CLASSES.index("5xx")
 
 
 class UpstreamError(StrEnum):
@@ -45,17 +44,19 @@ class Traffic(Collector):
         self.connections = 0
         """Clients that are connected now."""
         self._requests = [0] * len(CODE_CLASSES)
-        self._buckets = [0] * (len(REQUEST_BUCKETS_S) + 1)
-        self._seconds = 0.0
+        self._seconds = Distribution(
+            "storehop_request_seconds",
+            "From a request's head to the last byte of its answer, WebSockets and event streams apart.",
+            REQUEST_BUCKETS_S,
+        )
         self._errors = dict.fromkeys(UpstreamError, 0)
 
     def answered(self, status: int, seconds: float | None) -> None:
         """An answer is out, to its last byte. `seconds`: since the request's head; None where an answer has no end."""
-        self._requests[min(max(status // 100, 1), 5) - 1] += 1
+        place = status // 100 - 1
+        self._requests[place if 0 <= place <= _LAST else min(max(place, 0), _LAST)] += 1
         if seconds is not None:
-            seconds = max(seconds, 0.0)  # the clock may have been set
-            self._buckets[bisect_left(REQUEST_BUCKETS_S, seconds)] += 1
-            self._seconds += seconds
+            self._seconds.observe(seconds if seconds > 0 else 0.0)  # the clock may have been set
 
     def abandoned(self) -> None:
         """A client left before an answer began."""
@@ -74,13 +75,7 @@ class Traffic(Collector):
         for code_class, count in zip(CODE_CLASSES, self._requests, strict=True):
             requests.add_metric((code_class,), count)
         yield requests
-        bounds = (*map(floatToGoString, (*REQUEST_BUCKETS_S, float("inf"))),)
-        yield HistogramMetricFamily(
-            "storehop_request_seconds",
-            "From a request's head to the last byte of its answer, WebSockets and event streams apart.",
-            buckets=list(zip(bounds, accumulate(self._buckets), strict=True)),
-            sum_value=self._seconds,
-        )
+        yield from self._seconds.collect()
         yield GaugeMetricFamily("storehop_connections", "Clients that are connected.", self.connections)
         errors = CounterMetricFamily("storehop_upstream_errors", "Failures of the upstream.", labels=("kind",))
         for kind, count in self._errors.items():

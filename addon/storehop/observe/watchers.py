@@ -11,6 +11,8 @@ from storehop.model import Click, Decision, Direct, Settled
 
 logger = logging.getLogger(__name__)
 
+type _Hear = Callable[..., None]
+
 
 class Watcher:
     """Gets the events of clicks, on the event loop. Each method does nothing; a watcher overrides what it needs."""
@@ -41,33 +43,48 @@ class Watchers(Watcher):
     """Passes each event to all watchers, one after another. The one place that catches their exceptions."""
 
     def __init__(self, watchers: Iterable[Watcher]) -> None:
-        self._watchers = tuple(watchers)
+        everybody = tuple(watchers)
+        self._answered = _who_hear("answered", everybody)
+        self._rehearsed = _who_hear("rehearsed", everybody)
+        self._retried = _who_hear("retried", everybody)
+        self._amended = _who_hear("amended", everybody)
+        self._settled = _who_hear("settled", everybody)
+        self._expired = _who_hear("expired", everybody)
+        self._drifted = _who_hear("drifted", everybody)
 
     def answered(self, click: Click, decision: Decision, seconds: float = 0.0, whole_s: float = 0.0) -> None:
-        self._tell("answered", click, decision, seconds, whole_s)
+        _tell(self._answered, click, decision, seconds, whole_s)
 
     def rehearsed(self, click: Click, decision: Decision) -> None:
-        self._tell("rehearsed", click, decision)
+        _tell(self._rehearsed, click, decision)
 
     def retried(self, click: Click, decision: Direct) -> None:
-        self._tell("retried", click, decision)
+        _tell(self._retried, click, decision)
 
     def amended(self, before: Direct, after: Direct) -> None:
-        self._tell("amended", before, after)
+        _tell(self._amended, before, after)
 
     def settled(self, settled: Settled) -> None:
-        self._tell("settled", settled)
+        _tell(self._settled, settled)
 
     def expired(self, call_ids: tuple[str, ...]) -> None:
-        self._tell("expired", call_ids)
+        _tell(self._expired, call_ids)
 
     def drifted(self, rule: str, app: str, compared: Compared) -> None:
-        self._tell("drifted", rule, app, compared)
+        _tell(self._drifted, rule, app, compared)
 
-    def _tell(self, event: str, *what: Any) -> None:
-        for watcher in self._watchers:
-            try:
-                hear: Callable[..., None] = getattr(watcher, event)
-                hear(*what)
-            except Exception:  # the call is stored by now, so the redirect must follow
-                logger.exception("%s failed on a click; the click itself goes on", type(watcher).__name__)
+
+def _who_hear(event: str, watchers: Iterable[Watcher]) -> tuple[_Hear, ...]:
+    """Their methods for this event, without those that do nothing: looked up once, and not for each click."""
+    nothing = getattr(Watcher, event)
+    methods = [getattr(watcher, event) for watcher in watchers]
+    return tuple(method for method in methods if getattr(method, "__func__", None) is not nothing)
+
+
+def _tell(hearing: tuple[_Hear, ...], *what: Any) -> None:
+    for hear in hearing:
+        try:
+            hear(*what)
+        except Exception:  # the call is stored by now, so the redirect must follow
+            who = type(getattr(hear, "__self__", hear)).__name__
+            logger.exception("%s failed on a click; the click itself goes on", who)

@@ -19,7 +19,8 @@ from storehop.deliver.engine import Engine
 from storehop.listening.line import HandoverError
 from storehop.listening.sockets import Listeners
 from storehop.observe.admin import AdminServer
-from storehop.observe.metrics import DROPPED_LINES, CountedElsewhere
+from storehop.observe.counts import CountedElsewhere
+from storehop.observe.metrics import DROPPED_LINES
 from storehop.observe.readiness import Readiness
 from storehop.serving import RETIRE
 from storehop.workers.merge import Workers, ask
