@@ -1,9 +1,13 @@
 """The same click again within ten seconds: the same answer, no second S2S click (design §3)."""
 
 import asyncio
+import gc
+import weakref
+from dataclasses import replace
 
 import pytest
 
+from storehop import duplicates as module
 from storehop.duplicates import ClickAnswer, Duplicates
 from storehop.model import Direct, Likeness, Pass, Platform, Reason, S2SCall
 from storehop.settings import Store
@@ -26,6 +30,12 @@ def direct(key=b"key", hints="", number=0):
 
 def passed(reason):
     return Pass(reason, "games", "com.example.game", Platform.ANDROID, Store.GOOGLE_PLAY)
+
+
+class Kept(str):
+    """A text of which it can be told whether somebody has it still."""
+
+    __slots__ = ("__weakref__",)
 
 
 class Clock:
@@ -92,6 +102,27 @@ async def test_after_the_window_it_is_a_new_click(duplicates, clock):
 
     assert direct(number=1) == second
     assert len(act.taken) == 2
+
+
+async def test_the_oldest_answers_make_room(duplicates, monkeypatch):
+    """Whoever sends many clicks does not choose how much memory we keep."""
+    monkeypatch.setattr(module, "MAX_REMEMBERED", 2)
+    for key in (b"1", b"2", b"3"):
+        await duplicates.once(direct(key), Act())
+
+    assert [False, True, True] == [key in duplicates._answers for key in (b"1", b"2", b"3")]
+
+
+async def test_what_is_over_is_not_kept(duplicates, clock):
+    """With the next answer all that are older than the window are let go of."""
+    kept = weakref.ref(direct_kept := Kept("https://play"))
+    await duplicates.once(replace(direct(), location=direct_kept), Act())
+    del direct_kept
+    clock.now += 10
+    await duplicates.once(direct(b"other"), Act())
+    gc.collect()
+
+    assert kept() is None
 
 
 async def test_a_repetition_does_not_lengthen_the_window(duplicates, clock):

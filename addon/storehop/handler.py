@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
 from storehop.canary.stops import Stops
@@ -137,27 +136,26 @@ class ClickHandler:
         holds = first_answer and decision.client_hints is ClientHints.CRITICAL and lacks_hints(decision)
         hold_s = rules.hints.wait if holds else 0.0
         retry = first_answer(decision) if first_answer and holds else None
-        decision = await self._duplicates.once(decision, partial(self._accept, retry=retry, hold_s=hold_s))
+        decision = await self._duplicates.once(decision, self._accept, retry, hold_s)
         return Handled(decision, is_held=hold_s > 0 and isinstance(decision, Direct) and not decision.repeats)
 
     async def _accept(
-        self, direct: Direct, key: bytes | None, *, retry: Answer | None, hold_s: float
+        self, direct: Direct, key: bytes | None, retry: Answer | None, hold_s: float
     ) -> tuple[ClickAnswer, bytes | None]:
         """Has the call delivered, unless another process, or one before a restart, has answered the same click.
 
         Returns the answer that counts, and the key under which it lies.
         """
         same = direct.likeness
-        own = key_with_hints(same)
-        store = partial(self._store, direct, retry=retry, hold_s=hold_s)
+        own = key_with_hints(same) if same.hints else None
         if own and key != own:
             if earlier := await self._recall(own):
                 return earlier, own
-            first = await store(key)
+            first = await self._store(direct, key, retry, hold_s)
             if not are_apart(first.hints, same.hints):
                 return first, key
             key = own
-        return await store(key), key
+        return await self._store(direct, key, retry, hold_s), key
 
     async def _recall(self, key: bytes) -> ClickAnswer | None:
         """What this click was answered elsewhere, as far as that can be found out."""
@@ -168,22 +166,18 @@ class ClickHandler:
             return None
         return ClickAnswer.from_text(text) if text else None
 
-    async def _store(self, direct: Direct, key: bytes | None, *, retry: Answer | None, hold_s: float) -> ClickAnswer:
+    async def _store(self, direct: Direct, key: bytes | None, retry: Answer | None, hold_s: float) -> ClickAnswer:
         """The answer that counts: this one, an earlier one, or the reason why the click passes."""
         own = ClickAnswer(direct.call.id, direct.likeness.hints, direct.location)
         answer = Answer(key, own.to_text(), WINDOW_S) if key else None
         try:
-            text = await self._take(direct, answer, retry, hold_s)
+            if not self._stops.are_known:  # the rule may be stopped
+                raise NotAcceptedError(Reason.OUTBOX_DOWN)  # noqa: TRY301
+            text = await self._courier.accept(direct.call, answer=answer, retry=retry, hold_s=hold_s)
         except NotAcceptedError as error:
             own = own._replace(text=error.reason)
             text = await self._remember(Answer(key, own.to_text(), WINDOW_S)) if key else None
         return ClickAnswer.from_text(text) if text else own
-
-    async def _take(self, direct: Direct, answer: Answer | None, retry: Answer | None, hold_s: float) -> str | None:
-        """See `Courier.accept`. Where the stops can't be read the rule may be stopped: then nothing is taken."""
-        if not self._stops.are_known:
-            raise NotAcceptedError(Reason.OUTBOX_DOWN)
-        return await self._courier.accept(direct.call, answer=answer, retry=retry, hold_s=hold_s)
 
     async def _remember(self, answer: Answer) -> str | None:
         """Stores that a click passes; what it was answered already, by another process or before a restart."""
