@@ -1,10 +1,12 @@
 """A forwarding header from a peer that is not trusted."""
 
 import logging
+from ipaddress import ip_network
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from storehop.decide.address import Proxies
 from storehop.host import strangers
 from storehop.host.strangers import Strangers
 from storehop.observe.seldom import Seldom
@@ -43,6 +45,26 @@ def test_a_header_that_names_clients_is_seen(seen, caplog, headers, configured, 
 
     assert [named] * seen.count == [record.args[0] for record in caplog.records]
     assert (named is not None) == seen.count
+
+
+def test_who_is_trusted_follows_the_rules(seen):
+    """Other rules may name other networks; those of before count no more."""
+    ours, theirs = (Proxies((ip_network(network),)) for network in ("10.0.0.0/8", "192.0.2.0/24"))
+    peers = ("10.0.0.5", "192.0.2.1")
+
+    assert [[True, False], [False, True], [True, False]] == [
+        [seen.trust(peer, proxies) for peer in peers + peers][2:] for proxies in (ours, theirs, ours)
+    ]
+
+
+def test_peers_do_not_fill_the_memory(seen, monkeypatch):
+    """Of so many no more is known than of the last ones."""
+    monkeypatch.setattr(strangers, "MAX_PEERS", 10)
+    proxies = Proxies((ip_network("10.0.0.0/8"),))
+    for number in range(100):
+        seen.trust(f"10.0.0.{number}", proxies)
+
+    assert len(seen._trusted) <= 10
 
 
 def test_the_line_says_what_it_means(seen, caplog):

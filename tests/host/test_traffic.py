@@ -82,6 +82,15 @@ def test_an_answer(counter, heard, headers, has_end):
     assert [(200, has_end)] == heard.told
 
 
+def test_a_websocket_has_no_end(counter, heard):
+    """Whatever type it says."""
+    flow = answered(**{"content-type": "text/html"})
+    flow.response.status_code = 101
+    counter.response(flow)
+
+    assert [(101, False)] == heard.told
+
+
 @pytest.mark.parametrize("change", [{"live": False}, {"is_replay": "request"}])
 def test_what_is_shown_or_replayed_is_no_traffic(counter, heard, change):
     """Neither its answer nor its failure counts."""

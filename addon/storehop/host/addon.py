@@ -76,7 +76,8 @@ class Storehop:
         self.addons = [self.connections, TrafficCounter(self._metrics.traffic)]  # mitmproxy calls them after us
         self._is_draining = False
         self._in_flight: WeakKeyDictionary[http.HTTPFlow, Headers] = WeakKeyDictionary()
-        self._all_answered = asyncio.Event()
+        self._all_answered: asyncio.Event | None = None
+        """For who waits until nothing is in flight."""
 
     # lifecycle
 
@@ -157,8 +158,8 @@ class Storehop:
 
     async def idle(self, timeout: float) -> None:
         """Returns when no answer is under way, or after `timeout` seconds."""
-        self._all_answered.clear()
         if self._in_flight:
+            self._all_answered = asyncio.Event()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._all_answered.wait(), timeout)
 
@@ -232,7 +233,7 @@ class Storehop:
         if self._inspector and "storehop" not in flow.metadata:
             self._inspector.other(flow)
         self._in_flight.pop(flow, None)
-        if not self._in_flight:
+        if self._all_answered and not self._in_flight:
             self._all_answered.set()
 
     def server_connect(self, data: ServerConnectionHookData) -> None:

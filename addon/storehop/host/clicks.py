@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from functools import partial
 
 from mitmproxy import ctx, http
 from mitmproxy.proxy import mode_specs
@@ -19,6 +20,8 @@ from storehop.host.tuning import OptionalInspector
 from storehop.ids import new_click_id
 from storehop.model import Click, Direct, Reason
 from storehop.settings import ClientHints
+
+_NOBODY_LOOKS = nullcontext()
 
 
 class Clicks:
@@ -84,27 +87,27 @@ class Clicks:
             return False
         flow.metadata["storehop"] = "retry"
         flow.response = first.again()
-        with self._inspector.showing(first.click.id, flow, rules) if self._inspector else nullcontext():
+        with self._inspector.showing(first.click.id, flow, rules) if self._inspector else _NOBODY_LOOKS:
             self._handler.retried(first.click, first.digest, headers, rules)
         return True
 
     async def _handle(self, flow: http.HTTPFlow, click: Click, rules: RuleSet) -> Handled:
         """Has a click decided on; the flow's metadata say what came of it."""
-
-        def first_answer(direct: Direct) -> Answer:
-            return retries.plan(flow, click, rules, self._planned_response(flow, click, rules, direct))
-
-        with self._inspector.showing(click.id, flow, rules) if self._inspector else nullcontext():
+        with self._inspector.showing(click.id, flow, rules) if self._inspector else _NOBODY_LOOKS:
             if flow.is_replay and is_rehearsal(flow):
                 handled = Handled(self._handler.rehearse(click, rules))
             else:
                 may_retry = hints.may_retry(click.headers) and hints.is_secure(flow, click.headers)
-                handled = await self._handler.handle(click, rules, first_answer if may_retry else None)
+                first_answer = partial(self._first_answer, flow, click, rules) if may_retry else None
+                handled = await self._handler.handle(click, rules, first_answer)
         if isinstance(handled.decision, Direct):
             flow.metadata["storehop"] = "direct"
         elif handled.decision.reason is not Reason.NOT_A_CLICK:
             flow.metadata["storehop"] = f"pass {handled.decision.reason}"
         return handled
+
+    def _first_answer(self, flow: http.HTTPFlow, click: Click, rules: RuleSet, direct: Direct) -> Answer:
+        return retries.plan(flow, click, rules, self._planned_response(flow, click, rules, direct))
 
     def _planned_response(self, flow: http.HTTPFlow, click: Click, rules: RuleSet, direct: Direct) -> http.Response:
         """What the user gets once the call is stored."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 
 from mitmproxy import http
 from mitmproxy.proxy import mode_specs
@@ -87,7 +88,8 @@ def redirect_link(flow: http.HTTPFlow) -> str | None:
     response = flow.response
     if response is None or response.status_code not in points.REDIRECTS:
         return None
-    return response.headers.get("location")
+    found = [value for name, value in response.headers.fields if points.LOWER[name] == "location"]
+    return b", ".join(found).decode("utf-8", "surrogateescape") if found else None
 
 
 def read(flow: http.HTTPFlow, headers: Headers, link: str, click_id: str, *, at_answer: bool = False) -> Click:
@@ -106,8 +108,9 @@ def answer(direct: Direct) -> http.Response:
     """Our own 302: the user never meets an upstream."""
     now = time.time()
     location = direct.location.encode("utf-8", "surrogateescape")
-    fields = http.Headers(((b"Location", location), *_OWN_FIELDS))
-    return http.Response(b"HTTP/1.1", 302, b"Found", fields, b"", None, now, now)
+    headers = http.Headers()
+    headers.fields = ((b"Location", location), *_OWN_FIELDS)  # its constructor would look at each of them
+    return http.Response(b"HTTP/1.1", 302, b"Found", headers, b"", None, now, now)
 
 
 def not_sent() -> http.Response:
@@ -200,7 +203,7 @@ def add_forwarded_headers(flow: http.HTTPFlow, headers: Headers, proxies: Proxie
     if not isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode):
         return
     peer = peer_address(flow)
-    is_trusted = proxies.trust_peer(peer)
+    is_trusted = strangers.trust(peer, proxies)
     if not is_trusted:
         strangers.look(peer, headers, proxies.header)
     earlier = headers.get("x-forwarded-for")
@@ -209,7 +212,9 @@ def add_forwarded_headers(flow: http.HTTPFlow, headers: Headers, proxies: Proxie
         ours["x-forwarded-proto"] = "https" if flow.client_conn.tls_established else "http"
     if "host" in headers and not (is_trusted and "x-forwarded-host" in headers):
         ours["x-forwarded-host"] = headers["host"]
+    fields: Iterable[tuple[bytes, bytes]] = flow.request.headers.fields
+    if not ours.keys().isdisjoint(headers):
+        fields = [field for field in fields if points.LOWER[field[0]] not in ours]
     headers.update(ours)
-    others = [field for field in flow.request.headers.fields if points.LOWER[field[0]] not in ours]
     lines = [(_FORWARDED[name], value.encode("utf-8", "surrogateescape")) for name, value in ours.items()]
-    flow.request.headers.fields = (*others, *lines)
+    flow.request.headers.fields = (*fields, *lines)

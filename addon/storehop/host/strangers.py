@@ -11,6 +11,8 @@ from storehop.observe.seldom import Seldom, since_last
 
 logger = logging.getLogger(__name__)
 
+MAX_PEERS = 1024
+"""Of which we remember whether we trust them."""
 _WORDS = {"x-forwarded-for": "X-Forwarded-For", "forwarded": "Forwarded", "x-real-ip": "X-Real-IP"}
 
 
@@ -28,6 +30,20 @@ class Strangers:
             lambda: self.count,
         )
         self._seldom = Seldom(time.monotonic)
+        self._proxies = address.Proxies()
+        self._trusted: dict[str, bool] = {}
+        """What is known of peers by these rules."""
+
+    def trust(self, peer: str, proxies: address.Proxies) -> bool:
+        """Whether this peer is no stranger: a proxy of ours. Looked up once, while the rules stay."""
+        if proxies is not self._proxies:
+            self._proxies, self._trusted = proxies, {}
+        is_trusted = self._trusted.get(peer)
+        if is_trusted is None:
+            if len(self._trusted) >= MAX_PEERS:
+                self._trusted.clear()
+            is_trusted = self._trusted[peer] = proxies.trust_peer(peer)
+        return is_trusted
 
     def look(self, peer: str, headers: dict[str, str], configured: str) -> None:
         """At a request's headers, by lower-case name, from a peer that is not trusted; `configured` is one more."""

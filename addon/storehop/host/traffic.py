@@ -16,6 +16,7 @@ from mitmproxy.tls import TlsData
 
 from storehop.observe.traffic import Traffic, UpstreamError
 
+_CONTENT_TYPE = b"content-type"
 SWITCHING_PROTOCOLS, BAD_REQUEST, BAD_GATEWAY = 101, 400, 502
 _CLIENT_LEFT = ("Client disconnected", "stream reset by client")
 """How mitmproxy's words begin where a client went away."""
@@ -48,9 +49,9 @@ class TrafficCounter:
         self._traffic.connections = len(self._clients)
 
     def response(self, flow: http.HTTPFlow) -> None:
-        if flow.response and _is_traffic(flow):
-            status = flow.response.status_code
-            self._traffic.answered(status, None if _is_endless(flow.response) else _seconds(flow))
+        response = flow.response
+        if response and _is_traffic(flow):
+            self._traffic.answered(response.status_code, None if _is_endless(response) else _seconds(flow))
 
     def error(self, flow: http.HTTPFlow) -> None:
         if not flow.error or not _is_traffic(flow):
@@ -88,9 +89,12 @@ def _can_be_answered(client: Client) -> bool:
 
 def _is_endless(response: http.Response) -> bool:
     """Whether the answer lasts as long as its reader likes: a WebSocket, or an event stream (HTML Standard §9.2)."""
-    return response.status_code == SWITCHING_PROTOCOLS or response.headers.get("content-type", "").startswith(
-        "text/event-stream"
-    )
+    if response.status_code == SWITCHING_PROTOCOLS:
+        return True
+    for name, value in response.headers.fields:
+        if len(name) == len(_CONTENT_TYPE) and name.lower() == _CONTENT_TYPE:
+            return value.startswith(b"text/event-stream")
+    return False
 
 
 def _seconds(flow: http.HTTPFlow) -> float:
