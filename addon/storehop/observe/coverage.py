@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
-from storehop.model import Direct, Param
+from storehop.decide.params import Shape, shape_of
+from storehop.model import Direct
 
 
 class Signal(StrEnum):
@@ -42,15 +43,15 @@ SIGNALS = {
 
 def signals(direct: Direct) -> frozenset[Signal]:
     """The signals by which AppsFlyer can match this click, from the link or from us."""
-    return frozenset(signals_of(direct.params, direct.referrer))
+    return signals_of(shape_of(direct.params), has_referrer=direct.referrer is not None)
 
 
-def signals_of(params: Iterable[Param], referrer: str | None) -> set[Signal]:
-    """The signals of these parameters of a direct click, and of its referrer."""
-    result = {SIGNALS[name] for name, value, _, _ in params if value and name in SIGNALS}
-    if referrer is not None:  # an `af_ref` that no store hands to the app matches nothing
+def signals_of(shape: Shape, *, has_referrer: bool) -> frozenset[Signal]:
+    """The signals of a direct click whose parameters have this shape."""
+    result = {SIGNALS[name] for name, _, has_value in shape if has_value and name in SIGNALS}
+    if has_referrer:  # an `af_ref` that no store hands to the app matches nothing
         result.add(Signal.REFERRER)
-    return result
+    return frozenset(result)
 
 
 class Coverage:

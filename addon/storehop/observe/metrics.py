@@ -14,10 +14,12 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, disable_created_metrics
 from prometheus_client.registry import Collector
 
+from storehop.decide.params import Shape, shape_of
 from storehop.model import (
     Click,
     Dead,
@@ -26,7 +28,6 @@ from storehop.model import (
     Direct,
     Fault,
     Outcome,
-    Param,
     Pass,
     Reason,
     Reply,
@@ -34,7 +35,7 @@ from storehop.model import (
     Source,
 )
 from storehop.observe.counts import Counted, Distribution, Values, counter
-from storehop.observe.coverage import SIGNALS, Coverage, signals, signals_of
+from storehop.observe.coverage import Coverage, Signal, signals, signals_of
 from storehop.observe.drift import DriftMetrics
 from storehop.observe.engine import EngineMetrics
 from storehop.observe.state import BuildInfo, State, StateCollector
@@ -139,19 +140,17 @@ class Metrics(Watcher):
             self._clicks["duplicate", "", decision.rule] += 1
         else:
             self._clicks["direct", "", decision.rule] += 1
-            params = [param for param in decision.params if param[0] in _COUNTED]
-            self._coverage.count_direct(signals_of(params, decision.referrer))
-            self._enrich(params)
+            enriched, click_signals = _counts_of(shape_of(decision.params), decision.referrer is not None)
+            for labels in enriched:
+                self._enriched[labels] += 1
+            self._coverage.count_direct(click_signals)
             if decision.unfilled:
                 self._unfilled.update(decision.unfilled)
 
     def amended(self, before: Direct, after: Direct) -> None:
         """Counts the signals and parameters that client hints added to a held call."""
         self._coverage.add_signals(signals(after) - signals(before))
-        self._enrich(set(after.params) - set(before.params))
-
-    def _enrich(self, params: Iterable[Param]) -> None:
-        for name, _, source, _ in params:
+        for name, _, source, _ in set(after.params) - set(before.params):
             if name in ENRICHED:
                 self._enriched[name, source] += 1
 
@@ -200,8 +199,14 @@ class Metrics(Watcher):
 
 
 ENRICHED = frozenset({"af_ref", "af_ip", "af_ua", "af_lang", "af_os_version", "af_model"})
-_COUNTED = ENRICHED | SIGNALS.keys()
-"""The parameters that count for anything: most of a link's do not."""
+
+
+@lru_cache(maxsize=1024)
+def _counts_of(shape: Shape, has_referrer: bool) -> tuple[tuple[tuple[str, str], ...], frozenset[Signal]]:
+    """What a direct click counts: parameters with their sources, and signals. Most clicks have one of few shapes."""
+    enriched = tuple((name, source) for name, source, _ in shape if name in ENRICHED)
+    return enriched, signals_of(shape, has_referrer=has_referrer)
+
 
 _OUTCOMES = (*Fault, "1xx", "2xx", "3xx", "4xx", "5xx", "408", "429")
 
