@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 """Statuses whose Location a browser follows (RFC 9110 §15.4)."""
@@ -21,8 +21,14 @@ MAX_CACHED_NAME_BYTES = 64
 """Of a header's name that is remembered: who sends longer ones does not choose how much memory we keep."""
 
 
-def joined_headers(fields: Iterable[tuple[bytes, bytes]]) -> Headers:
+def joined_headers(fields: Collection[tuple[bytes, bytes]]) -> Headers:
     """Reads a request's header lines."""
+    headers = {LOWER[name]: value.decode("utf-8", "surrogateescape") for name, value in fields}
+    return headers if len(headers) == len(fields) else _with_lists(fields)
+
+
+def _with_lists(fields: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Header lines of which some have the same name."""
     headers: Headers = {}
     lists: dict[str, list[str]] = {}
     for raw_name, raw_value in fields:

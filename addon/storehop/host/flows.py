@@ -214,7 +214,8 @@ def add_forwarded_headers(flow: http.HTTPFlow, headers: Headers, proxies: Proxie
         ours["x-forwarded-host"] = headers["host"]
     fields: Iterable[tuple[bytes, bytes]] = flow.request.headers.fields
     if not ours.keys().isdisjoint(headers):
-        fields = [field for field in fields if points.LOWER[field[0]] not in ours]
+        lower = points.LOWER
+        fields = [field for field in fields if lower[field[0]] not in ours]
     headers.update(ours)
     lines = [(_FORWARDED[name], value.encode("utf-8", "surrogateescape")) for name, value in ours.items()]
     flow.request.headers.fields = (*fields, *lines)

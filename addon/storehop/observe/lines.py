@@ -8,7 +8,7 @@ import os
 import time
 from datetime import UTC, datetime
 from functools import lru_cache
-from json.encoder import encode_basestring_ascii
+from json.encoder import c_make_encoder, encode_basestring_ascii  # type: ignore[attr-defined]
 
 CLICK_LOGGER = "storehop.click"
 """The logger of clicks' lines."""
@@ -53,7 +53,7 @@ class JsonLines(logging.Formatter):
     def __init__(self, worker: int | None = None) -> None:
         super().__init__()
         self._whose: Fields = without_none({"pid": os.getpid(), "worker": worker})
-        whose = _ENCODE(self._whose)[1:-1]
+        whose = _in_json(self._whose)[1:-1]
         self._heads = {
             level: f'"level": "{name.lower()}", {whose}, "logger": "{CLICK_LOGGER}", "event": "'
             for level, name in _LEVELS.items()
@@ -61,8 +61,8 @@ class JsonLines(logging.Formatter):
 
     def of_click(self, now: float, level: int, event: str, fields: Fields) -> str:
         """The line that `format` makes of a click's event. A field that is None is left out."""
-        shown = [f', "{name}": {_json(value)}' for name, value in fields.items() if value is not None]
-        return f'{{"time": "{_stamp(now)}", {self._heads[level]}{event}"{"".join(shown)}}}'
+        shown = without_none(fields) if None in fields.values() else fields
+        return f'{{"time": "{_stamp(now)}", {self._heads[level]}{event}", {_in_json(shown)[1:]}'
 
     def format(self, record: logging.LogRecord) -> str:
         entry: Fields = {"time": _stamp(record.created), "level": record.levelname.lower(), **self._whose}
@@ -74,7 +74,7 @@ class JsonLines(logging.Formatter):
             entry |= {"event": getattr(record, "event", ""), **fields}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
-        return _ENCODE(entry)
+        return _in_json(entry)
 
 
 @lru_cache(maxsize=4)
@@ -91,11 +91,12 @@ def _stamp(created: float) -> str:
     return f"{_utc(int(created))}.{int(created % 1 * 1000):03}+00:00"
 
 
-def _json(value: object) -> str:
-    if isinstance(value, str):
-        return encode_basestring_ascii(value)
-    return repr(value) if type(value) is int else _ENCODE(value)
+# What json's own encoder makes anew for each call, which takes longer than a line.
+_CHUNKS = c_make_encoder(None, str, encode_basestring_ascii, None, ": ", ", ", False, False, True)
 
 
-_ENCODE = json.JSONEncoder(default=str).encode
+def _in_json(fields: Fields) -> str:
+    return "".join(_CHUNKS(fields, 0))
+
+
 _LEVELS = {level: logging.getLevelName(level) for level in (logging.INFO, logging.WARNING)}

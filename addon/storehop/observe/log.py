@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from storehop.model import Click, Dead, DeadReason, Decision, Delivered, Direct, Failure, Reply, RetryIn, Settled
+from storehop.model import Click, Dead, DeadReason, Decision, Delivered, Direct, Failure, Pass, Reply, RetryIn, Settled
 from storehop.observe.batches import BatchHandler
 from storehop.observe.lines import CLICK_LOGGER, Fields, in_words, without_none
 from storehop.observe.watchers import Watcher
@@ -30,10 +30,12 @@ class ClickLog(Watcher):
         """Logs what the user got."""
         if not logger.isEnabledFor(logging.INFO):
             return
-        fields: dict[str, object] = {
-            "click": click.id,
-            "first": decision.repeats or None if isinstance(decision, Direct) else None,
-            "reason": None if isinstance(decision, Direct) else decision.reason,
+        fields: Fields = {"click": click.id}
+        if isinstance(decision, Pass):
+            fields["reason"] = decision.reason
+        elif decision.repeats:
+            fields["first"] = decision.repeats
+        fields |= {
             "rule": decision.rule,
             "app": decision.app,
             "platform": decision.platform,
@@ -48,14 +50,11 @@ class ClickLog(Watcher):
         event, level = _EVENTS[type(settled.verdict)]
         if not logger.isEnabledFor(level):
             return
-        fields: dict[str, object] = {
-            "click": settled.call.id,
-            "rule": settled.call.rule,
-            "outcome": _words(settled),
-            "cause": settled.outcome.cause or None if isinstance(settled.outcome, Failure) else None,
-            "attempt": settled.attempt,
-            "ms": round(settled.age * 1000),
-        }
+        fields: Fields = {"click": settled.call.id, "rule": settled.call.rule, "outcome": _words(settled)}
+        if isinstance(settled.outcome, Failure) and settled.outcome.cause:
+            fields["cause"] = settled.outcome.cause
+        fields["attempt"] = settled.attempt
+        fields["ms"] = round(settled.age * 1000)
         if isinstance(settled.verdict, Dead):
             fields["reason"] = settled.verdict.reason
         if self.personal_data:
@@ -84,13 +83,10 @@ _EVENTS = {
 
 
 def _words(settled: Settled) -> str | None:
-    match settled.outcome:
-        case Reply(status):
-            return str(status)
-        case Failure(fault):
-            return str(fault)
-        case None:
-            return None
+    outcome = settled.outcome
+    if isinstance(outcome, Reply):
+        return str(outcome.status)
+    return str(outcome.fault) if outcome else None
 
 
 def _log(level: int, event: str, fields: Fields) -> None:

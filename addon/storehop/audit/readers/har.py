@@ -75,12 +75,12 @@ def _read(place: int, text: str | None) -> Exchange | Unreadable:
 
 def _exchange(place: int, entry: Any) -> Exchange:
     request, response = entry["request"], entry.get("response") or {}
-    headers = points.joined_headers(_lines(request.get("headers") or ()))
+    headers = points.joined_headers(list(_lines(request.get("headers") or ())))
     authority = headers.pop(":authority", "")
     headers = {name: value for name, value in headers.items() if not name.startswith(":")}
     if authority and "host" not in headers:
         headers["host"] = authority
-    answered = points.joined_headers(_lines(response.get("headers") or ()))
+    answered = points.joined_headers(list(_lines(response.get("headers") or ())))
     return Exchange(
         place=place,
         at=_time(entry.get("startedDateTime")),
