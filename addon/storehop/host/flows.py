@@ -80,7 +80,7 @@ def own_link(flow: http.HTTPFlow, headers: Headers) -> str:
     request = flow.request
     if is_forward(flow):
         return points.link_of_target(request.scheme, request.host, request.port, request.path)
-    return points.link_of_host(target_host(flow, headers), request.path)
+    return points.link_of_host(points.target_of_host(headers.get("host", "")), request.path)
 
 
 def redirect_link(flow: http.HTTPFlow) -> str | None:

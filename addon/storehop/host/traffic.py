@@ -17,6 +17,8 @@ from mitmproxy.tls import TlsData
 from storehop.observe.traffic import Traffic, UpstreamError
 
 _CONTENT_TYPE = b"content-type"
+_ITS_LENGTH = len(_CONTENT_TYPE)
+"""Most other names have another one."""
 SWITCHING_PROTOCOLS, BAD_REQUEST, BAD_GATEWAY = 101, 400, 502
 _CLIENT_LEFT = ("Client disconnected", "stream reset by client")
 """How mitmproxy's words begin where a client went away."""
@@ -92,7 +94,7 @@ def _is_endless(response: http.Response) -> bool:
     if response.status_code == SWITCHING_PROTOCOLS:
         return True
     for name, value in response.headers.fields:
-        if len(name) == len(_CONTENT_TYPE) and name.lower() == _CONTENT_TYPE:
+        if len(name) == _ITS_LENGTH and name.lower() == _CONTENT_TYPE:
             return value.startswith(b"text/event-stream")
     return False
 
