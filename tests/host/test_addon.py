@@ -50,15 +50,21 @@ def meet(running):
     async def make(flow, answer=None):
         flow.live = True
         running.requestheaders(flow)
-        await running.request(flow)
+        await ended(running.request(flow))
         if flow.response is None and answer:
             flow.response = answer
         if flow.response:
-            await running.responseheaders(flow)
+            await ended(running.responseheaders(flow))
             running.response(flow)
         return flow
 
     return make
+
+
+async def ended(work):
+    """What a hook has left to wait for is done."""
+    if work is not None:
+        await work
 
 
 def redirect(link):
@@ -84,12 +90,23 @@ async def test_a_click_of_our_own_is_answered(meet, browse, appsflyer):
     assert (play("h2"), 0) == (flow.response.headers["location"], appsflyer.clicks_waiting())
 
 
+@pytest.mark.parametrize("status", [200, 404])
+async def test_what_is_no_click_is_waited_for_by_nobody(running, browse, status):
+    """Neither a page's request nor its answer needs a task."""
+    flow = browse()
+    running.requestheaders(flow)
+    asked = running.request(flow)
+    flow.response = http.Response.make(status)
+
+    assert (None, None) == (asked, running.responseheaders(flow))
+
+
 async def test_who_answered_before_us_answers(running, browse):
     """Another addon's response stays."""
     flow = browse(path_of("h3"), APPSFLYER)
     running.requestheaders(flow)
     flow.response = theirs = http.Response.make(200)
-    await running.request(flow)
+    await ended(running.request(flow))
 
     assert (theirs, {}) == (flow.response, flow.metadata)
 
@@ -98,7 +115,7 @@ async def test_before_it_runs_clicks_go_on(host, browse):
     """Nothing can be stored yet."""
     flow = browse(path_of("h4"), APPSFLYER)
     host.addon.requestheaders(flow)
-    await host.addon.request(flow)
+    await ended(host.addon.request(flow))
 
     assert flow.response is None
 
@@ -108,7 +125,7 @@ async def test_bodies_stream(running, browse):
     flow = browse()
     running.requestheaders(flow)
     flow.response = http.Response.make(200)
-    await running.responseheaders(flow)
+    await ended(running.responseheaders(flow))
 
     assert (True, True) == (flow.request.stream, flow.response.stream)
 
@@ -118,7 +135,7 @@ async def test_a_flow_of_no_connection_is_left_alone(running, browse):
     flow = browse(path_of("h5"), APPSFLYER)
     flow.live = False
     running.requestheaders(flow)
-    await running.request(flow)
+    await ended(running.request(flow))
 
     assert (None, {}) == (flow.response, flow.metadata)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from weakref import WeakKeyDictionary
@@ -26,7 +26,7 @@ from storehop.app import App, Settings
 from storehop.decide.points import Headers
 from storehop.deliver.engines import check_location
 from storehop.host import flows, retries
-from storehop.host.clicks import Clicks, is_rehearsal
+from storehop.host.clicks import Clicks
 from storehop.host.connections import Connections
 from storehop.host.layers.listener import Listener
 from storehop.host.layers.stack import ANY, Port
@@ -202,26 +202,24 @@ class Storehop:
         if "upgrade" in headers:
             flows.drop_h2c(flow, headers)
 
-    async def request(self, flow: http.HTTPFlow) -> None:
+    def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        """What is to be waited for; None where it is no click: that takes no task."""
         if flow.request.trailers:
             flows.drop_trailers(flow)
-        if self._rules is None or self._clicks is None or flow.response or flow.error or not flow.live:
-            return  # starting: nothing can be stored yet; or somebody else has answered
-        headers, rules = self._in_flight.get(flow), self._rules.current
-        if headers is None:
-            return  # it came while the rules were not there yet
-        if flow.is_replay and is_rehearsal(flow) and flows.is_shown_call(flow):
-            flow.response = flows.not_sent()
-        elif not (retries.TOKEN in flow.metadata and await self._clicks.repeat(flow, headers, rules)):
-            await self._clicks.answer(flow, headers, rules)
+        headers = self._in_flight.get(flow)  # None: it came while the rules were not there yet
+        if self._rules is None or self._clicks is None or headers is None or not flow.live:
+            return None  # starting: nothing can be stored yet
+        if flow.response or flow.error:
+            return None  # somebody else has answered
+        return self._clicks.meet(flow, headers, self._rules.current)
 
-    async def responseheaders(self, flow: http.HTTPFlow) -> None:
-        headers = self._in_flight.get(flow)
-        if self._rules is None or flow.response is None or flow.error or headers is None:
-            return
-        flow.response.stream = True
-        if self._clicks and ("storehop" not in flow.metadata or self._clicks.drift.is_watching):
-            await self._clicks.rewrite(flow, headers, self._rules.current)
+    def responseheaders(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        """As `request`."""
+        response, headers = flow.response, self._in_flight.get(flow)
+        if self._rules is None or response is None or flow.error or headers is None:
+            return None
+        response.stream = True
+        return self._clicks.meet_answer(flow, response, headers, self._rules.current) if self._clicks else None
 
     def response(self, flow: http.HTTPFlow) -> None:
         if flow.metadata.get("storehop") == "direct":

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import nullcontext
 from functools import partial
 
 from mitmproxy import ctx, http
 from mitmproxy.proxy import mode_specs
 
-from storehop.decide.points import ORIGINAL_LINK, Headers
+from storehop.decide.points import ORIGINAL_LINK, REDIRECTS, Headers
 from storehop.decide.rules import RuleSet
 from storehop.deliver.operations import Answer
 from storehop.deliver.outbox import Outbox
@@ -34,12 +34,40 @@ class Clicks:
         self._hint_requests = hints.HintRequests()
         self.drift = Drift(handler, inspector)
 
-    async def answer(self, flow: http.HTTPFlow, headers: Headers, rules: RuleSet) -> None:
-        """Answers a request that is addressed to an attribution host, where its click goes direct."""
+    def meet(self, flow: http.HTTPFlow, headers: Headers, rules: RuleSet) -> Awaitable[None] | None:
+        """A request came. What is to be waited for, where it is a click or may be a retry; else None."""
+        if flow.is_replay and is_rehearsal(flow) and flows.is_shown_call(flow):
+            flow.response = flows.not_sent()
+            return None
+        if retries.TOKEN in flow.metadata:
+            return self._repeat_or_answer(flow, headers, rules)
+        return self._answer_if_addressed(flow, headers, rules)
+
+    def meet_answer(
+        self, flow: http.HTTPFlow, response: http.Response, headers: Headers, rules: RuleSet
+    ) -> Awaitable[None] | None:
+        """The head of an answer is there. What is to be waited for, where it may be a click; else None."""
+        if "storehop" in flow.metadata:  # our own answer, or AppsFlyer's to a click that passed
+            return self.rewrite(flow, headers, rules) if self.drift.is_watching else None
+        if response.status_code in REDIRECTS:
+            return self.rewrite(flow, headers, rules)
+        self._leave(flow, response, headers, rules)
+        return None
+
+    def _answer_if_addressed(self, flow: http.HTTPFlow, headers: Headers, rules: RuleSet) -> Awaitable[None] | None:
         if self._inspector and not flow.is_replay:
             self._inspector.began(flow)
-        if not rules.is_attribution_host(flows.target_host(flow, headers)):
+        is_addressed = rules.is_attribution_host(flows.target_host(flow, headers))
+        return self.answer(flow, headers, rules) if is_addressed else None
+
+    async def _repeat_or_answer(self, flow: http.HTTPFlow, headers: Headers, rules: RuleSet) -> None:
+        if await self.repeat(flow, headers, rules):
             return
+        if answering := self._answer_if_addressed(flow, headers, rules):
+            await answering
+
+    async def answer(self, flow: http.HTTPFlow, headers: Headers, rules: RuleSet) -> None:
+        """Answers a request that is addressed to an attribution host, where its click goes direct."""
         has_body = flow.request.raw_content != b""  # it has gone upstream already: no click of a person's
         if not has_body:
             link = flows.own_link(flow, headers)
@@ -75,6 +103,10 @@ class Clicks:
                 if self._inspector:
                     response.stream = not flows.has_small_body(response)  # a view shows nothing of what streamed
                 return
+        self._leave(flow, response, headers, rules)
+
+    def _leave(self, flow: http.HTTPFlow, response: http.Response, headers: Headers, rules: RuleSet) -> None:
+        """Leaves an answer that is no click as it is, but that it may ask for client hints."""
         if isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode):
             self._ask_for_hints(flow, response, headers, rules)
 
