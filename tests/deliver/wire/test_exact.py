@@ -7,7 +7,6 @@ import pytest
 
 from storehop.deliver.wire import connection
 from storehop.deliver.wire.dial import Dial
-from storehop.deliver.wire.wire import _request
 from storehop.model import Failure, Fault, Reply, S2SCall
 from tests.deliver.wire.standins import OK, SOON, listening, soon, through, until
 
@@ -166,9 +165,8 @@ async def test_a_name_that_no_lookup_takes_is_never_sent_to(wire):
 
 async def send_until(wire, server, seconds):
     """Sends a request whose time ends in so many seconds; connecting may take longer."""
-    request = _request(server.call(), 2 * SOON)
-    request.extensions["deadline"] = asyncio.get_running_loop().time() + seconds
-    return await wire._way.transport.handle_async_request(request)
+    deadline = asyncio.get_running_loop().time() + seconds
+    return await wire._way.transport.send(wire._request(server.call(), 2 * SOON)._replace(deadline=deadline))
 
 
 async def test_connecting_ends_with_the_call_s_time(wire, monkeypatch):
@@ -196,3 +194,14 @@ async def test_nothing_is_written_when_the_call_s_time_is_over(wire):
         await soon(server.ended.get())
 
     assert (1, []) == (len(server.heads), idle(wire))
+
+
+async def test_a_call_that_has_less_time_than_those_under_way_ends_first(wire):
+    """One timer is for all that wait: it goes by whose time ends first."""
+    async with listening(None, None, None) as server:
+        first = asyncio.create_task(wire.send(server.call(), SOON))
+        await soon(server.asked.get())
+        outcomes = [await wire.send(server.call(), seconds) for seconds in (0.2, 0.1)]
+        server.writers[0].write(OK)
+
+        assert ([Failure(Fault.READ_TIMEOUT, maybe_sent=True)] * 2, Reply(200)) == (outcomes, await first)

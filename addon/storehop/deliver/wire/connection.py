@@ -10,6 +10,8 @@ from typing import cast
 import httptools
 import httpx
 
+from storehop.deliver.wire.request import Head
+
 MAX_HEAD_BYTES = 64 * 1024
 """Of an answer's head, interim answers before it among them; as many may its trailers and chunks' heads have."""
 MAX_BODY_BYTES = 64 * 1024
@@ -21,7 +23,39 @@ MAX_IDLE_S = 15.0
 
 _CONTINUE = range(100, 200)
 
-type Head = tuple[int, list[tuple[bytes, bytes]]]
+
+class Patience:
+    """One timer for all connections that wait for an answer, each until its own deadline."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiting: set[Connection] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, connection: Connection) -> None:
+        self._waiting.add(connection)
+        if self._timer is None or connection.deadline < self._timer.when():
+            self._look_at(connection.deadline)
+
+    def discard(self, connection: Connection) -> None:
+        self._waiting.discard(connection)
+
+    def end(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look_at(self, when: float) -> None:
+        self.end()
+        self._timer = self._loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        now, self._timer = self._loop.time(), None
+        for connection in [one for one in self._waiting if one.deadline <= now]:
+            self._waiting.discard(connection)
+            connection.fail(httpx.ReadTimeout("no answer in time"))
+        if self._waiting:
+            self._look_at(min(one.deadline for one in self._waiting))
 
 
 class Connection(asyncio.Protocol):
@@ -30,9 +64,11 @@ class Connection(asyncio.Protocol):
     As long as it lives it is in `living`.
     """
 
-    def __init__(self, idle: deque[Connection], living: set[Connection]) -> None:
+    def __init__(self, idle: deque[Connection], living: set[Connection], patience: Patience) -> None:
         self._idle = idle
         self._living = living
+        self._patience = patience
+        self.deadline = 0.0
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
@@ -53,14 +89,15 @@ class Connection(asyncio.Protocol):
         self._headers = []
         self._head = self._body = self._rest = 0
         self._transport.write(request)
-        patience = self._loop.call_at(deadline, self._fail, httpx.ReadTimeout("no answer in time"))
+        self.deadline = deadline
+        self._patience.add(self)
         try:
             return await self._answer
         except BaseException:
             self.close()
             raise
         finally:
-            patience.cancel()
+            self._patience.discard(self)
 
     def close(self) -> None:
         if self._transport:
@@ -91,7 +128,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parse(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, httpx.RemoteProtocolError) as error:
-            self._fail(httpx.RemoteProtocolError(str(error)))
+            self.fail(httpx.RemoteProtocolError(str(error)))
             self.close()
             return
         if self._answer and self._answer.done() and self._drain is None:  # the rest of its body is to come
@@ -120,10 +157,11 @@ class Connection(asyncio.Protocol):
         self._living.discard(self)
         if self._drain:
             self._drain.cancel()
-        self._fail(httpx.ReadError(str(exc or "the server closed the connection")))
+        self.fail(httpx.ReadError(str(exc or "the server closed the connection")))
         self.close()
 
-    def _fail(self, error: httpx.TransportError) -> None:
+    def fail(self, error: httpx.TransportError) -> None:
+        """No answer will come."""
         if self._answer and not self._answer.done():
             self._answer.set_exception(error)
 

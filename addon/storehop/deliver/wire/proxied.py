@@ -18,6 +18,7 @@ from storehop.deliver.wire.causes import cause_of
 from storehop.deliver.wire.connection import DRAIN_S, MAX_IDLE_S
 from storehop.deliver.wire.dial import Dial
 from storehop.deliver.wire.exact import TLSError
+from storehop.deliver.wire.request import Head, Request
 
 _SWITCHING = 101
 _PROXY_LOGIN = 407
@@ -77,7 +78,7 @@ class _Line(httpx.AsyncHTTPTransport):
         await super().aclose()
 
 
-class ProxiedTransport(httpx.AsyncBaseTransport):
+class ProxiedTransport:
     """Promises what ExactTransport does, through the proxy at `proxy`, which may hold name and password.
 
     What fails before the request is sent, the proxy's own refusal included, is an httpx.ConnectError, ConnectTimeout,
@@ -91,14 +92,15 @@ class ProxiedTransport(httpx.AsyncBaseTransport):
         self._living: set[_Line] = set()
         self._draining: set[asyncio.Task[None]] = set()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        idle = self._idle.setdefault(request.extensions["origin"], deque())
+    async def send(self, request: Request) -> Head:
+        """See `Transport.send`."""
+        idle = self._idle.setdefault(request.call.origin, deque())
         if line := await _kept(idle):
             with suppress(_StaleError):
                 return await self._over(line, request, idle)
         return await self._over(_Line(self._proxy, self._dial, self._living), request, idle)
 
-    async def _over(self, line: _Line, request: httpx.Request, idle: deque[_Line]) -> httpx.Response:
+    async def _over(self, line: _Line, request: Request, idle: deque[_Line]) -> Head:
         """The answer. Its body is read and forgotten beside whatever the caller does."""
         try:
             response = await _exchange(line, request)
@@ -108,7 +110,7 @@ class ProxiedTransport(httpx.AsyncBaseTransport):
         task = asyncio.create_task(self._drain(line, response, idle), name="storehop drain")
         self._draining.add(task)
         task.add_done_callback(self._draining.discard)
-        return response
+        return response.status_code, response.headers.raw
 
     async def _drain(self, line: _Line, response: httpx.Response, idle: deque[_Line]) -> None:
         with suppress(TimeoutError, httpx.TransportError):
@@ -124,7 +126,8 @@ class ProxiedTransport(httpx.AsyncBaseTransport):
         line.idle_since = asyncio.get_running_loop().time()
         idle.append(line)
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
+        """See `Transport.close`."""
         draining = list(self._draining)
         for task in draining:
             task.cancel()
@@ -143,12 +146,11 @@ async def _kept(idle: deque[_Line]) -> _Line | None:
     return None
 
 
-async def _exchange(line: _Line, request: httpx.Request) -> httpx.Response:
+async def _exchange(line: _Line, request: Request) -> httpx.Response:
     """The answer's head. Raises the errors of ExactTransport, and _StaleError."""
-    loop, extensions = asyncio.get_running_loop(), request.extensions
-    deadline = extensions["deadline"]
-    patience = asyncio.timeout_at(min(deadline, loop.time() + extensions["timeout"]["connect"]))
-    attempt = Attempt(lambda: patience.reschedule(deadline))
+    connected_by = asyncio.get_running_loop().time() + request.connect_s
+    patience = asyncio.timeout_at(min(request.deadline, connected_by))
+    attempt = Attempt(lambda: patience.reschedule(request.deadline))
     ATTEMPT.set(attempt)
     try:
         async with patience:
@@ -164,20 +166,21 @@ async def _exchange(line: _Line, request: httpx.Request) -> httpx.Response:
     return response
 
 
-def _traced(request: httpx.Request, attempt: Attempt) -> httpx.Request:
-    traced = httpx.Request("GET", request.url, extensions={"trace": attempt})
-    traced.url = ExactURL(request.url, request.extensions["target"])  # the constructor makes plain URLs of all
-    traced.headers = request.headers
+def _traced(request: Request, attempt: Attempt) -> httpx.Request:
+    call, (url, host) = request.call, request.place
+    traced = httpx.Request("GET", url, extensions={"trace": attempt})
+    traced.url = ExactURL(url, call.target.encode())  # the constructor makes plain URLs of all
+    traced.headers = httpx.Headers([(name.encode(), value.encode()) for name, value in (("Host", host), *call.headers)])
     return traced
 
 
-def _check(request: httpx.Request, response: httpx.Response, *, is_ours: bool) -> None:
+def _check(request: Request, response: httpx.Response, *, is_ours: bool) -> None:
     """Refuses what is no answer of the server's to this request."""
     if not is_ours:
         raise httpx.RemoteProtocolError("it came before the request: behind the answer to another")
     if response.status_code == _SWITCHING:
         raise httpx.RemoteProtocolError("a change of protocol that nobody asked for")
-    if response.status_code == _PROXY_LOGIN and request.url.scheme == "http":
+    if response.status_code == _PROXY_LOGIN and request.place.url.scheme == "http":
         raise httpx.ProxyError("the proxy asks for a login")  # it has forwarded nothing
 
 

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Protocol
 from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from storehop.deliver.wire.dial import Dial
 from storehop.deliver.wire.exact import ExactTransport
+from storehop.deliver.wire.request import Head, Request
 
 _LAST_PORT = 65535
 
 
-def way_through(proxy: str | None) -> httpx.AsyncBaseTransport:
+class Transport(Protocol):
+    """Sends requests over kept connections. Reads no environment."""
+
+    async def send(self, request: Request) -> Head:
+        """Raises httpx.TransportError, and UnicodeError where the host is no name."""
+
+    async def close(self) -> None:
+        """Ends every connection; calls under way fail."""
+
+
+def way_through(proxy: str | None) -> Transport:
     """The transport for `delivery.proxy`: None is straight, `env` by HTTPS_PROXY, HTTP_PROXY and NO_PROXY.
 
     Raises ValueError, without the proxy's credentials, where a proxy is none that can be used.
@@ -25,7 +37,7 @@ def way_through(proxy: str | None) -> httpx.AsyncBaseTransport:
     return _proxied(_proxy_url(proxy), dial)
 
 
-class _ByEnvironment(httpx.AsyncBaseTransport):
+class _ByEnvironment:
     """Chooses once for each origin, by the environment as it is at the start."""
 
     def __init__(self, dial: Dial) -> None:
@@ -35,26 +47,29 @@ class _ByEnvironment(httpx.AsyncBaseTransport):
             for scheme, proxy in getproxies().items()
             if scheme in {"http", "https"}
         }
-        self._ways: dict[str, httpx.AsyncBaseTransport] = {}
+        self._ways: dict[str, Transport] = {}
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        origin = request.extensions["origin"]
+    async def send(self, request: Request) -> Head:
+        """See `Transport.send`."""
+        origin = request.call.origin
         way = self._ways.get(origin)
         if way is None:
-            way = self._ways[origin] = self._way(request.url)
-        return await way.handle_async_request(request)
+            way = self._ways[origin] = self._way(request.place.url)
+        return await way.send(request)
 
-    def _way(self, url: httpx.URL) -> httpx.AsyncBaseTransport:
+    def _way(self, url: httpx.URL) -> Transport:
         if proxy_bypass(url.netloc.decode("ascii")):
             return self._straight
         return self._proxied.get(url.scheme, self._straight)
 
-    async def aclose(self) -> None:
-        for way in (self._straight, *self._proxied.values()):
-            await way.aclose()
+    async def close(self) -> None:
+        """See `Transport.close`."""
+        await self._straight.close()
+        for way in self._proxied.values():
+            await way.close()
 
 
-def _proxied(proxy: httpx.URL, dial: Dial) -> httpx.AsyncBaseTransport:
+def _proxied(proxy: httpx.URL, dial: Dial) -> Transport:
     from storehop.deliver.wire.proxied import ProxiedTransport  # noqa: PLC0415  few have a proxy: httpcore is for them
 
     return ProxiedTransport(proxy, dial)
