@@ -1,6 +1,7 @@
 """The outbox's thread: hands operations to the engine in batches, keeps its health, forgets no verdict.
 
-While one batch is under way the next operations collect: a batch is as long as the engine is slow.
+While one batch is under way the next operations collect: a batch is as long as the engine is slow. While clicks come
+densely it lasts COLLECT_S at the least; what comes alone never waits.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ logger = logging.getLogger(__name__)
 AGAIN_S = 0.25
 """Between two attempts to write what a fault held up."""
 
+COLLECT_S = 0.003
+"""Between the begins of two batches while clicks come densely: more of them share a commit."""
+DENSE = 3
+"""Steps that came one by one and ran together, from which on more are expected soon."""
 CALM_S = 1.0
 """After a fault: time in which nothing is claimed, so that holders write the verdicts that the fault held up."""
 LAST_PAY_S = 2.0
@@ -44,6 +49,7 @@ class Batcher:
         self._lock = threading.Lock()
         self._debts = Debts(engine)
         self._is_stuck, self._calm_until = False, 0.0
+        self._begun, self._is_dense = 0.0, False
         self._thread = threading.Thread(target=self._work, name="storehop outbox", daemon=True)
         self._thread.start()
 
@@ -119,6 +125,8 @@ class Batcher:
 
     def _collect(self) -> tuple[list[Ticket], bool]:
         """What is in the queue, at least something; and whether it is the last."""
+        if self._is_dense and (early_s := self._begun + COLLECT_S - time.monotonic()) > 0:
+            time.sleep(early_s)
         puts: list[Sequence[Ticket] | None] = []
         try:
             puts.append(self._queue.get(timeout=AGAIN_S if self._debts else None))
@@ -126,6 +134,7 @@ class Batcher:
                 puts.append(self._queue.get_nowait())
         except Empty:
             pass
+        self._begun, self._is_dense = time.monotonic(), len(puts) >= DENSE
         return [ticket for tickets in puts if tickets for ticket in tickets], None in puts
 
     def _guarded(self, batch: list[Ticket]) -> None:
