@@ -10,13 +10,14 @@ import time
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from storehop.deliver.breakers import Breakers
 from storehop.deliver.claim import Claim
 from storehop.deliver.clock import uptime
 from storehop.deliver.outbox import Outbox
-from storehop.deliver.policy import Moment, judge
+from storehop.deliver.policy import DELIVERED, Moment, is_taken, judge
 from storehop.deliver.tickets import OutboxError
 from storehop.deliver.wire import UnsendableError, Wire
 from storehop.model import Dead, DeadReason, Failure, Fault, Outcome, Reply, RetryIn, Settled, Verdict
@@ -98,24 +99,31 @@ class Attempts:
                 under_way.claim = claim
             return None
         delivery, outcome = self.delivery, None
-        self.waiting += 1
-        async with self._slots:
-            self.waiting -= 1
-            ready = await self._with_lease(claim, delivery, is_held=is_held)
+        slots = self._slots
+        await (self._wait_for(slots) if slots.locked() else slots.acquire())
+        try:
+            ready = await self._extended(claim, delivery) if is_held or _is_short(claim, delivery) else claim
             self.unsent.pop(claim.lease, None)
             if ready is None:
                 return None
             verdict = self._refused(ready, delivery, is_probe=is_probe)
             if verdict is None:
                 ready, outcome = await self._send(ready, delivery)
+        finally:
+            slots.release()
         if verdict is None:
             verdict = self._judged(ready, outcome, delivery)
         return await self._settle(ready, verdict, outcome)
 
-    async def _with_lease(self, claim: Claim, delivery: Delivery, *, is_held: bool) -> Claim | None:
+    async def _wait_for(self, slots: asyncio.Semaphore) -> None:
+        self.waiting += 1
+        try:
+            await slots.acquire()
+        finally:
+            self.waiting -= 1
+
+    async def _extended(self, claim: Claim, delivery: Delivery) -> Claim | None:
         """The claim with a lease that outlasts the attempt; None where it is lost, or would end too soon."""
-        if not is_held and claim.until - uptime() >= delivery.timeout + LEASE_MARGIN_S / 2:
-            return claim
         extended = None
         with suppress(OutboxError):  # then the lease lapses, and the call is found again
             extended = await self._outbox.extend(claim, delivery.timeout + LEASE_MARGIN_S)
@@ -148,18 +156,33 @@ class Attempts:
         if outcome is None:
             return Dead(DeadReason.UNSENDABLE)
         self._breakers.record(claim.call.origin, outcome)
+        if is_taken(outcome):
+            return DELIVERED
         left_s = claim.born + delivery.max_age - uptime()
         moment = Moment(claim.attempt, left_s, time.time(), random.random())  # noqa: S311  jitter
         return judge(outcome, moment, retry_ambiguous=delivery.retry_ambiguous)
 
     async def _settle(self, claim: Claim, verdict: Verdict, outcome: Outcome | None) -> Verdict | None:
-        """The verdict once it is stored; None where the lease was lost."""
+        """The verdict; one that leaves the call to its task once it is stored, and None where the lease was lost."""
         settled = Settled(claim.call, outcome, verdict, claim.attempt, uptime() - claim.born)
-        if await self._outbox.settle(claim, verdict, _in_a_word(outcome)):
-            self._watcher.settled(settled)
+        last = _in_a_word(outcome)
+        if not isinstance(verdict, RetryIn):
+            self._outbox.settle_soon(claim, verdict, last, partial(self._stored, settled))
             return verdict
-        logger.warning("the lease of click=%s was lost: whoever has it now decides", claim.call.id)
-        return None
+        is_ours = await self._outbox.settle(claim, verdict, last)
+        self._stored(settled, is_ours)
+        return verdict if is_ours else None
+
+    def _stored(self, settled: Settled, is_ours: bool) -> None:
+        if is_ours:
+            self._watcher.settled(settled)
+        else:
+            logger.warning("the lease of click=%s was lost: whoever has it now decides", settled.call.id)
+
+
+def _is_short(claim: Claim, delivery: Delivery) -> bool:
+    """Whether the lease may end before an attempt does."""
+    return claim.until - uptime() < delivery.timeout + LEASE_MARGIN_S / 2
 
 
 def _in_a_word(outcome: Outcome | None) -> str | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from storehop.deliver.operations import Leased
 from storehop.model import S2SCall
@@ -19,8 +18,7 @@ class Which(TypedDict, total=False):
     rate: float
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """The right to send one stored call, until the lease ends. Times are uptimes, in seconds."""
 
     call: S2SCall

@@ -54,7 +54,9 @@ class Courier:
         self._breakers = Breakers()
         self._attempts = Attempts(wire, outbox, self._breakers, watcher)
         self._recovery = Recovery(outbox, self._breakers)
+        self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._fresh: list[tuple[Claim, bool]] = []
         self._pausing: Counter[str] = Counter()
         self._closing = asyncio.Event()
         self._is_over = False
@@ -101,14 +103,18 @@ class Courier:
             raise NotAcceptedError(Reason.OUTBOX_DOWN) from error
         if isinstance(claim, str):
             return claim
-        self.start(self._deliver(claim, is_probe=is_probe, hold_s=hold_s), call.id)
+        if hold_s:
+            self._attempts.unsent[claim.lease] = claim
+            self.start(self._deliver(claim, is_probe=is_probe, hold_s=hold_s), call.id)
+        else:
+            self._begin(claim, is_probe=is_probe)
         return None
 
     async def amend(self, call: S2SCall) -> bool:
         """Sends this at once in place of the held call of the same id. False: it has gone, as it was."""
         with suppress(OutboxError):  # then it goes as it is
             if claim := await self._outbox.amend(call, self._attempts.lease_s):
-                self.start(self._deliver(claim), call.id)
+                self._begin(claim)
                 return True
         return False
 
@@ -116,9 +122,9 @@ class Courier:
         if self._closing.is_set():
             return Reason.OUTBOX_DOWN
         attempts, swept = self._attempts, self._recovery.swept
+        pausing = sum(self._pausing[one] for one in self._pausing if not self._breakers[one].is_open)
         load = Load(
-            waiting=attempts.waiting
-            + sum(self._pausing[one] for one in self._pausing if not self._breakers[one].is_open),
+            waiting=attempts.waiting + pausing,
             due=self._recovery.due,
             call_s=attempts.call_s(origin),
             concurrency=attempts.concurrency,
@@ -129,15 +135,21 @@ class Courier:
 
     def start(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         """Begins what must be over before the courier is closed."""
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task = self._loop.create_task(self._guarded(work), name=name)
+        if not task.done():
+            self._tasks.add(task)
         return task
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
-            logger.error("%s failed in our own code", task.get_name(), exc_info=error)
+    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
+        """A task's own end costs less than a callback."""
+        task = asyncio.current_task()
+        assert task  # noqa: S101  it runs in one
+        try:
+            await work
+        except Exception:
+            logger.exception("%s failed in our own code", task.get_name())
+        finally:
+            self._tasks.discard(task)
 
     async def _recover(self) -> None:
         """Sends what no task follows, until the end."""
@@ -145,21 +157,33 @@ class Courier:
         while await self._pause(pause_s):
             look = await self._recovery.look(self._attempts.delivery, self._attempts.lease_s)
             for claim in look.probes:
-                self.start(self._deliver(claim, is_probe=True), claim.call.id)
+                self._begin(claim, is_probe=True)
             for claim in look.overdue:
-                self.start(self._deliver(claim), claim.call.id)
+                self._begin(claim)
             if look.expired:
                 self._watcher.expired(look.expired)
             pause_s = look.pause_s
 
     # one call
 
+    def _begin(self, claim: Claim, *, is_probe: bool = False) -> None:
+        """Sends it in a moment, with all that share its commit: tasks are eager, and answers go first."""
+        self._attempts.unsent[claim.lease] = claim
+        if not self._fresh:
+            self._loop.call_soon(self._begin_fresh)
+        self._fresh.append((claim, is_probe))
+
+    def _begin_fresh(self) -> None:
+        fresh, self._fresh = self._fresh, []
+        if self._is_over:
+            return  # they were stored when nobody could wait for their delivery any more
+        for claim, is_probe in fresh:
+            self.start(self._deliver(claim, is_probe=is_probe), claim.call.id)
+
     async def _deliver(self, claim: Claim, *, is_probe: bool = False, hold_s: float = 0.0) -> None:
         """One call's way: attempt, verdict, pause, attempt, …"""
-        self._attempts.unsent[claim.lease] = claim
-        if self._is_over:
-            return  # it was stored when nobody could wait for its delivery any more
-        await (self._pause(hold_s) if hold_s else asyncio.sleep(0))  # tasks are eager: the answer goes first
+        if hold_s:
+            await self._pause(hold_s)
         verdict = await self._attempts.make(claim, is_probe=is_probe, is_held=hold_s > 0)
         while isinstance(verdict, RetryIn) and verdict.is_spent:
             if uptime() + verdict.seconds >= claim.born + self._attempts.delivery.max_age:
@@ -177,6 +201,7 @@ class Courier:
             is_time = await self._pause(seconds)
         finally:
             self._pausing[call.origin] -= 1
+            self._pausing += Counter()  # forgets those of nobody
         if is_time and self._breakers[call.origin].may_send(uptime()):
             with suppress(OutboxError):
                 claims = await self._outbox.claim(1, self._attempts.lease_s, ids=(call.id,))
@@ -202,8 +227,10 @@ class Courier:
         self._closing.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
-                while under_way := self._tasks | self._outbox.accepting:
-                    await asyncio.wait(under_way)
+                while self._fresh or self._tasks or self._outbox.accepting:
+                    await asyncio.sleep(0)  # what is fresh becomes a task
+                    if under_way := self._tasks | self._outbox.accepting:
+                        await asyncio.wait(under_way)
         self._is_over = True
         late = list(self._tasks)
         for task in late:

@@ -12,8 +12,7 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
 from storehop.deliver import operations as op
@@ -21,7 +20,7 @@ from storehop.deliver.batcher import Batcher
 from storehop.deliver.claim import Claim, Which
 from storehop.deliver.clock import uptime
 from storehop.deliver.engine import Engine
-from storehop.deliver.tickets import OutboxError, Ticket
+from storehop.deliver.tickets import Listener, OutboxError, Ticket, Waiter
 from storehop.model import S2SCall, Verdict
 
 logger = logging.getLogger(__name__)
@@ -102,17 +101,20 @@ class Outbox:
         if self._batcher.fault:
             raise OutboxError(self._batcher.fault)  # nothing may queue up before an engine that hangs
         now = uptime()
-        ticket = self._ticket(
-            op.Accept(call, f"{self._holder}:{next(self._leases)}", lease_s, answer, retry, hold_s), is_urgent=True
+        future: asyncio.Future[op.Leased | str] = self._loop.create_future()
+        ticket = self._put(
+            op.Accept(call, f"{self._holder}:{next(self._leases)}", lease_s, answer, retry, hold_s),
+            future,
+            is_urgent=True,
         )
-        self.accepting.add(ticket.future)
+        self.accepting.add(future)
         try:
-            result: op.Leased | str = await ticket.future
+            result = await future
         except asyncio.CancelledError:
             self._batcher.withdraw(ticket)
             raise
         finally:
-            self.accepting.discard(ticket.future)
+            self.accepting.discard(future)
         return result if isinstance(result, str) else Claim.of(result, now, hold_s + lease_s)
 
     async def amend(self, call: S2SCall, lease_s: float) -> Claim | None:
@@ -133,21 +135,27 @@ class Outbox:
         """The claim with a lease that ends `lease_s` from now; None where the call is another's, or gone."""
         now = uptime()
         is_ours = await self._ask(op.Extend(claim.call.id, claim.lease, lease_s))
-        return replace(claim, until=now + lease_s) if is_ours else None
+        return claim._replace(until=now + lease_s) if is_ours else None
 
     async def settle(self, claim: Claim, verdict: Verdict, last: str | None) -> bool:
         """Stores what became of an attempt. False: the lease was lost, and whoever has it now decides.
 
         A fault of the engine is none of the caller's: the verdict is written when it is over.
         """
+        future: asyncio.Future[bool] = self._loop.create_future()
+        self._settle(claim, verdict, last, future)
+        return await future
+
+    def settle_soon(self, claim: Claim, verdict: Verdict, last: str | None, hear: Callable[[bool], None]) -> None:
+        """As `settle`; whether the lease was the caller's, `hear` is told when it is stored."""
+        self._settle(claim, verdict, last, Listener(hear))
+
+    def _settle(self, claim: Claim, verdict: Verdict, last: str | None, waiter: Waiter) -> None:
         if self._is_closed:
             raise OutboxError("closed")
-        ticket = Ticket(op.Settle(claim.call.id, claim.lease, verdict, last), self._loop.create_future())
         if not self._verdicts:
             self._loop.call_later(SETTLE_PAUSE_S, self._flush)
-        self._verdicts.append(ticket)
-        is_ours: bool = await ticket.future
-        return is_ours
+        self._verdicts.append(Ticket(op.Settle(claim.call.id, claim.lease, verdict, last), waiter))
 
     # answers
 
@@ -205,23 +213,25 @@ class Outbox:
     # tickets
 
     async def _ask[Result](self, operation: op.Operation[Result]) -> Result:
-        result: Result = await self._ticket(operation).future
-        return result
+        future: asyncio.Future[Result] = self._loop.create_future()
+        self._put(operation, future)
+        return await future
 
     async def _ask_in_time[Result](self, operation: op.Operation[Result]) -> Result:
         """As `_ask`, where a user waits: nothing may queue up before an engine that hangs."""
         if self._batcher.fault:
             raise OutboxError(self._batcher.fault)
-        result: Result = await self._ticket(operation, is_urgent=True).future
-        return result
+        future: asyncio.Future[Result] = self._loop.create_future()
+        self._put(operation, future, is_urgent=True)
+        return await future
 
-    def _ticket(self, operation: op.Operation[Any], *, is_urgent: bool = False) -> Ticket:
+    def _put(self, operation: op.Operation[Any], waiter: Waiter, *, is_urgent: bool = False) -> Ticket:
         """Hands an operation to the thread, behind the verdicts so far. An urgent one fails after the patience."""
         if self._is_closed:
             raise OutboxError("closed")
-        ticket = Ticket(operation, self._loop.create_future())
-        self._batcher.put([*self._verdicts, ticket])
-        self._verdicts = []
+        ticket = Ticket(operation, waiter)
+        self._verdicts.append(ticket)
+        self._flush()
         if is_urgent:
             self._impatient.append((self._loop.time() + self.patience_s, ticket))
             if self._patience is None:
@@ -236,12 +246,12 @@ class Outbox:
     def _lose_patience(self) -> None:
         """One timer for all that wait: they have the same patience, so the first one loses it first."""
         now = self._loop.time()
-        while self._impatient and (self._impatient[0][0] <= now or self._impatient[0][1].future.done()):
+        while self._impatient and (self._impatient[0][0] <= now or self._impatient[0][1].waiter.done()):
             _, ticket = self._impatient.popleft()
-            if not ticket.future.done() and self._batcher.abandon(ticket):
+            if not ticket.waiter.done() and self._batcher.abandon(ticket):
                 slow = f"it takes longer than {self.patience_s:g} s to store a click"
                 self._batcher.set_fault(slow)
-                ticket.future.set_exception(TooSlowError(slow))
+                ticket.waiter.set_exception(TooSlowError(slow))
         self._patience = None
         if self._impatient:
             self._patience = self._loop.call_at(self._impatient[0][0], self._lose_patience)

@@ -38,7 +38,7 @@ _BUSY = frozenset({408, 429})
 # admission
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Load:
     """What waits for the same slots as a new call."""
 
@@ -81,14 +81,22 @@ class Moment:
     """0 to 1."""
 
 
+DELIVERED = Delivered()
+
+
+def is_taken(outcome: Outcome) -> bool:
+    """Whether AppsFlyer took the click: all that a verdict needs then."""
+    return isinstance(outcome, Reply) and outcome.status in _OK
+
+
 def judge(outcome: Outcome, moment: Moment, *, retry_ambiguous: bool) -> Verdict:
     """What becomes of a call after this outcome.
 
     `retry_ambiguous` says whether a call that may have been counted is sent again.
     """
+    if is_taken(outcome):
+        return DELIVERED
     match outcome:
-        case Reply(status) if status in _OK:
-            return Delivered()
         case Reply(status) if status >= _SERVER_ERROR or status in _BUSY:
             return _retry(moment, retry_after(outcome.retry_after, moment.wall))
         case Reply(status) if status < _REDIRECT.stop:

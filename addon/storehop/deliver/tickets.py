@@ -2,16 +2,55 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from storehop.deliver.operations import Operation, Probe, Release, Sweep
+
+logger = logging.getLogger(__name__)
 
 
 class OutboxError(Exception):
     """The outbox could not do it. The message is for people and holds no personal data."""
+
+
+class Waiter(Protocol):
+    """Hears once what an operation gave: a future, or a Listener."""
+
+    def done(self) -> bool:
+        """Whether it wants to hear nothing any more."""
+
+    def set_result(self, result: Any, /) -> None:
+        """It gave this."""
+
+    def set_exception(self, error: Exception, /) -> None:
+        """It failed."""
+
+
+class Listener:
+    """Has a function called with what an operation gave. No task has to go on for that, as one does for a future.
+
+    It is for a Settle, which never fails.
+    """
+
+    __slots__ = ("_hear",)
+
+    def __init__(self, hear: Callable[[Any], None]) -> None:
+        self._hear = hear
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: Any, /) -> None:
+        try:
+            self._hear(result)
+        except Exception:  # the others of its batch wait
+            logger.exception("hearing what was stored failed in our own code")
+
+    def set_exception(self, error: Exception, /) -> None:
+        logger.error("a verdict was refused", exc_info=error)
 
 
 @dataclass(eq=False, slots=True)
@@ -19,7 +58,7 @@ class Ticket:
     """An operation, and who waits for its result. The thread keeps a result, or the loop abandons it: never both."""
 
     operation: Operation[Any]
-    future: asyncio.Future[Any]
+    waiter: Waiter
     result: Any = None
     error: Exception | None = None
     is_kept: bool = False
@@ -42,9 +81,9 @@ def batches(tickets: list[Ticket], most: int) -> Iterator[list[Ticket]]:
 def hand_over(batch: list[Ticket]) -> None:
     """On the loop: gives results to whoever waits."""
     for ticket in batch:
-        if ticket.future.done():
+        if ticket.waiter.done():
             continue
         if ticket.error:
-            ticket.future.set_exception(ticket.error)
+            ticket.waiter.set_exception(ticket.error)
         else:
-            ticket.future.set_result(ticket.result)
+            ticket.waiter.set_result(ticket.result)
