@@ -34,6 +34,9 @@ CALM_S = 1.0
 LAST_PAY_S = 2.0
 """How long the end waits until what is owed can be written."""
 
+_LEASING = frozenset({Amend, ClaimDue})
+"""Operations that hand calls out."""
+
 
 class Batcher:
     """Runs tickets in the order in which they are put in. Must be made on a running event loop."""
@@ -94,7 +97,7 @@ class Batcher:
         is_ending = False
         while not is_ending:
             tickets, is_ending = self._collect()
-            for batch in batches(tickets, self._engine.most) if len(tickets) > 1 else [tickets]:
+            for batch in batches(tickets, self._engine.most) or [tickets]:
                 self._guarded(batch)
         try:
             self._pay_all()
@@ -157,19 +160,21 @@ class Batcher:
                 self._debts.pay()
         live = [ticket for ticket in batch if not ticket.is_abandoned]
         if live:
-            is_revocable = any(isinstance(ticket.operation, Accept) for ticket in live)
+            is_revocable = Accept in [type(ticket.operation) for ticket in live]
             with self._engine.exclusive() if is_revocable else nullcontext():
                 self._store(live)
                 with self._lock:
                     for ticket in live:
                         ticket.is_kept = not ticket.is_abandoned
-                if not all(ticket.is_kept for ticket in live):
-                    self._withdraw_abandoned(live)
+                    late = [ticket for ticket in live if ticket.is_abandoned]
+                if late:
+                    self._withdraw_abandoned(late)
 
     def _store(self, live: list[Ticket]) -> None:
         """All in one; where one is at fault by our own mistake, each alone, so that it harms no other."""
+        operations = [ticket.operation for ticket in live]
         try:
-            results = self._engine.run([ticket.operation for ticket in live])
+            results = self._engine.run(operations)
         except EngineError as error:
             self._meet(error)
             self._fail(live, error)
@@ -183,17 +188,20 @@ class Batcher:
                 self._store([ticket])
         else:
             self._recover_from_fault(live)
-            if any(isinstance(ticket.operation, Probe) for ticket in live):
+            kinds = set(map(type, operations))
+            if Probe in kinds:
                 self.set_fault(None)  # here: the loop might hear of it after the next fault
+            if self._debts and kinds & _LEASING:
+                results = [
+                    self._debts.without(result) if type(operation) in _LEASING else result
+                    for operation, result in zip(operations, results, strict=True)
+                ]
             for ticket, result in zip(live, results, strict=True):
-                is_leasing = isinstance(ticket.operation, ClaimDue | Amend)
-                ticket.result = self._debts.without(result) if is_leasing else result
+                ticket.result = result
 
-    def _withdraw_abandoned(self, live: list[Ticket]) -> None:
+    def _withdraw_abandoned(self, late: list[Ticket]) -> None:
         """Takes back what was stored when nobody waited for it any more."""
-        debts = [
-            debt for ticket in live if not ticket.is_kept and (debt := withdrawal(ticket.operation, ticket.result))
-        ]
+        debts = [debt for ticket in late if (debt := withdrawal(ticket.operation, ticket.result))]
         if debts:
             for debt in debts:
                 self._debts.add(debt)

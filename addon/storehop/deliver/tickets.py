@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -65,11 +65,21 @@ class Ticket:
     is_abandoned: bool = False
 
 
-def batches(tickets: list[Ticket], most: int) -> Iterator[list[Ticket]]:
+_ALONE = frozenset({Sweep, Probe, Release})
+"""Operations that run alone in a batch."""
+
+
+def batches(tickets: list[Ticket], most: int) -> Iterable[list[Ticket]]:
     """In their order; a Sweep, a Probe and a Release are alone."""
+    if len(tickets) <= most and _ALONE.isdisjoint([type(one.operation) for one in tickets]):
+        return [tickets] if tickets else []
+    return _divided(tickets, most)
+
+
+def _divided(tickets: list[Ticket], most: int) -> Iterator[list[Ticket]]:
     batch: list[Ticket] = []
     for ticket in tickets:
-        is_alone = any(isinstance(one.operation, Sweep | Probe | Release) for one in (ticket, *batch[:1]))
+        is_alone = any(type(one.operation) in _ALONE for one in (ticket, *batch[:1]))
         if batch and (is_alone or len(batch) == most):
             yield batch
             batch = []
