@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import random
@@ -18,6 +17,7 @@ from storehop.deliver.claim import Claim
 from storehop.deliver.clock import uptime
 from storehop.deliver.outbox import Outbox
 from storehop.deliver.policy import DELIVERED, Moment, is_taken, judge
+from storehop.deliver.slots import Slots
 from storehop.deliver.tickets import OutboxError
 from storehop.deliver.wire import UnsendableError, Wire
 from storehop.model import Dead, DeadReason, Failure, Fault, Outcome, Reply, RetryIn, Settled, Verdict
@@ -63,7 +63,7 @@ class Attempts:
         self._outbox = outbox
         self._breakers = breakers
         self._watcher = watcher
-        self._slots = asyncio.Semaphore(0)
+        self._slots = Slots(0)
         self._under_way: dict[str, _UnderWay] = {}
         self._mean_s: defaultdict[str, float] = defaultdict(float)
         self.concurrency = 0
@@ -78,7 +78,7 @@ class Attempts:
         self._wire.use(delivery.proxy)
         self.delivery, self.lease_s = delivery, delivery.timeout + LEASE_MARGIN_S
         if concurrency != self.concurrency:
-            self.concurrency, self._slots = concurrency, asyncio.Semaphore(concurrency)
+            self.concurrency, self._slots = concurrency, Slots(concurrency)
 
     def call_s(self, origin: str) -> float:
         """How long a call to `origin` takes: as the last ones did, or as long as the oldest one is under way.
@@ -100,7 +100,8 @@ class Attempts:
             return None
         delivery, outcome = self.delivery, None
         slots = self._slots
-        await (self._wait_for(slots) if slots.locked() else slots.acquire())
+        if not slots.take():
+            await self._wait_for(slots)
         try:
             ready = await self._extended(claim, delivery) if is_held or _is_short(claim, delivery) else claim
             self.unsent.pop(claim.lease, None)
@@ -115,10 +116,10 @@ class Attempts:
             verdict = self._judged(ready, outcome, delivery)
         return await self._settle(ready, verdict, outcome)
 
-    async def _wait_for(self, slots: asyncio.Semaphore) -> None:
+    async def _wait_for(self, slots: Slots) -> None:
         self.waiting += 1
         try:
-            await slots.acquire()
+            await slots.wait()
         finally:
             self.waiting -= 1
 

@@ -166,8 +166,7 @@ class Batcher:
                 with self._lock:
                     for ticket in live:
                         ticket.is_kept = not ticket.is_abandoned
-                    late = [ticket for ticket in live if ticket.is_abandoned]
-                if late:
+                if late := [ticket for ticket in live if not ticket.is_kept]:
                     self._withdraw_abandoned(late)
 
     def _store(self, live: list[Ticket]) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
@@ -20,6 +19,7 @@ from storehop.deliver.batcher import Batcher
 from storehop.deliver.claim import Claim, Which
 from storehop.deliver.clock import uptime
 from storehop.deliver.engine import Engine
+from storehop.deliver.patience import Patience
 from storehop.deliver.tickets import Listener, OutboxError, Ticket, Waiter
 from storehop.model import S2SCall, Verdict
 
@@ -47,8 +47,7 @@ class Outbox:
         self._holder, self._leases = holder, itertools.count()
         self._loop = asyncio.get_running_loop()
         self._batcher = Batcher(engine)
-        self._impatient: deque[tuple[float, Ticket]] = deque()
-        self._patience: asyncio.TimerHandle | None = None
+        self._patience = Patience(self._refuse)
         self._verdicts: list[Ticket] = []
         self._is_closed = False
         self.accepting: set[asyncio.Future[Any]] = set()
@@ -233,9 +232,7 @@ class Outbox:
         self._verdicts.append(ticket)
         self._flush()
         if is_urgent:
-            self._impatient.append((self._loop.time() + self.patience_s, ticket))
-            if self._patience is None:
-                self._patience = self._loop.call_later(self.patience_s, self._lose_patience)
+            self._patience.add(ticket, self.patience_s)
         return ticket
 
     def _flush(self) -> None:
@@ -243,15 +240,8 @@ class Outbox:
             self._batcher.put(self._verdicts)
             self._verdicts = []
 
-    def _lose_patience(self) -> None:
-        """One timer for all that wait: they have the same patience, so the first one loses it first."""
-        now = self._loop.time()
-        while self._impatient and (self._impatient[0][0] <= now or self._impatient[0][1].waiter.done()):
-            _, ticket = self._impatient.popleft()
-            if not ticket.waiter.done() and self._batcher.abandon(ticket):
-                slow = f"it takes longer than {self.patience_s:g} s to store a click"
-                self._batcher.set_fault(slow)
-                ticket.waiter.set_exception(TooSlowError(slow))
-        self._patience = None
-        if self._impatient:
-            self._patience = self._loop.call_at(self._impatient[0][0], self._lose_patience)
+    def _refuse(self, ticket: Ticket) -> None:
+        if self._batcher.abandon(ticket):
+            slow = f"it takes longer than {self.patience_s:g} s to store a click"
+            self._batcher.set_fault(slow)
+            ticket.waiter.set_exception(TooSlowError(slow))

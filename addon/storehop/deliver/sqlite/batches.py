@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any
 
 from storehop.deliver import operations as op
@@ -20,14 +21,8 @@ type _Run = Callable[[sqlite3.Connection, Now, Sequence[Any]], Sequence[Any]]
 def run_all(db: sqlite3.Connection, now: Now, batch: Sequence[op.Operation[Any]]) -> list[Any]:
     """The results of a batch, inside a transaction that the caller opens."""
     results: list[Any] = []
-    begin = 0
-    while begin < len(batch):
-        kind = type(batch[begin])
-        end = begin + 1
-        while end < len(batch) and type(batch[end]) is kind:
-            end += 1
-        results += _RUN[kind](db, now, batch[begin:end])
-        begin = end
+    for kind, neighbours in groupby(batch, type):
+        results += _RUN[kind](db, now, list(neighbours))
     return results
 
 

@@ -37,28 +37,19 @@ class ExactTransport:
         self._patience = Patience()
 
     async def send(self, request: Request) -> Head:
-        """See `Transport.send`."""
-        answer = await self._over_kept(request)
-        if answer is None:
-            connection = await self._connect(request)
-            answer = await connection.send(request.message, request.deadline)
-        return answer
-
-    async def _over_kept(self, request: Request) -> Head | None:
-        """The answer over a kept connection; None where there is none, or its server closed it before a byte came.
+        """See `Transport.send`.
 
         A server may close a connection while a request is on its way: that is the connection's fault, and the request
         goes over a fresh one (RFC 9112 §9.3.1). It was read and counted only by a server that then hung up in silence.
         """
-        connection = self._kept(request.call.origin)
-        if connection is None:
-            return None
-        try:
-            return await connection.send(request.message, request.deadline)
-        except httpx.ReadError:
-            if connection.has_heard:
-                raise
-            return None
+        if connection := self._kept(request.call.origin):
+            try:
+                return await connection.send(request.message, request.deadline)
+            except httpx.ReadError:
+                if connection.has_heard:
+                    raise
+        connection = await self._connect(request)
+        return await connection.send(request.message, request.deadline)
 
     def _kept(self, origin: str) -> Connection | None:
         """The kept connection that was used last, so that those beyond the need grow old."""
