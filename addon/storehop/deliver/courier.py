@@ -19,7 +19,7 @@ from storehop.deliver.claim import Claim
 from storehop.deliver.clock import uptime
 from storehop.deliver.operations import Answer
 from storehop.deliver.outbox import Outbox
-from storehop.deliver.policy import Load, refusal
+from storehop.deliver.policy import MAX_UNDER_WAY, Load, refusal
 from storehop.deliver.recovery import Recovery
 from storehop.deliver.tickets import OutboxError
 from storehop.deliver.wire import Wire
@@ -121,15 +121,18 @@ class Courier:
     def _refusal(self, origin: str) -> Reason | None:
         if self._closing.is_set():
             return Reason.OUTBOX_DOWN
-        attempts, swept = self._attempts, self._recovery.swept
-        pausing = sum(self._pausing[one] for one in self._pausing if not self._breakers[one].is_open)
+        attempts, due, swept = self._attempts, self._recovery.due, self._recovery.swept
+        pausing = sum(count for one, count in self._pausing.items() if not self._breakers[one].is_open)
+        waiting, under_way = attempts.waiting + pausing, swept.pending - swept.due
+        if not waiting and not due and under_way < MAX_UNDER_WAY:
+            return None  # nothing is ahead of it: nearly always
         load = Load(
-            waiting=attempts.waiting + pausing,
-            due=self._recovery.due,
+            waiting=waiting,
+            due=due,
             call_s=attempts.call_s(origin),
             concurrency=attempts.concurrency,
             recovery_rate=attempts.delivery.recovery_rate,
-            under_way=swept.pending - swept.due,
+            under_way=under_way,
         )
         return refusal(load)
 

@@ -19,7 +19,7 @@ from storehop.deliver.batcher import Batcher
 from storehop.deliver.claim import Claim, Which
 from storehop.deliver.clock import uptime
 from storehop.deliver.engine import Engine
-from storehop.deliver.patience import Patience
+from storehop.deliver.patience import Patience, Pause
 from storehop.deliver.tickets import Listener, OutboxError, Ticket, Waiter
 from storehop.model import S2SCall, Verdict
 
@@ -48,6 +48,7 @@ class Outbox:
         self._loop = asyncio.get_running_loop()
         self._batcher = Batcher(engine)
         self._patience = Patience(self._refuse)
+        self._pause = Pause(SETTLE_PAUSE_S, self._flush)
         self._verdicts: list[Ticket] = []
         self._is_closed = False
         self.accepting: set[asyncio.Future[Any]] = set()
@@ -153,7 +154,7 @@ class Outbox:
         if self._is_closed:
             raise OutboxError("closed")
         if not self._verdicts:
-            self._loop.call_later(SETTLE_PAUSE_S, self._flush)
+            self._pause.begin()
         self._verdicts.append(Ticket(op.Settle(claim.call.id, claim.lease, verdict, last), waiter))
 
     # answers

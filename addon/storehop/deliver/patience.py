@@ -1,4 +1,4 @@
-"""How long clicks wait for the outbox."""
+"""How long clicks wait for the outbox, and verdicts for each other: by one timer each, however many they are."""
 
 from __future__ import annotations
 
@@ -38,3 +38,27 @@ class Patience:
                     return
                 self._give_up(ticket)
             self._waiting.popleft()
+
+
+class Pause:
+    """Calls `end` so many seconds after it was last begun."""
+
+    def __init__(self, seconds: float, end: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._seconds = seconds
+        self._end = end
+        self._until = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """From now on, wherever it stands."""
+        self._until = self._loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._until, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._loop.time() < self._until:
+            self._timer = self._loop.call_at(self._until, self._look)
+        else:
+            self._end()

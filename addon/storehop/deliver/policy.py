@@ -38,7 +38,7 @@ _BUSY = frozenset({408, 429})
 # admission
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Load:
     """What waits for the same slots as a new call."""
 
