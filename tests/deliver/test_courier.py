@@ -487,12 +487,13 @@ async def test_the_end_waits_for_a_click_that_is_being_stored(start, engine, app
     assert (["/c1"], {}) == (appsflyer.targets, stored(path))
 
 
-async def test_what_is_stored_after_the_grace_is_not_sent(start, engine, appsflyer, path):
+@pytest.mark.parametrize("hold_s", [0.0, LONG_S], ids=["to be sent", "held"])
+async def test_what_is_stored_after_the_grace_is_not_sent(start, engine, appsflyer, path, hold_s):
     """Nobody could write down what became of it; another process sends it at once."""
     one = start(engine=engine)
     await until(lambda: engine.batches)
     engine.close_gate()
-    accepted = asyncio.ensure_future(one.courier.accept(call(appsflyer)))
+    accepted = asyncio.ensure_future(one.courier.accept(call(appsflyer), hold_s=hold_s))
     await asyncio.to_thread(engine.waits.wait, SOON_S)
     closing = asyncio.ensure_future(one.courier.close(0.0))
     await asyncio.sleep(0.05)

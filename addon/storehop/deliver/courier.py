@@ -56,7 +56,7 @@ class Courier:
         self._recovery = Recovery(outbox, self._breakers)
         self._loop = asyncio.get_running_loop()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._fresh: list[tuple[Claim, bool]] = []
+        self._fresh: list[tuple[Claim, bool, float]] = []
         self._pausing: Counter[str] = Counter()
         self._closing = asyncio.Event()
         self._is_over = False
@@ -103,11 +103,7 @@ class Courier:
             raise NotAcceptedError(Reason.OUTBOX_DOWN) from error
         if isinstance(claim, str):
             return claim
-        if hold_s:
-            self._attempts.unsent[claim.lease] = claim
-            self.start(self._deliver(claim, is_probe=is_probe, hold_s=hold_s), call.id)
-        else:
-            self._begin(claim, is_probe=is_probe)
+        self._begin(claim, is_probe=is_probe, hold_s=hold_s)
         return None
 
     async def amend(self, call: S2SCall) -> bool:
@@ -169,21 +165,21 @@ class Courier:
 
     # one call
 
-    def _begin(self, claim: Claim, *, is_probe: bool = False) -> None:
-        """Sends it in a moment, with all that share its commit: tasks are eager, and answers go first."""
+    def _begin(self, claim: Claim, *, is_probe: bool = False, hold_s: float = 0.0) -> None:
+        """Follows it in a moment, with all that share its commit: tasks are eager, and answers go first."""
         self._attempts.unsent[claim.lease] = claim
         if not self._fresh:
             self._loop.call_soon(self._begin_fresh)
-        self._fresh.append((claim, is_probe))
+        self._fresh.append((claim, is_probe, hold_s))
 
     def _begin_fresh(self) -> None:
         fresh, self._fresh = self._fresh, []
         if self._is_over:
             return  # they were stored when nobody could wait for their delivery any more
-        for claim, is_probe in fresh:
-            self.start(self._deliver(claim, is_probe=is_probe), claim.call.id)
+        for claim, is_probe, hold_s in fresh:
+            self.start(self._deliver(claim, is_probe=is_probe, hold_s=hold_s), claim.call.id)
 
-    async def _deliver(self, claim: Claim, *, is_probe: bool = False, hold_s: float = 0.0) -> None:
+    async def _deliver(self, claim: Claim, *, is_probe: bool, hold_s: float) -> None:
         """One call's way: attempt, verdict, pause, attempt, …"""
         if hold_s:
             await self._pause(hold_s)
@@ -235,6 +231,7 @@ class Courier:
                     if under_way := self._tasks | self._outbox.accepting:
                         await asyncio.wait(under_way)
         self._is_over = True
+        await asyncio.sleep(0)  # what has not begun could not be cancelled in its own way
         late = list(self._tasks)
         for task in late:
             task.cancel()
