@@ -98,8 +98,8 @@ bench-fleet: $(READY) ## a host on Redis beside one with a file, what a primary 
 bench-audit: $(READY) ## how fast recordings are audited, and in how much memory: half an hour
 	@PYTHONPATH=addon $(BIN)/python -m tests.bench.audit $(if $(QUICK),--quick)
 
-profile: $(READY) ## where storehop's processor time goes under a load of clicks
-	@PYTHONPATH=addon $(BIN)/python -m tests.bench.profile_host
+profile: $(READY) ## where the interpreter's time goes for one whole click, by py-spy; ARGS="--kind answer --top 30"
+	@PYTHONPATH=addon $(BIN)/python -m tests.bench.profile_host $(ARGS)
 
 cost: $(READY) ## how many instructions of Python a decision takes; make bench says it, too
 	@PYTHONPATH=addon $(BIN)/python -m tests.bench.cost

@@ -71,22 +71,27 @@ async def forwarding(proxy: Proxy, plan: Plan) -> dict[str, float | None]:
 
 
 async def clicks(proxy: Proxy, beside: Neighbours, kind: Kind, plan: Plan) -> dict[str, float | None]:
-    """Whole clicks: answered with the store and arrived at AppsFlyer. The time runs until the last has arrived."""
-    warm = await load(proxy.port, kind, plan.warm)
-    await beside.all_arrived(warm.direct)
+    """Whole clicks of a proxy that is warm."""
+    await whole_clicks(proxy, beside, kind, plan.warm)
+    return await whole_clicks(proxy, beside, kind, plan.load)
+
+
+async def whole_clicks(proxy: Proxy, beside: Neighbours, kind: Kind, seconds: float) -> dict[str, float | None]:
+    """Answered with the store and arrived at AppsFlyer. The time runs until the last has arrived."""
     await beside.ask("forget")
     before = processor_seconds(proxy.pid)
-    answers = await load(proxy.port, kind, plan.load)
+    answers = await load(proxy.port, kind, seconds)
     arrived = await beside.all_arrived(answers.direct)
     used = _difference(before, processor_seconds(proxy.pid))
     await beside.ask("forget")
     whole = min(answers.direct, arrived["clicks"])
-    seconds = max(answers.seconds, arrived["last"] - arrived["first"])
+    taken = max(answers.seconds, arrived["last"] - arrived["first"])
     return {
-        "rate": whole / seconds,
+        "clicks": whole,
+        "rate": whole / taken,
         "answered": answers.direct / answers.seconds,
         "cpu_us": _each(used, whole),
-        "busy": None if used is None else used / seconds,
+        "busy": None if used is None else used / taken,
         "passed": answers.passed,
         "lost": answers.direct - whole,
         "twice": arrived["calls"] - arrived["clicks"],

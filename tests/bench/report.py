@@ -10,6 +10,8 @@ from tests.bench.cost import in_words
 
 OWN = 0.85
 """Share of a core from which on a proxy under full load had it for itself."""
+FAULTS = ("passed", "lost", "twice", "failed")
+"""What a perfect run has none of."""
 YARDSTICK = "stock, forwarding"
 RATES = {
     "stock, forwarding": "stock mitmdump, forwarding (the yardstick)",
@@ -201,7 +203,7 @@ def _faults(rounds: list[dict]) -> list[str]:
     lines = []
     for number, figures in enumerate(rounds, 1):
         for name, measured in figures.items():
-            bad = {what: measured[what] for what in ("passed", "lost", "twice", "failed") if measured.get(what)}
+            bad = {what: measured[what] for what in FAULTS if measured.get(what)}
             if bad:
                 lines.append(
                     f"Round {number}, {name}: " + ", ".join(f"{count:,} {what}" for what, count in bad.items())
