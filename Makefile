@@ -89,8 +89,8 @@ hints: $(READY) ## how many clicks of a Chromium have a model, by client_hints
 canary-table: $(READY) ## how soon a canary finds a store page that is broken, simulated: a minute
 	@PYTHONPATH=addon $(BIN)/python -m tests.support.canary_days
 
-bench: $(READY) ## storehop beside stock mitmdump, a naive addon and nginx; QUICK=1 for a first idea
-	@PYTHONPATH=addon $(BIN)/python -m tests.bench $(if $(QUICK),--quick)
+bench: $(READY) ## storehop beside stock mitmdump, a naive addon and nginx, 35 minutes; QUICK=1 for a first idea, ONLY=tls,tail
+	@PYTHONPATH=addon $(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 bench-fleet: $(READY) ## a host on Redis beside one with a file, what a primary can do, what a call weighs: six minutes
 	@$(BIN)/python -m tests.bench.fleet $(if $(QUICK),--quick)

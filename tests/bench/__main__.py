@@ -1,6 +1,7 @@
 """`make bench`: storehop beside stock mitmdump, a naive addon and nginx, all on this machine, as ratios.
 
-Prints a table in Markdown on standard output, progress on standard error, and writes everything as JSON.
+Prints its tables in Markdown on standard output and progress on standard error. The figures go to a JSON file; parts
+that are not measured now stay in it as they were. The full plan writes all tables into this folder's README.md.
 """
 
 from __future__ import annotations
@@ -13,26 +14,49 @@ import tempfile
 from pathlib import Path
 
 from tests.bench.measures import FULL, QUICK, Plan
-from tests.bench.report import markdown, with_ratios
-from tests.bench.rounds import EVERYBODY, run
+from tests.bench.report import on_page, with_ratios
+from tests.bench.rounds import PARTS, Part, run
+from tests.bench.tables import markdown
 from tests.support.processes import ROOT
+
+PAGE = Path(__file__).with_name("README.md")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one short round: an idea within 90 seconds")
-    parser.add_argument("--json", type=Path, default=ROOT / ".venv" / "bench.json", help="where the JSON goes")
+    parser.add_argument("--quick", action="store_true", help="one short round: an idea, which changes no page")
+    parser.add_argument("--only", type=_parts, default=PARTS, metavar="PART,…", help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--json", type=Path, help="where the figures go; .venv/bench.json, or bench-quick.json")
     options = parser.parse_args()
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    found = measure(QUICK if options.quick else FULL, options.json.parent)
-    options.json.write_text(json.dumps(found, indent=1) + "\n")
-    sys.stdout.write(f"{markdown(found)}\n")
+    file = options.json or ROOT / ".venv" / ("bench-quick.json" if options.quick else "bench.json")
+    measured = measure(QUICK if options.quick else FULL, file.parent, options.only)
+    found = with_ratios(_earlier(file) | measured)
+    file.write_text(json.dumps(found, indent=1) + "\n")
+    made = markdown(found)
+    sys.stdout.write(f"{made}\n")
+    if not options.quick:
+        PAGE.write_text(on_page(PAGE.read_text(), made))
 
 
-def measure(plan: Plan, beside: Path, who: tuple = EVERYBODY) -> dict:
-    """The whole report. The outboxes lie in a new folder in `beside`: on a real disk, or commits cost nothing."""
+def _parts(names: str) -> dict[str, Part]:
+    """By `--only`. Raises argparse.ArgumentTypeError."""
+    wanted = names.split(",")
+    if unknown := set(wanted) - PARTS.keys():
+        raise argparse.ArgumentTypeError(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    return {name: part for name, part in PARTS.items() if name in wanted}
+
+
+def _earlier(file: Path) -> dict[str, dict]:
+    """The parts that an earlier run left there."""
+    parts = json.loads(file.read_text()).get("parts", {}) if file.exists() else {}
+    return {name: part for name, part in parts.items() if name in PARTS}
+
+
+def measure(plan: Plan, beside: Path, parts: dict[str, Part]) -> dict[str, dict]:
+    """These parts' figures. The outboxes lie in a new folder in `beside`: on a real disk, or commits cost nothing."""
+    beside.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=beside, prefix="bench-", ignore_cleanup_errors=True) as folder:
-        return with_ratios(asyncio.run(run(plan, Path(folder), _say, who)))
+        return asyncio.run(run(plan, Path(folder), _say, parts))
 
 
 def _say(progress: str) -> None:

@@ -1,5 +1,6 @@
 -- wrk: one of the given requests after the other, each with an id of its own, and what came back.
--- Arguments: a file of requests divided by NUL, with @ID@ where the id goes; the ids' prefix.
+-- Arguments: a file of requests divided by NUL, with @ID@ where the id goes, and perhaps @ADDRESS@ where an
+-- IPv6 address goes that no other request has; the ids' prefix.
 
 local shapes, prefix, made, thread_number = {}, "", 0, 0
 local threads = {}
@@ -15,8 +16,11 @@ end
 function init(args)
   local file = assert(io.open(args[1], "rb"))
   for shape in file:read("*a"):gmatch("%Z+") do
-    local before, after = shape:match("^(.-)@ID@(.*)$")
-    table.insert(shapes, { before, after })
+    local pieces = {}
+    for piece in (shape .. "@ID@"):gmatch("(.-)@ID@") do
+      table.insert(pieces, piece)
+    end
+    table.insert(shapes, pieces)
   end
   file:close()
   prefix = args[2] .. number .. "x"
@@ -25,7 +29,11 @@ end
 function request()
   local shape = shapes[made % #shapes + 1]
   made = made + 1
-  return shape[1] .. prefix .. made .. shape[2]
+  local request = table.concat(shape, prefix .. made)
+  if #shape > 2 then
+    request = request:gsub("@ADDRESS@", string.format("2a00:1450::%x:%x", math.floor(made / 65536), made % 65536))
+  end
+  return request
 end
 
 function response(status, headers)

@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -18,7 +19,8 @@ from functools import cache
 from pathlib import Path
 
 from tests.bench.machine import pin
-from tests.bench.traffic import ADS_HOST, RULES
+from tests.bench.traffic import ADS_HOST, HOSTS, RULES
+from tests.support.certificates import Authority, client_context
 from tests.support.patience import START_S
 from tests.support.processes import ADDON, free_port
 
@@ -36,10 +38,14 @@ http {{
   fastcgi_temp_path {folder}/fastcgi;
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
+  keepalive_requests 1000000000;
+  {http}
+}}
+"""
+_FORWARDING = """
   upstream ads {{ server 127.0.0.1:{ads}; keepalive 32; }}
   server {{
     listen 127.0.0.1:{port};
-    keepalive_requests 1000000000;
     location / {{
       proxy_pass http://ads;
       proxy_http_version 1.1;
@@ -47,7 +53,16 @@ http {{
       proxy_set_header Host $host;
     }}
   }}
-}}
+"""
+_REDIRECTING = """
+  server {{
+    listen 127.0.0.1:{port};
+    location /ready {{ return 200 "ready"; }}
+    location / {{
+      add_header Set-Cookie "seen=1; Path=/" always;
+      return 302 https://app.appsflyer.com/com.example.game?$args;
+    }}
+  }}
 """
 
 
@@ -108,6 +123,23 @@ class Proxy:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """What a proxy shows its clients, and the authority that they trust."""
+
+    file: Path
+    ca: Path
+
+    @classmethod
+    def make(cls, folder: Path) -> Certificate:
+        authority = Authority.make(folder)
+        return cls(authority.sign(*dict.fromkeys(HOSTS.values())), authority.ca)
+
+    @property
+    def client(self) -> ssl.SSLContext:
+        return client_context(self.ca)
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where a proxy runs: its folder, its ports and its neighbours'."""
 
@@ -116,6 +148,8 @@ class Place:
     admin: int
     ads: int
     appsflyer: int
+    certificate: Path | None = None
+    """With its key, of a proxy that speaks TLS."""
 
 
 type Command = list[str | Path]
@@ -151,9 +185,37 @@ def two_workers(place: Place) -> Command:
     return storehop(place, "--workers", "2")
 
 
+def stock_tls(place: Place) -> Command:
+    """The yardstick, which speaks TLS with whoever begins it."""
+    return [*mitmdump(place), "--certs", f"*={place.certificate}"]
+
+
+def storehop_tls(place: Place) -> Command:
+    return storehop(place, "--tls-cert", str(place.certificate))
+
+
+def patient(place: Place) -> Command:
+    """The sidecar that keeps silent connections, however many."""
+    return storehop(place, "--idle-timeout", "0", "--max-connections", "0")
+
+
+def noting(place: Place) -> Command:
+    """The sidecar that notes its collector's pauses and what clicks wait for (see noting.py)."""
+    return storehop(place, run=(HERE / "noting.py",))
+
+
 def nginx(place: Place) -> Command:
+    return _nginx(place, _FORWARDING)
+
+
+def nginx_ad_stack(place: Place) -> Command:
+    """An ad stack: nginx makes the attribution link of the request's query."""
+    return _nginx(place, _REDIRECTING)
+
+
+def _nginx(place: Place, http: str) -> Command:
     config = place.folder / "nginx.conf"
-    config.write_text(NGINX.format(folder=place.folder, ads=place.ads, port=place.port))
+    config.write_text(NGINX.format(folder=place.folder, http=http.format(ads=place.ads, port=place.port)))
     return [shutil.which("nginx"), "-c", config, "-p", place.folder, "-e", "stderr"]
 
 
@@ -175,9 +237,13 @@ async def running(
     folder: Path,
     beside: Neighbours,
     cores: frozenset[int] | None,
+    *,
+    ads: int | None = None,
+    tls: Certificate | None = None,
 ) -> AsyncIterator[Proxy]:
-    """A proxy between the neighbours, from its first answer until the block ends."""
-    place = Place(folder, free_port(), free_port(), beside.ads, beside.appsflyer)
+    """A proxy between the neighbours, from its first answer until the block ends; with `ads`, before another stack."""
+    certificate = tls.file if tls else None
+    place = Place(folder, free_port(), free_port(), ads or beside.ads, beside.appsflyer, certificate)
     log = folder / "log"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
@@ -185,7 +251,7 @@ async def running(
         )
     pin(process.pid, cores)
     try:
-        await _answering(place.port, process, log)
+        await _answering(place.port, process, log, tls.client if tls else None)
         yield Proxy(place.port, process.pid, place.admin, log)
     finally:
         with suppress(ProcessLookupError):
@@ -197,13 +263,13 @@ async def running(
             await process.wait()
 
 
-async def _answering(port: int, process: asyncio.subprocess.Process, log: Path) -> None:
+async def _answering(port: int, process: asyncio.subprocess.Process, log: Path, tls: ssl.SSLContext | None) -> None:
     """Returns when a request comes through to the ad stack."""
     with suppress(TimeoutError):
         async with asyncio.timeout(START_S):
             while process.returncode is None:
                 with suppress(OSError):
-                    if (await fetch(port, "/ready")).startswith(b"HTTP/1.1 200"):
+                    if (await fetch(port, "/ready", tls)).startswith(b"HTTP/1.1 200"):
                         return
                 await asyncio.sleep(0.05)
     raise RuntimeError(f"a proxy does not answer:\n{_text(log)}")
@@ -213,9 +279,10 @@ def _text(log: Path) -> str:
     return log.read_text(errors="replace")
 
 
-async def fetch(port: int, path: str) -> bytes:
-    """One request on a connection of its own; the whole answer."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def fetch(port: int, path: str, tls: ssl.SSLContext | None = None) -> bytes:
+    """One request by HTTP/1.1 on a connection of its own; the whole answer."""
+    named = ADS_HOST if tls else None
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=named)
     try:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {ADS_HOST}\r\nConnection: close\r\n\r\n".encode())
         async with asyncio.timeout(START_S):

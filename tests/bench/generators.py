@@ -10,9 +10,10 @@ import json
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import batched
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
@@ -106,7 +107,7 @@ async def by_hand(port: int, kind: Kind, prefix: str, seconds: float) -> Answers
         for connection in connections:
             connection.ask(next(asked)[1])
         await asyncio.sleep(seconds)
-        await _until(lambda: answers.number > 0, STALL)
+        await until(lambda: answers.number > 0, STALL)
         answers.seconds = loop.time() - begin
     finally:
         answers.failed += sum(connection.is_lost for connection in connections)
@@ -157,17 +158,54 @@ async def at_rate(port: int, kind: Kind, prefix: str, rate: float, seconds: floa
         under_way[connection], request = next(asked)
         timed.asked[under_way[connection]] = time.monotonic()
         connection.ask(request)
-    await _until(lambda: not under_way, STALL)
+    await until(lambda: not under_way, STALL)
     for connection in connections:
         connection.close()
     return timed
 
 
-async def _until(holds: Callable[[], bool], seconds: float) -> None:
+class Crowd:
+    """Clients that keep their connections: each has had an answer, and is silent."""
+
+    def __init__(self, port: int, kind: Kind, prefix: str) -> None:
+        self.answers = Answers(0.0)
+        self._port = port
+        self._requests = requests(kind, prefix)
+        self._connections: list[_Connection] = []
+
+    async def grow(self, number: int) -> None:
+        """So many more come, a few at a time, and have their first answer."""
+        for few in batched(range(number), CONNECTIONS):
+            came = [await _connect(self._port, self._answered) for _ in few]
+            self._connections += came
+            await self._ask(came)
+
+    async def ask_again(self) -> None:
+        """Each has one more answer, if its connection still stands."""
+        for few in batched(self._connections, CONNECTIONS):
+            await self._ask(few)
+
+    async def _ask(self, few: Iterable[_Connection]) -> None:
+        asking = [connection for connection in few if not connection.is_lost]
+        wanted = self.answers.number + len(asking)
+        for connection in asking:
+            connection.ask(next(self._requests)[1])
+        await until(lambda: self.answers.number >= wanted, STALL)
+
+    def _answered(self, _connection: _Connection, head: bytes) -> None:
+        self.answers.count(head)
+
+    def leave(self) -> None:
+        for connection in self._connections:
+            connection.close()
+
+
+async def until(holds: Callable[[], bool], seconds: float) -> None:
+    """Waits until this holds, or so long."""
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while not holds():
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.005)
 
 
 class _Connection(asyncio.Protocol):

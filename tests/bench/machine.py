@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import resource
 import shutil
 import sqlite3
 import statistics
@@ -63,6 +64,19 @@ def pinned(cores: frozenset[int] | None) -> Iterator[None]:
         yield
     finally:
         pin(0, before)
+
+
+def open_files(wanted: int) -> int:
+    """How many files this process, and what it starts, may have open: as many as wanted, where it may ask for them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        soft, hard = wanted, max(wanted, hard)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        except (OSError, ValueError):  # only root may have more than `hard`
+            _, soft = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, soft))
+    return soft
 
 
 def processor_seconds(pid: int) -> float | None:

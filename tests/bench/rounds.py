@@ -1,30 +1,39 @@
-"""The rounds: every contestant in turn, then again, so that a machine's moods meet all of them alike."""
+"""The parts of the benchmark: who is measured, one after the other, round after round.
+
+A part is what one can measure by itself (`--only`): everything that its ratios need is in it, since a ratio is taken
+within a round, where both sides met the same machine in the same mood.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from tests.bench import contestants
-from tests.bench.contestants import Command, Neighbours, Place, running
+from tests.bench import contestants, measures
+from tests.bench.contestants import Certificate, Command, Neighbours, Place, running
 from tests.bench.cost import count_all
 from tests.bench.decisions import decision_microseconds
-from tests.bench.machine import Cores, available, describe, pin, pinned
-from tests.bench.measures import Plan, clicks, forwarding, half_load, light_load, load, memory, scraped
+from tests.bench.generators import CONNECTIONS
+from tests.bench.http2 import by_http2
+from tests.bench.machine import Cores, available, describe, open_files, pin, pinned
+from tests.bench.measures import Plan, clicks, forwarding, half_load, light_load, load, scraped
 from tests.bench.traffic import Kind
 
 type Figures = dict[str, dict]
 """Name of a measurement to its numbers."""
+RESERVED = 128 + 2 * CONNECTIONS
+"""Files that storehop and its load need beside the kept connections."""
 
 
 @dataclass(slots=True)
 class Bench:
-    """One run of the whole benchmark."""
+    """One run of the benchmark."""
 
     plan: Plan
     folder: Path
@@ -33,17 +42,34 @@ class Bench:
     available: set[int]
     """Every core that there is for the benchmark."""
     say: Callable[[str], None]
-    skipped: dict[str, str] = field(default_factory=dict)
-    """What was not measured, and why."""
+    skipped: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By part: what was not measured, and why."""
 
-    def running(self, command: Callable[[Place], Command], cores: Cores | None = None) -> AbstractAsyncContextManager:
+    def running(
+        self,
+        command: Callable[[Place], Command],
+        *,
+        cores: Cores | None = None,
+        ads: int | None = None,
+        tls: Certificate | None = None,
+    ) -> AbstractAsyncContextManager:
         """The proxy of this command, in a fresh folder."""
         self.say(f"  {command.__name__}")
-        folder = Path(tempfile.mkdtemp(dir=self.folder))
-        return running(command, folder, self.beside, (cores or self.cores).proxy)
+        cores = (cores or self.cores).proxy
+        return running(command, self.new_folder(), self.beside, cores, ads=ads, tls=tls)
+
+    def new_folder(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=self.folder))
+
+    def skip(self, part: str, what: str, why: str) -> Figures:
+        """Says that this is not measured here."""
+        self.skipped.setdefault(part, {})[what] = why
+        return {}
 
 
 type Contestant = Callable[[Bench], Awaitable[Figures]]
+
+# speed
 
 
 async def loading_only(bench: Bench) -> Figures:
@@ -54,8 +80,7 @@ async def loading_only(bench: Bench) -> Figures:
 
 async def nginx(bench: Bench) -> Figures:
     if shutil.which("nginx") is None:
-        bench.skipped["nginx"] = "not installed"
-        return {}
+        return bench.skip("speed", "nginx", "not installed")
     async with bench.running(contestants.nginx) as proxy:
         return {"nginx, forwarding": await forwarding(proxy, bench.plan)}
 
@@ -83,8 +108,13 @@ async def storehop(bench: Bench) -> Figures:
             "storehop, rewritten clicks": await clicks(proxy, beside, Kind.REWRITE, plan),
             "storehop, forwarding": await forwarding(proxy, plan),
             "storehop, light load": await light_load(proxy, Kind.ANSWER, plan),
-            "storehop, half load": await half_load(proxy, beside, max(answered["rate"], 2) / 2, plan),
+            "storehop, forwarding at light load": await light_load(proxy, Kind.PLAIN, plan),
+            "storehop, half load": await half_load(proxy, beside, _half(answered), plan.half),
         }
+
+
+def _half(answered: dict) -> float:
+    return max(answered["rate"], 2) / 2
 
 
 async def unwatched(bench: Bench) -> Figures:
@@ -92,60 +122,147 @@ async def unwatched(bench: Bench) -> Figures:
         return {"unwatched, clicks": await clicks(proxy, bench.beside, Kind.ANSWER, bench.plan)}
 
 
+# tls
+
+
+async def over_tls(bench: Bench) -> Figures:
+    """Stock and storehop with clients that speak HTTP/2 over TLS."""
+    tls = Certificate.make(bench.new_folder())
+    generate = partial(by_http2, tls.ca)
+    async with bench.running(contestants.stock_tls, tls=tls) as proxy:
+        stock = await forwarding(proxy, bench.plan, generate=generate)
+    async with bench.running(contestants.storehop_tls, tls=tls) as proxy:
+        whole = await clicks(proxy, bench.beside, Kind.ANSWER, bench.plan, generate)
+        forwarded = await forwarding(proxy, bench.plan, generate=generate)
+    return {"stock, forwarding": stock, "storehop, clicks": whole, "storehop, forwarding": forwarded}
+
+
+# redirects
+
+
+async def nginx_redirects(bench: Bench) -> Figures:
+    """Stock and storehop before an nginx that redirects every click."""
+    if shutil.which("nginx") is None:
+        return bench.skip("redirects", "an nginx as the ad stack", "not installed")
+    async with bench.running(contestants.nginx_ad_stack, cores=Cores(bench.cores.rest, None)) as ads:
+        async with bench.running(contestants.mitmdump, ads=ads.port) as proxy:
+            stock = await forwarding(proxy, bench.plan, Kind.REWRITE)
+        async with bench.running(contestants.storehop, ads=ads.port) as proxy:
+            whole = await clicks(proxy, bench.beside, Kind.REWRITE, bench.plan)
+    return {"stock, forwarding": stock, "storehop, clicks": whole}
+
+
+# workers
+
+
 async def workers(bench: Bench) -> Figures:
-    """Two workers, each on a core of its own: for that there have to be three cores or more."""
-    if not contestants.has_workers():
-        bench.skipped["workers"] = "this storehop has no --workers"
-        return {}
+    """One worker and two. With less than three cores they and the load share all that there are."""
     cores = Cores.divide(bench.available, workers=2)
-    if cores.proxy is None:
-        bench.skipped["workers"] = "two workers and the load need three cores or more"
-        return {}
-    pin(bench.beside.process.pid, cores.rest)
+    async with _on(bench, cores):
+        async with bench.running(contestants.storehop, cores=cores) as proxy:
+            one = await clicks(proxy, bench.beside, Kind.ANSWER, bench.plan)
+        async with bench.running(contestants.two_workers, cores=cores) as proxy:
+            two = await clicks(proxy, bench.beside, Kind.ANSWER, bench.plan)
+    return {"one worker, clicks": one, "two workers, clicks": two}
+
+
+@asynccontextmanager
+async def _on(bench: Bench, cores: Cores) -> AsyncIterator[None]:
+    """Load and neighbours have other cores than usual meanwhile."""
+    rest = cores.rest or frozenset(bench.available)
+    pin(bench.beside.process.pid, rest)
     try:
-        with pinned(cores.rest):
-            async with bench.running(contestants.two_workers, cores) as proxy:
-                return {"two workers, clicks": await clicks(proxy, bench.beside, Kind.ANSWER, bench.plan)}
+        with pinned(rest or None):
+            yield
     finally:
         pin(bench.beside.process.pid, bench.cores.rest)
 
 
-EVERYBODY = (loading_only, nginx, stock, naive, unwatched, storehop, workers)
+# what is measured once
+
+
+async def decisions(bench: Bench) -> Figures:
+    taken = await asyncio.to_thread(decision_microseconds, bench.new_folder() / "decisions", bench.plan.batches)
+    costs = await asyncio.to_thread(count_all)
+    return {"us": {str(size): each for size, each in taken.items()}, "instructions": costs}
+
+
+async def memory(bench: Bench) -> Figures:
+    """Of usual clicks, then, in a new process, of hostile ones."""
+    found = {}
+    for kind in (Kind.ANSWER, Kind.HOSTILE):
+        bench.say(f"  over {bench.plan.many:,} clicks: {kind}")
+        async with bench.running(contestants.storehop) as proxy:
+            found[str(kind)] = await measures.memory(proxy, bench.beside, bench.plan, kind)
+    return found
+
+
+async def connections(bench: Bench) -> Figures:
+    wanted = bench.plan.kept
+    room = open_files(2 * wanted + RESERVED) // 2 - RESERVED
+    if room < wanted:
+        bench.skip("connections", f"{wanted:,} connections", f"the limit of open files leaves room for {room:,}")
+    async with bench.running(contestants.patient) as proxy:
+        plan = replace(bench.plan, kept=min(wanted, room))
+        return {"kept": await measures.kept_connections(proxy, bench.beside, plan)}
+
+
+async def tail(bench: Bench) -> Figures:
+    """Half load for long, with notes of what may take long."""
+    async with bench.running(contestants.noting) as proxy, scraped(proxy):
+        answered = await clicks(proxy, bench.beside, Kind.ANSWER, bench.plan)
+        half = await half_load(proxy, bench.beside, _half(answered), bench.plan.tail)
+    notes = proxy.log.with_name("notes.json")
+    return {"half": half, **measures.noted(notes, half["begin"], half["end"])}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What can be measured by itself."""
+
+    who: Sequence[Contestant]
+    is_once: bool = False
+    """Whether one round is enough: it takes long by itself, or has its own repetitions."""
+
+
+PARTS = {
+    "speed": Part((loading_only, nginx, stock, naive, unwatched, storehop)),
+    "tls": Part((over_tls,)),
+    "redirects": Part((nginx_redirects,)),
+    "workers": Part((workers,)),
+    "decision": Part((decisions,), is_once=True),
+    "memory": Part((memory,), is_once=True),
+    "connections": Part((connections,), is_once=True),
+    "tail": Part((tail,), is_once=True),
+}
 
 
 async def run(
     plan: Plan,
     folder: Path,
     say: Callable[[str], None],
-    who: tuple[Contestant, ...] = EVERYBODY,
-) -> dict:
-    """All rounds, then decisions and memory. Returns what the JSON holds, without medians and ratios."""
+    parts: dict[str, Part],
+) -> dict[str, dict]:
+    """All rounds of these parts. By part: `machine`, `rounds` with their figures, `seconds` of a load, `skipped`."""
     every = available()
     cores = Cores.divide(every)
     machine = describe(cores, folder)
+    rounds: dict[str, list[Figures]] = {name: [] for name in parts}
     with pinned(cores.rest):
         async with contestants.neighbours(cores.rest) as beside:
             bench = Bench(plan, folder, beside, cores, every, say)
-            rounds = [await _round(bench, who, number) for number in range(1, plan.rounds + 1)]
-            say("decisions")
-            decisions = await asyncio.to_thread(decision_microseconds, folder / "decisions", plan.batches)
-            costs = await asyncio.to_thread(count_all)
-            say(f"memory over {plan.many:,} clicks")
-            async with bench.running(contestants.storehop) as proxy:
-                held = await memory(proxy, beside, plan)
+            for number in range(1, plan.rounds + 1):
+                for name, part in parts.items():
+                    if number == 1 or not part.is_once:
+                        say(f"{name}, round {number} of {1 if part.is_once else plan.rounds}")
+                        rounds[name].append(await _round(bench, part))
     return {
-        "machine": machine,
-        "rounds": rounds,
-        "decision_us": {str(size): taken for size, taken in decisions.items()},
-        "decision_instructions": costs,
-        "memory": held,
-        "skipped": bench.skipped,
+        name: {"machine": machine, "rounds": rounds[name], "skipped": bench.skipped.get(name, {})} for name in parts
     }
 
 
-async def _round(bench: Bench, who: tuple[Contestant, ...], number: int) -> Figures:
-    bench.say(f"round {number} of {bench.plan.rounds}")
+async def _round(bench: Bench, part: Part) -> Figures:
     figures: Figures = {}
-    for measure in who:
+    for measure in part.who:
         figures |= await measure(bench)
     return figures

@@ -11,9 +11,12 @@ from itertools import count
 
 PLACE = "@ID@"
 """Where a request's own id goes."""
+ADDRESS = "@ADDRESS@"
+"""Where an IPv6 address goes that no other request of its run has."""
 STORE = b"https://play.google.com/"
 ATTRIBUTION = b"https://app.appsflyer.com/"
 ADS_HOST = "ads.network.example"
+ATTRIBUTION_HOST = "app.appsflyer.com"
 PLAIN_PATH = "/ad"
 
 _MODELS = (
@@ -50,6 +53,16 @@ class Kind(StrEnum):
     """A click on an attribution host: no upstream is met."""
     REWRITE = "rewrite"
     """A click on the ad stack, which redirects it to an attribution link."""
+    HOSTILE = "hostile"
+    """As ANSWER, with header values that no other click has: of everything that a cache could keep."""
+
+
+HOSTS = {
+    Kind.PLAIN: ADS_HOST,
+    Kind.ANSWER: ATTRIBUTION_HOST,
+    Kind.REWRITE: ADS_HOST,
+    Kind.HOSTILE: ATTRIBUTION_HOST,
+}
 
 
 def user_agents() -> list[str]:
@@ -82,11 +95,29 @@ def headers(user_agent: str, number: int) -> dict[str, str]:
     }
 
 
+def hostile_headers(number: int) -> dict[str, str]:
+    """As of a phone, but each value is new: of a client that wants our memory."""
+    return headers(
+        f"Mozilla/5.0 (Linux; Android 12; {PLACE}) AppleWebKit/537.36 (KHTML, like Gecko) "
+        f"Chrome/{95 + number}.0.4638.16 Mobile Safari/537.36 {PLACE}",
+        number,
+    ) | {
+        "Accept-Language": f"en-US,en;q=0.9,x-{PLACE};q=0.1",
+        "X-Forwarded-For": f"{PLACE}, {ADDRESS}",
+        "Sec-CH-UA": f'"{PLACE}";v="99"',
+        "Sec-CH-UA-Model": f'"{PLACE}"',
+        "Sec-CH-UA-Platform-Version": f'"12.{PLACE}"',
+        "Cookie": f"session={PLACE}",
+    }
+
+
 def templates(kind: Kind) -> list[str]:
-    """50 requests of this kind, each with PLACE in its query."""
-    host = "app.appsflyer.com" if kind is Kind.ANSWER else ADS_HOST
+    """50 requests of this kind, each with PLACE in its query; hostile ones have PLACE and ADDRESS elsewhere, too."""
     path = f"{PLAIN_PATH}?slot=7&request={PLACE}" if kind is Kind.PLAIN else link_path(PLACE)
-    return [_request(host, path, headers(agent, number)) for number, agent in enumerate(user_agents())]
+    return [
+        _request(HOSTS[kind], path, hostile_headers(number) if kind is Kind.HOSTILE else headers(agent, number))
+        for number, agent in enumerate(user_agents())
+    ]
 
 
 def _request(host: str, path: str, fields: dict[str, str]) -> str:
@@ -96,8 +127,10 @@ def _request(host: str, path: str, fields: dict[str, str]) -> str:
 
 def requests(kind: Kind, prefix: str) -> Iterator[tuple[str, bytes]]:
     """Endless (id, request); every id begins with the prefix."""
-    shapes = [template.split(PLACE) for template in templates(kind)]
+    shapes = templates(kind)
     for number in count():
         click_id = f"{prefix}{number}"
-        before, after = shapes[number % len(shapes)]
-        yield click_id, f"{before}{click_id}{after}".encode()
+        request = shapes[number % len(shapes)].replace(PLACE, click_id)
+        if kind is Kind.HOSTILE:
+            request = request.replace(ADDRESS, f"2a00:1450::{number >> 16:x}:{number & 0xFFFF:x}")
+        yield click_id, request.encode()
