@@ -249,6 +249,7 @@ async def _arrived(beside: Neighbours, prefix: str, wanted: int) -> int:
     arrived, end = 0, time.monotonic() + STALL
     while arrived < wanted and time.monotonic() < end:
         arrived = sum(name.startswith(prefix) for name in await beside.ask("arrivals"))
+        await asyncio.sleep(0.05)
     return arrived
 
 
