@@ -145,13 +145,17 @@ def _rule(frame: Frame) -> str | None:
     return next((name for beginning, name in _BY_LENGTH if named.startswith(beginning)), None)
 
 
-def share_table(profile: Profile, clicks: int, rate: int) -> str:
-    """Of `rate` samples a second during so many whole clicks; in Markdown."""
-    lines = ["| share | samples a click | µs a click | |", "|---|---|---|---|"]
+def share_table(profile: Profile, clicks: int, rate: int, cpu_us: float | None) -> str:
+    """Of `rate` samples a second during so many whole clicks; in Markdown.
+
+    `cpu_us` is the processor time of a click that nobody watches: the last column divides it by the shares.
+    """
+    lines = ["| share | samples a click | µs a click | of the unwatched µs | |", "|---|---|---|---|---|"]
     rows = [*profile.shares().items(), ("**together**", profile.number)]
     for name, number in rows:
         share, each = number / max(profile.number, 1), number / clicks
-        lines.append(f"| {share:.1%} | {each:.3f} | {each / rate * 1e6:,.0f} | {name} |")
+        unwatched = "–" if cpu_us is None else f"{share * cpu_us:,.0f}"
+        lines.append(f"| {share:.1%} | {each:.3f} | {each / rate * 1e6:,.0f} | {unwatched} | {name} |")
     return "\n".join(lines)
 
 

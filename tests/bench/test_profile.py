@@ -92,7 +92,7 @@ def test_samples_are_counted():
     assert {layer: 7, handle: 1} == found.own()
     assert (7, 8) == (found.inclusive()[layer], found.inclusive()[handle])
     assert Frame("serve", "storehop/host/runner.py") not in found.inclusive()
-    assert "| 87.5% | 0.700 | 7,000 | mitmproxy: layers |" in share_table(found, clicks=10, rate=100)
+    assert "| 87.5% | 0.700 | 7,000 | 700 | mitmproxy: layers |" in share_table(found, clicks=10, rate=100, cpu_us=800)
 
 
 async def test_a_real_storehop_is_seen(tmp_path):
