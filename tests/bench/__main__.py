@@ -11,8 +11,10 @@ import asyncio
 import json
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+from tests.bench.machine import Cores, available, describe
 from tests.bench.measures import FULL, QUICK, Plan
 from tests.bench.report import on_page, with_ratios
 from tests.bench.rounds import PARTS, Part, run
@@ -29,9 +31,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where the figures go; .venv/bench.json, or bench-quick.json")
     options = parser.parse_args()
     file = options.json or ROOT / ".venv" / ("bench-quick.json" if options.quick else "bench.json")
-    measured = measure(QUICK if options.quick else FULL, file.parent, options.only)
-    found = with_ratios(_earlier(file) | measured)
-    file.write_text(json.dumps(found, indent=1) + "\n")
+    for measured in measure(QUICK if options.quick else FULL, file.parent, options.only):
+        found = with_ratios(_earlier(file) | measured)
+        file.write_text(json.dumps(found, indent=1) + "\n")
     made = markdown(found)
     sys.stdout.write(f"{made}\n")
     if not options.quick:
@@ -52,11 +54,26 @@ def _earlier(file: Path) -> dict[str, dict]:
     return {name: part for name, part in parts.items() if name in PARTS}
 
 
-def measure(plan: Plan, beside: Path, parts: dict[str, Part]) -> dict[str, dict]:
-    """These parts' figures. The outboxes lie in a new folder in `beside`: on a real disk, or commits cost nothing."""
+def measure(plan: Plan, beside: Path, parts: dict[str, Part]) -> Iterator[dict[str, dict]]:
+    """These parts' figures, by and by: what was measured is there even if what follows should fail.
+
+    The outboxes lie in a new folder in `beside`: on a real disk, or commits cost nothing.
+    """
     beside.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=beside, prefix="bench-", ignore_cleanup_errors=True) as folder:
-        return asyncio.run(run(plan, Path(folder), _say, parts))
+        machine = describe(Cores.divide(available()), Path(folder))
+        for together in _in_turn(parts):
+            rounds = asyncio.run(run(plan, Path(folder), _say, together))
+            yield {name: {"machine": machine} | found for name, found in rounds.items()}
+
+
+def _in_turn(parts: dict[str, Part]) -> Iterator[dict[str, Part]]:
+    """First all that go round by round, together; then the others, one by one."""
+    if in_rounds := {name: part for name, part in parts.items() if not part.is_once}:
+        yield in_rounds
+    for name, part in parts.items():
+        if part.is_once:
+            yield {name: part}
 
 
 def _say(progress: str) -> None:

@@ -21,7 +21,7 @@ from tests.bench.cost import count_all
 from tests.bench.decisions import decision_microseconds
 from tests.bench.generators import CONNECTIONS
 from tests.bench.http2 import by_http2
-from tests.bench.machine import Cores, available, describe, open_files, pin, pinned
+from tests.bench.machine import Cores, available, open_files, pin, pinned
 from tests.bench.measures import Plan, clicks, forwarding, half_load, light_load, load, scraped
 from tests.bench.traffic import Kind
 
@@ -243,10 +243,9 @@ async def run(
     say: Callable[[str], None],
     parts: dict[str, Part],
 ) -> dict[str, dict]:
-    """All rounds of these parts. By part: `machine`, `rounds` with their figures, `seconds` of a load, `skipped`."""
+    """All rounds of these parts. By part: `rounds` with their figures, and what was `skipped`."""
     every = available()
     cores = Cores.divide(every)
-    machine = describe(cores, folder)
     rounds: dict[str, list[Figures]] = {name: [] for name in parts}
     with pinned(cores.rest):
         async with contestants.neighbours(cores.rest) as beside:
@@ -256,9 +255,7 @@ async def run(
                     if number == 1 or not part.is_once:
                         say(f"{name}, round {number} of {1 if part.is_once else plan.rounds}")
                         rounds[name].append(await _round(bench, part))
-    return {
-        name: {"machine": machine, "rounds": rounds[name], "skipped": bench.skipped.get(name, {})} for name in parts
-    }
+    return {name: {"rounds": found, "skipped": bench.skipped.get(name, {})} for name, found in rounds.items()}
 
 
 async def _round(bench: Bench, part: Part) -> Figures:

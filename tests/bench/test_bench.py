@@ -87,7 +87,8 @@ def test_fifty_browsers_click():
 
 def test_a_tiny_run_gives_every_figure(tmp_path):
     """Storehop and stock mitmdump alone: what can be measured of them is in the report."""
-    found = with_ratios(measure(TINY, tmp_path, {"speed": Part((loading_only, stock, storehop))}))
+    [measured] = measure(TINY, tmp_path, {"speed": Part((loading_only, stock, storehop))})
+    found = with_ratios(measured)
 
     median = found["parts"]["speed"]["median"]
     assert set(RATES) - {"naive, clicks", "nginx, forwarding"} <= set(median)

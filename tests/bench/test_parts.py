@@ -12,7 +12,8 @@ from tests.support.needs import need
 
 def tiny(part, folder):
     """Its figures of one tiny round, their median, and the tables."""
-    found = with_ratios(measure(TINY, folder, {part: PARTS[part]}))
+    [measured] = measure(TINY, folder, {part: PARTS[part]})
+    found = with_ratios(measured)
     return found["parts"][part]["median"], markdown(found)
 
 

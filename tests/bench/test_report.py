@@ -6,6 +6,7 @@ import pytest
 
 from tests.bench import __main__ as bench
 from tests.bench.report import BEGIN, END, GOALS, doubts, on_page, spread, with_ratios, within_rounds
+from tests.bench.rounds import PARTS
 from tests.bench.tables import markdown
 
 MACHINE = {
@@ -92,7 +93,7 @@ def test_parts_that_are_not_measured_stay(tmp_path, monkeypatch, capsys):
     old = part(rates(100, 300), machine=MACHINE | {"date": "2026-11-01"})
     file.write_text(json.dumps(with_ratios({"speed": old})))
     monkeypatch.setattr(bench, "PAGE", page)
-    monkeypatch.setattr(bench, "measure", lambda *_: {"redirects": part(rates(100, 260))})
+    monkeypatch.setattr(bench, "measure", lambda *_: [{"redirects": part(rates(100, 260))}])
     monkeypatch.setattr("sys.argv", ["bench", "--only", "redirects", "--json", str(file)])
 
     bench.main()
@@ -104,10 +105,26 @@ def test_parts_that_are_not_measured_stay(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out in page.read_text()
 
 
+def test_what_was_measured_is_kept_if_the_rest_fails(tmp_path, monkeypatch):
+    """Half an hour of rounds is not lost with a tail."""
+    file = tmp_path / "bench.json"
+
+    def measure(*_):
+        yield {"redirects": part(rates(100, 260))}
+        raise RuntimeError("a proxy does not answer")
+
+    monkeypatch.setattr(bench, "measure", measure)
+    monkeypatch.setattr("sys.argv", ["bench", "--json", str(file)])
+
+    with pytest.raises(RuntimeError, match="does not answer"):
+        bench.main()
+    assert {"redirects"} == set(json.loads(file.read_text())["parts"])
+
+
 def test_a_quick_run_changes_no_page(tmp_path, monkeypatch):
     """It is an idea, and no measurement."""
     monkeypatch.setattr(bench, "PAGE", tmp_path / "missing")
-    monkeypatch.setattr(bench, "measure", lambda *_: {"redirects": part(rates(100, 260))})
+    monkeypatch.setattr(bench, "measure", lambda *_: [{"redirects": part(rates(100, 260))}])
     monkeypatch.setattr("sys.argv", ["bench", "--quick", "--only", "redirects", "--json", str(tmp_path / "it.json")])
 
     bench.main()
@@ -120,3 +137,11 @@ def test_an_unknown_part_is_refused(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         bench.main()
     assert "no such part: tsl; there are speed, tls" in capsys.readouterr().err
+
+
+def test_rounds_are_measured_together_and_long_parts_alone():
+    """A machine's moods meet all that is compared alike; a failure loses one part at the most."""
+    together, *alone = bench._in_turn(PARTS)
+
+    assert ["speed", "tls", "redirects", "workers"] == list(together)
+    assert [[name] for name, part in PARTS.items() if part.is_once] == [list(one) for one in alone]
