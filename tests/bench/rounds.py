@@ -21,7 +21,7 @@ from tests.bench.cost import count_all
 from tests.bench.decisions import decision_microseconds
 from tests.bench.generators import CONNECTIONS
 from tests.bench.http2 import by_http2
-from tests.bench.machine import Cores, available, open_files, pin, pinned
+from tests.bench.machine import Cores, available, loop_milliseconds, open_files, pin, pinned
 from tests.bench.measures import Plan, clicks, forwarding, half_load, light_load, load, scraped
 from tests.bench.traffic import Kind
 
@@ -182,9 +182,12 @@ async def _on(bench: Bench, cores: Cores) -> AsyncIterator[None]:
 
 
 async def decisions(bench: Bench) -> Figures:
+    """With what Python's additions took just before and after, by which they are judged."""
+    before = loop_milliseconds()
     taken = await asyncio.to_thread(decision_microseconds, bench.new_folder() / "decisions", bench.plan.batches)
+    loop_ms = (before + loop_milliseconds()) / 2
     costs = await asyncio.to_thread(count_all)
-    return {"us": {str(size): each for size, each in taken.items()}, "instructions": costs}
+    return {"us": {str(size): each for size, each in taken.items()}, "loop_ms": loop_ms, "instructions": costs}
 
 
 async def memory(bench: Bench) -> Figures:

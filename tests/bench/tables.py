@@ -55,7 +55,7 @@ def _goals(found: dict) -> str:
             measured = spread(result["value"], result["least"], result["most"])
             limit = f"{'≤' if goal.most else '≥'} {result['goal']:.3g}{goal.unit}"
             if goal.is_of_the_machine:
-                limit += f" ({goal.limit:g}{goal.unit} × {part['machine']['loop_ms']:.1f} ms ÷ {REFERENCE_MS:g} ms)"
+                limit += f" ({goal.limit:g}{goal.unit} × {part['median']['loop_ms']:.1f} ms ÷ {REFERENCE_MS:g} ms)"
             what = goal.what.format(**part["median"])
             rows.append((what, f"{measured}{goal.unit}", limit, "✓" if result["reached"] else "✗"))
     return _table(("ratio or limit", "measured", "to reach", ""), rows) if rows else ""
