@@ -107,6 +107,8 @@ async def profile(kind: Kind, seconds: float, flame: Path | None = None) -> Seen
                 if flame:
                     async with spying(proxy.pid, flame, "flamegraph"):
                         await whole_clicks(proxy, beside, kind, seconds)
+        if not watched["clicks"]:
+            raise RuntimeError("no click came through while py-spy looked: this machine has too much to do")
         late = sum("behind in sampling" in line for line in _remarks(stacks).read_text().splitlines())
         return Seen(kind, unwatched, watched, Profile.read(stacks.read_text().splitlines()), late)
 

@@ -67,7 +67,8 @@ RULES = (
     ("storehop/deliver/redis/", OUTBOX_THREAD),
     ("storehop/host/", HOOKS),
     ("storehop/host/layers/", LAYERS),  # ours stand in the place of mitmproxy's
-    ("storehop/host/lean.py", HOOK_TABLE),
+    ("storehop/host/lean/", SERVER),
+    ("storehop/host/lean/hooks.py", HOOK_TABLE),
     ("storehop/host/traffic.py", WATCHING),
     ("storehop/observe/", WATCHING),
     ("storehop/canary/", WATCHING),  # it counts clicks
