@@ -49,6 +49,8 @@ class Plan:
     """Of decisions."""
     kept: int
     """Clients' connections that are kept open."""
+    starts: int
+    """Of a process."""
 
 
 FULL = Plan(
@@ -63,12 +65,35 @@ FULL = Plan(
     patience=600,
     batches=300,
     kept=10_000,
+    starts=5,
 )
 QUICK = Plan(
-    rounds=1, warm=1, load=3, light=1, half=3, tail=60, few=1_000, many=10_000, patience=12, batches=100, kept=1_000
+    rounds=1,
+    warm=1,
+    load=3,
+    light=1,
+    half=3,
+    tail=60,
+    few=1_000,
+    many=10_000,
+    patience=12,
+    batches=100,
+    kept=1_000,
+    starts=3,
 )
 TINY = Plan(
-    rounds=1, warm=0.1, load=0.4, light=0.2, half=0.4, tail=2, few=50, many=100, patience=20, batches=2, kept=20
+    rounds=1,
+    warm=0.1,
+    load=0.4,
+    light=0.2,
+    half=0.4,
+    tail=2,
+    few=50,
+    many=100,
+    patience=20,
+    batches=2,
+    kept=20,
+    starts=1,
 )
 
 

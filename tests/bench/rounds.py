@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from tests.bench.generators import CONNECTIONS
 from tests.bench.http2 import by_http2
 from tests.bench.machine import Cores, available, loop_milliseconds, open_files, pin, pinned
 from tests.bench.measures import Plan, clicks, forwarding, half_load, light_load, load, scraped
+from tests.bench.startup import first_click_seconds
 from tests.bench.traffic import Kind
 
 type Figures = dict[str, dict]
@@ -210,6 +211,16 @@ async def connections(bench: Bench) -> Figures:
         return {"kept": await measures.kept_connections(proxy, bench.beside, plan)}
 
 
+async def start(bench: Bench) -> Figures:
+    """From the start of a process to its first answered click: as it is, and where the code can't be written."""
+    found = {"warm": asdict(await asyncio.to_thread(first_click_seconds, bench.plan.starts))}
+    try:
+        read_only = await asyncio.to_thread(first_click_seconds, bench.plan.starts, read_only=True)
+    except OSError as error:
+        return found | bench.skip("start", "in a file system that can't be written", str(error))
+    return found | {"read-only": asdict(read_only)}
+
+
 async def tail(bench: Bench) -> Figures:
     """Half load for long, with notes of what may take long."""
     async with bench.running(contestants.noting) as proxy, scraped(proxy):
@@ -237,6 +248,7 @@ PARTS = {
     "memory": Part((memory,), is_once=True),
     "connections": Part((connections,), is_once=True),
     "tail": Part((tail,), is_once=True),
+    "start": Part((start,), is_once=True),
 }
 
 

@@ -186,6 +186,16 @@ def _tail(part: dict) -> str:
     return _with_doubts(part, _times(title, rows, _LONG_CUTS), text)
 
 
+def _start(part: dict) -> str:
+    (figures,) = part["rounds"]
+    words = {"warm": "storehop run", "read-only": "storehop run where the code can't be written, as in a container"}
+    rows = (
+        (words[name], f"{taken['seconds']:.2f} s", f"{taken['processor_seconds']:.2f} s")
+        for name, taken in figures.items()
+    )
+    return _with_doubts(part, _table(("from the start to the first answered click", "time", "processor time"), rows))
+
+
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
@@ -199,6 +209,7 @@ _TABLES: dict[str, Callable[[dict], str]] = {
     "tail": _tail,
     "memory": _memory,
     "decision": _decision,
+    "start": _start,
 }
 
 

@@ -66,6 +66,15 @@ def test_memory_is_measured_of_usual_and_hostile_clicks(tmp_path):
     assert "clicks of which each header value is new" in text
 
 
+def test_a_start_is_measured_to_its_first_click(tmp_path):
+    """In seconds of the clock and of the processor."""
+    figures, text = tiny("start", tmp_path)
+
+    assert 0 < figures["warm"]["processor_seconds"]
+    assert 0 < figures["warm"]["seconds"]
+    assert "| storehop run | " in text
+
+
 def test_decisions_have_a_limit_of_this_machine(tmp_path):
     """Microseconds are judged by how fast Python is here."""
     figures, text = tiny("decision", tmp_path)
