@@ -2,9 +2,9 @@
 
 py-spy looks 300 times a second at which function holds the interpreter's lock. The process is storehop as users run
 it, one worker on a core of its own, under wrk. Nothing in it is changed, but py-spy stops it for each look (by ptrace),
-so a watched click holds the lock longer than another one. Where others use the core, it holds the lock while it waits
-for the core, too. Shares are right in both cases; the processor time of a click is that of a load of the same length,
-in the same process, before anybody looks.
+so a watched click holds the lock longer than another one: take the shares, and the processor time of a load of the
+same length, in the same process, before anybody looks. Where others use the core, the lock is held while its holder
+waits for the core, too, and one such wait may be many samples of one function: then even shares are rough.
 
 py-spy needs the permission to trace a process: root, CAP_SYS_PTRACE, or kernel.yama.ptrace_scope=0.
 """
@@ -139,7 +139,7 @@ def _in_words(figures: dict) -> str:
 def _doubts(seen: Seen) -> list[str]:
     lines = []
     if (seen.unwatched["busy"] or 1) < OWN:
-        lines.append("Beware: others were at work on the proxy's core, so µs a click are too many. Shares are right.")
+        lines.append("Beware: others were at work on the proxy's core, so µs a click are too many, and shares rough.")
     if seen.late:
         lines.append(f"Beware: py-spy could not keep pace {seen.late} times, so there are fewer samples than moments.")
     faults = {what: seen.unwatched[what] + seen.watched[what] for what in FAULTS}
