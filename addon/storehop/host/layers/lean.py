@@ -33,6 +33,7 @@ from storehop.host.layers.at_once import AT_ONCE, AtOnce
 from storehop.host.layers.head import Gate
 from storehop.host.layers.headers import QuickHeaders, is_plain, read_fields
 from storehop.host.layers.http1 import Http1Server
+from storehop.host.layers.in_turn import InTurn, Onward
 from storehop.host.layers.link import Link
 from storehop.host.layers.stack import Http
 
@@ -85,17 +86,17 @@ def _keeps_open(request: http.RequestData, response: http.ResponseData) -> bool:
     said = {name.lower() for name, _ in response.headers.fields}
     if b"content-length" not in said or b"transfer-encoding" in said or b"connection" in said:
         return False
-    return request.method != b"CONNECT" and b"connection" not in asked
+    return request.method.upper() != b"CONNECT" and b"connection" not in asked
 
 
 _ENDS_OTHERWISE = frozenset({101})
 
 
-class LeanHttp1Server(Http1Server, _LeanConnection):
+class LeanHttp1Server(InTurn, Http1Server, _LeanConnection):
     """The client's side."""
 
     def begin(self, request: http.Request, size: int | None, event: events.Event) -> CommandGenerator[None]:
-        if size != 0 or request.data.method == b"CONNECT":
+        if size != 0 or request.data.method.upper() == b"CONNECT":
             return super().begin(request, size, event)
         self.request_done = True
         self.state = self.wait
@@ -164,6 +165,12 @@ class LeanHttp(Http):
         """Without mitmproxy's look at what pauses it: this layer waits for nothing itself."""
         return self._handle_event(event)
 
+    def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
+        yield from super()._handle_event(event)
+        client = self.connections.get(self.context.client)
+        while type(client) is LeanHttp1Server and client.has_next:
+            yield from self._to_child(client, Onward())
+
     def event_to_child(self, child: Layer, event: events.Event) -> CommandGenerator[None]:
         return self.instead(child, event) or self._to_child(child, event)
 
@@ -221,7 +228,7 @@ class LeanHttp(Http):
 
 
 def _is_usual(request: http.RequestData) -> bool:
-    return request.method != b"CONNECT" and request.scheme in _SCHEMES
+    return request.method.upper() != b"CONNECT" and request.scheme in _SCHEMES
 
 
 _SCHEMES = frozenset({b"", b"http", b"https"})
