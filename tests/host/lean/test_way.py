@@ -4,13 +4,18 @@ What is compared is an `Outcome` of `tests/support/ways.py`.
 """
 
 import asyncio
+import ssl
 import types
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from mitmproxy import http
 from mitmproxy.exceptions import AddonHalt
+from OpenSSL import SSL
 from wsproto import frame_protocol
 
+from tests.support.certificates import Authority
 from tests.support.ways import LEAN, OK, PROBE, STOCK, Story, answers, come_of, says, says_all
 
 GET = b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -496,10 +501,12 @@ STORIES = {
 }
 
 
-@pytest.fixture(autouse=True)
-def masks(monkeypatch):
+@pytest.fixture(autouse=True, scope="module")
+def masks():
     """Those of WebSocket are chosen at random."""
-    monkeypatch.setattr(frame_protocol, "os", types.SimpleNamespace(urandom=bytes))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frame_protocol, "os", types.SimpleNamespace(urandom=bytes))
+        yield
 
 
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
@@ -522,3 +529,190 @@ def test_many_bodies_at_once_are_answered():
     outcome = come_of(LEAN, story)
 
     assert (3_000, True, ()) == (outcome.client.count(b"302 Found"), outcome.client.endswith(b"probed"), outcome.log)
+
+
+# TLS
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate of the server `a`, and the authority that signed it."""
+    authority = Authority.make(tmp_path_factory.mktemp("authority"))
+    return authority.ca, authority.sign("a")
+
+
+def test_tls_is_mitmproxy_s_own(certificate):
+    """The handshake, two requests and the end."""
+    authority, pem = certificate
+
+    def begin(data):
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.use_certificate_chain_file(str(pem))
+        context.use_privatekey_file(str(pem))
+        data.ssl_conn = SSL.Connection(context)
+        data.ssl_conn.set_accept_state()
+
+    client = ssl.create_default_context(cafile=authority)
+    story = Story(says(GET, POST), hooks={"tls_start_client": begin}, ssl=client)
+    outcome = come_of(LEAN, story)
+
+    assert come_of(STOCK, story) == outcome
+    assert (True, ()) == (outcome.client.endswith(b"probed"), outcome.log)
+
+
+# whatever comes
+
+TARGETS = st.sampled_from([b"/x", b"/", b"*", b"http://a/x", b"http://b/", b"/%ff?x=\xff", b"x", b""])
+NAMES = st.sampled_from(
+    [b"X", b"x", b"Connection", b"Content-Length", b"Transfer-Encoding", b"Host", b"Cookie", b"X-Forwarded-For", b"X_Y"]
+)
+VALUES = st.sampled_from([b"", b"0", b"1", b"4", b"00", b"chunked", b"gzip, chunked", b"close", b"keep-alive", b"\xff"])
+BODIES = st.sampled_from([b"", b"", b"body", CHUNKS, b"0\r\n\r\n"])
+NEARLY = st.sampled_from([b"", b"\r", b"\n", b"\r\n", b" ", b"\0", b":"])
+
+
+@st.composite
+def requests(draw):
+    """One that is well-formed, or nearly."""
+    method = draw(st.sampled_from([b"GET", b"POST", b"HEAD", b"OPTIONS", b"get", b"CONNECT"]))
+    version = draw(st.sampled_from([b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.1", b"HTTP/1.0"]))
+    fields = [
+        b"Host: a",
+        *(name + b": " + value for name, value in draw(st.lists(st.tuples(NAMES, VALUES), max_size=3))),
+    ]
+    head = b"\r\n".join([b" ".join([method, draw(TARGETS), version]), *draw(st.permutations(fields)), b"", b""])
+    if draw(st.integers(0, 4)) == 0:
+        at = draw(st.integers(0, len(head)))
+        head = head[:at] + draw(NEARLY) + head[at:]
+    return head + draw(BODIES)
+
+
+@st.composite
+def conversations(draw):
+    """Some of them, in pieces."""
+    sent = b"".join(draw(st.lists(st.one_of(st.sampled_from([GET, POST, CHUNKED + CHUNKS]), requests()), max_size=4)))
+    cuts = sorted(draw(st.lists(st.integers(0, len(sent)), max_size=4)))
+    return [sent[start:end] for start, end in zip([0, *cuts], [*cuts, len(sent)], strict=True)]
+
+
+def say_and_finish(pieces):
+    async def play(peer, _scene):
+        await peer.send_pieces(*pieces)
+        peer.finish()
+        await peer.to_end()
+
+    return play
+
+
+async def answer_each(peer, _scene):
+    """Whatever looks like the end of a head gets an answer: an upstream that reads no better than this."""
+    number = 0
+    while not peer.is_at_end:
+        number += 1
+        await peer.until(b" HTTP/1.", number)
+        if not peer.is_at_end:
+            peer.send(OK)
+
+
+@example([b"get http://a/x HTTP/1.1\r\nHost: a\r\n\r\n", GET])
+@example([POST + CHUNKED + CHUNKS + GET])
+@given(conversations())
+@settings(max_examples=60)
+def test_whatever_clients_send_to_addons(pieces):
+    """Addons see the same requests, and clients get the same answers."""
+    story = Story(say_and_finish(pieces), hooks={"request": answer})
+    outcome = come_of(LEAN, story)
+
+    assert come_of(STOCK, story).is_as(outcome)
+
+
+@given(conversations())
+@settings(max_examples=60)
+def test_whatever_clients_send_to_the_upstream(pieces):
+    """The upstream gets the same bytes."""
+    story = Story(say_and_finish(pieces), answer_each)
+    outcome = come_of(LEAN, story)
+
+    assert come_of(STOCK, story).is_as(outcome)
+
+
+# slow readers
+
+
+def fast_upstream(size, may_read):
+    """Sends an endless answer as fast as it goes, and lets the client read once nothing more fits on the way."""
+
+    async def play(peer, _scene):
+        await peer.until(b"\r\n\r\n")
+        peer.send(reply(b"Content-Length: %d" % size))
+        piece = bytes(range(256)) * 256
+        for _ in range(size // len(piece)):
+            peer.send(piece)
+            try:
+                async with asyncio.timeout(0.3):
+                    await peer.writer.drain()
+            except TimeoutError:
+                may_read.set()
+                await peer.writer.drain()
+        await peer.to_end()
+
+    return play
+
+
+@pytest.mark.measures
+@pytest.mark.parametrize("way", [STOCK, LEAN], ids=["stock", "lean"])
+def test_a_client_that_takes_nothing_stops_its_upstream(way):
+    """Little waits in memory meanwhile; when it reads, all comes, in its order."""
+    size = 24 * 1024 * 1024
+    may_read = asyncio.Event()
+    waiting = []
+
+    async def read_late(peer, scene):
+        peer.writer.transport.pause_reading()
+        peer.send(LAST)
+        await may_read.wait()
+        transports = scene.handlers[0].transports.values()
+        waiting.extend(io.writer.transport.get_write_buffer_size() for io in transports)
+        peer.writer.transport.resume_reading()
+        await peer.to_end()
+
+    outcome = come_of(way, Story(read_late, fast_upstream(size, may_read), {"responseheaders": stream_response}))
+
+    assert sum(waiting) < 1024 * 1024
+    assert bytes(range(256)) * (size // 256) == outcome.client.partition(b"\r\n\r\n")[2]
+
+
+@pytest.mark.measures
+@pytest.mark.parametrize("way", [STOCK, LEAN], ids=["stock", "lean"])
+def test_an_upstream_that_takes_nothing_stops_its_client(way):
+    """The same the other way."""
+    size = 24 * 1024 * 1024
+    waiting = []
+
+    async def send_much(peer, scene):
+        peer.send(b"POST /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % size)
+        peer.send(b"abcdefgh" * (size // 8))
+        await scene.hooked("server_connected").wait()
+        try:
+            async with asyncio.timeout(1):
+                await peer.writer.drain()
+        except TimeoutError:
+            transports = scene.handlers[0].transports.values()
+            waiting.extend(io.writer.transport.get_write_buffer_size() for io in transports)
+            may_read.set()
+        await peer.to_end()
+
+    async def take_late(peer, scene):
+        peer.writer.transport.pause_reading()
+        await may_read.wait()
+        peer.writer.transport.resume_reading()
+        await peer.until_size(size)
+        peer.send(OK)
+        await peer.to_end()
+
+    may_read = asyncio.Event()
+    outcome = come_of(way, Story(send_much, take_late, {"requestheaders": stream_request}))
+
+    assert 0 < sum(waiting) < 1024 * 1024
+    assert size + len(b"\r\n\r\n") == len(outcome.upstreams[0]) - outcome.upstreams[0].index(b"\r\n\r\n")
+    assert outcome.client == OK
