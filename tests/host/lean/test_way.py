@@ -716,3 +716,35 @@ def test_an_upstream_that_takes_nothing_stops_its_client(way):
     assert 0 < sum(waiting) < 1024 * 1024
     assert size + len(b"\r\n\r\n") == len(outcome.upstreams[0]) - outcome.upstreams[0].index(b"\r\n\r\n")
     assert outcome.client == OK
+
+
+@pytest.mark.measures
+@pytest.mark.parametrize("way", [STOCK, LEAN], ids=["stock", "lean"])
+def test_what_came_before_anybody_read_comes_first(way):
+    """A hook held the connection up meanwhile, and the upstream takes nothing yet."""
+    body = b"".join(b"%08d" % number for number in range(3 * 1024 * 1024))
+    may_read = asyncio.Event()
+
+    async def wait(_client):
+        await asyncio.sleep(0.2)
+
+    async def send_all(peer, scene):
+        peer.send(b"POST /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body))
+        peer.send(body)
+        await scene.hooked("server_connected").wait()
+        await asyncio.sleep(0.3)
+        may_read.set()
+        await peer.to_end()
+
+    async def take_late(peer, _scene):
+        peer.writer.transport.pause_reading()
+        await may_read.wait()
+        peer.writer.transport.resume_reading()
+        await peer.until_size(len(body))
+        peer.send(OK)
+        await peer.to_end()
+
+    hooks = {"client_connected": wait, "requestheaders": stream_request}
+    (got,) = come_of(way, Story(send_all, take_late, hooks)).upstreams
+
+    assert got.partition(b"\r\n\r\n")[2] == body
