@@ -103,7 +103,8 @@ class HeldPortLoop(uvloop.Loop):
     def set_task_factory(self, factory: Any) -> None:
         """Takes asyncio's eager factory, too: before Python 3.14 it does not know the argument that uvloop hands on."""
 
-        def without_eager_start(loop: Any, work: Any, *, eager_start: None = None, **others: Any) -> Any:
+        def without_eager_start(loop: Any, work: Any, **others: Any) -> Any:
+            others.pop("eager_start", None)
             return factory(loop, work, **others)
 
         super().set_task_factory(without_eager_start if factory else None)
