@@ -295,3 +295,30 @@ async def test_a_click_s_line_as_json_is_an_object(logger, stream):
     entry = json.loads(stream.text)
 
     assert ("direct", "c1", "info") == (entry["event"], entry["click"], entry["level"])
+
+
+async def test_a_click_that_comes_while_another_thread_flushes_is_written():
+    """Between the copy and the end of what it took, another line may come, which sees no need of a timer."""
+
+    class Lines(list):
+        def __getitem__(self, key):
+            copy = list.__getitem__(self, key)
+            if isinstance(key, slice) and threading.current_thread() is other:
+                copied.set()
+                added.wait(10)
+            return copy
+
+    copied, added, stream = threading.Event(), threading.Event(), Stream()
+    handler = BatchHandler(stream, TextLines(None))
+    handler._lines = Lines()
+    other = threading.Thread(target=handler._add, args=("first",), kwargs={"is_urgent": False})
+    other.start()
+    assert await asyncio.to_thread(copied.wait, 10)
+
+    handler.write(logging.INFO, "direct", {"click": "c1"})
+    added.set()
+    other.join()
+    stream.written.clear()
+    await asyncio.wait_for(stream.written.wait(), 10)
+
+    assert "click=c1" in stream.text

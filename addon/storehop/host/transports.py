@@ -20,8 +20,8 @@ def is_gone(handler: ConnectionHandler) -> bool:
         return False
     try:
         state: int = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-    except OSError:
-        return True  # asyncio has closed it: a write has failed
+    except (OSError, ValueError):
+        return True  # the loop has closed it, since a write has failed: asyncio's raises the one, uvloop's the other
     return state == _TCP_CLOSE
 
 

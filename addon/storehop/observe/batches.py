@@ -80,6 +80,8 @@ class BatchHandler(logging.Handler):
             if lines := self._lines[:]:
                 del self._lines[: len(lines)]  # no new list: a click's line may come meanwhile, without the lock
                 self._writer.put(_encoded(lines), len(lines))
+            if self._lines and not self._loop.is_closed():  # one came meanwhile, and saw no need of a timer
+                self._loop.call_soon_threadsafe(self.flush)
 
     def close(self) -> None:
         """At the end of the process."""

@@ -10,7 +10,6 @@ import types
 
 import pytest
 from mitmproxy import addonmanager, connection, flow, hooks, http
-from mitmproxy.net.http import validate
 from mitmproxy.net.http.http1 import read
 from mitmproxy.options import Options
 from mitmproxy.proxy import commands, context, events, layer, mode_servers, server
@@ -77,12 +76,10 @@ KNOWN = [
     (_http1.Http1Client.read_headers, LEAN, {"d0e981b3dabe"}),
     (_http1.Http1Client.send, LEAN, {"5579a97c0dc8"}),
     (_http1.should_make_pipe, LEAN, {"21353555f629"}),
-    (layers.validate_request, LEAN, {"d112cf60c9e7"}),
     (layers.HttpStream.__init__, LEAN, {"c958ad08ce83"}),
     (layers.HttpStream._handle_event, LEAN, {"f8a4d47ab872"}),
     (layers.HttpStream.state_wait_for_request_headers, LEAN, {"20f8a01474ad"}),
     (layers.HttpStream.state_consume_request_body, LEAN, {"cc76df519506"}),
-    (layers.HttpStream.check_invalid, LEAN, {"741d44f257f8"}),
     (layers.HttpLayer._handle_event, LEAN, {"3fbc97524fa9"}),
     (layers.HttpLayer.event_to_child, LEAN, {"87032f2b2492"}),
     (layers.HttpLayer.make_stream, LEAN, {"1c8bf3dc6ced"}),
@@ -95,8 +92,6 @@ KNOWN = [
     (_http1.Http1Connection.make_pipe, IN_TURN, {"0d1b7914b6e8"}),
     (read.read_request_head, HEADERS, {"11d450527273"}),
     (read._read_headers, HEADERS, {"f3417b9424cd"}),
-    (validate.validate_headers, HEADERS, {"fbd88efeb1b4"}),
-    (validate.parse_content_length, HEADERS, {"d35c6764eead"}),
     (http.Headers, HEADERS, {"f24cabc09f96"}),
     (mode_servers.ServerInstance.handle_stream, MASTER, {"1a3d4a2e9feb"}),
 ]

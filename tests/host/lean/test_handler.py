@@ -200,3 +200,32 @@ async def test_an_unknown_command_is_an_error(handler, caplog):
     run(handler, lambda _event: iter([commands.Command()]))
 
     assert ["mitmproxy has crashed!"] == [one.getMessage() for one in caplog.records if one.levelno == logging.ERROR]
+
+
+async def test_nothing_is_sent_to_a_peer_that_was_told_of_the_end(handler, caplog):
+    """TLS answers a bad record behind a half-close: a stranger would fill the log."""
+
+    def act(event):
+        if isinstance(event, events.Start):
+            yield commands.CloseTcpConnection(handler.client, half_close=True)
+        else:
+            yield commands.SendData(handler.client, b"alert")
+
+    assert ["FIN"] == run(handler, act, events.Start(), data(handler))
+    assert [] == [one for one in caplog.records if one.levelno >= logging.WARNING]
+
+
+async def test_a_write_that_fails_ends_neither_the_event_nor_the_next(handler, caplog):
+    """As a layer's own failure."""
+    writer = handler.transports[handler.client].writer
+    writer.write = lambda _data: (_ for _ in ()).throw(RuntimeError("closed"))
+
+    def act(_event):
+        yield commands.SendData(handler.client, b"a")
+
+    run(handler, act, data(handler), data(handler))
+
+    assert 2 == len(handler.layer.seen)
+    assert ["mitmproxy has crashed!"] * 2 == [
+        one.getMessage() for one in caplog.records if one.levelno == logging.ERROR
+    ]

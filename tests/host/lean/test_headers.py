@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import http
-from mitmproxy.net.http import http1, validate
+from mitmproxy.net.http import http1
 
-from storehop.host.layers.headers import QuickHeaders, is_plain, read_fields
+from storehop.host.layers.headers import QuickHeaders, read_fields
 
 NAMES = st.sampled_from([b"X", b"x", b"Set-Cookie", b"set-cookie", b"Host", b"", b"\xff", b"X Y"])
 VALUES = st.one_of(st.sampled_from([b"", b"a", b"a, b", b"\xe9"]), st.binary(max_size=3))
@@ -134,33 +134,3 @@ def test_heads_are_read_as_mitmproxy_reads_them(lines):
         assert expected == fields
     else:
         assert fields is None
-
-
-FRAMING = st.sampled_from([b"Content-Length", b"content-length", b"Transfer-Encoding", b"TRANSFER-ENCODING"])
-LENGTHS = st.one_of(
-    st.sampled_from([b"0", b"00", b"1", b"01", b"+1", b"-1", b"", b"1,1", b" 1", b"1\n", b"\xb2", b"chunked", b"gzip"]),
-    st.binary(max_size=2),
-)
-
-
-@given(
-    st.lists(
-        st.one_of(st.tuples(FRAMING, LENGTHS), st.tuples(NAMES, VALUES), st.tuples(st.binary(max_size=2), VALUES)),
-        max_size=4,
-    )
-)
-def test_what_is_plain_can_smuggle_nothing(fields):
-    """Mitmproxy's look finds nothing either, in requests and answers."""
-    headers = QuickHeaders(fields)
-    if is_plain(headers):
-        request = http.Request.make("GET", "http://a/", headers=headers)
-        request.headers = headers
-        response = http.Response.make(200, headers=headers)
-        response.headers = headers
-        validate.validate_headers(request)
-        validate.validate_headers(response)
-
-
-def test_usual_fields_are_plain():
-    """Else the look would save nothing."""
-    assert is_plain(QuickHeaders([(b"Host", b"a"), (b"Content-Length", b"12")]))

@@ -15,7 +15,8 @@ AT_ONCE: Any = object()
 class AtOnce(Layer):
     """Pauses and goes on as mitmproxy's Layer, but not for a hook that is over already.
 
-    Gain: an event that goes all the way down the layers, for each of four hooks a request.
+    It spares an event all the way down the layers, for each of four hooks a request: 580 instructions of an answer, 820
+    of a forwarded request (see `lean`).
     """
 
     goes_on_at_once = True

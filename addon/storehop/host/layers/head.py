@@ -16,8 +16,8 @@ MAX_HEAD_LINES = 200
 type Fields = Sequence[tuple[bytes, bytes]]
 """Header fields in their order, as (name, value)."""
 
-TOKEN = (string.ascii_letters + string.digits + "!#$%&'*+-.^_`|~").encode()
-"""The characters of a method and of a field's name (RFC 9110 §5.6.2)."""
+_TOKEN = (string.ascii_letters + string.digits + "!#$%&'*+-.^_`|~").encode()
+"""The characters of a method (RFC 9110 §5.6.2)."""
 _ODD_SPACES = b"\t\v\f"
 """Some servers end a method or a target at these, and some do not (RFC 9112 §3)."""
 _SPACES = b" " + _ODD_SPACES
@@ -88,7 +88,7 @@ def _check_line_ends(lines: list[bytes]) -> None:
 
 def check_request_line(method: bytes, target: bytes) -> None:
     """Raises Refused where an HTTP/1.1 server would read another method or target."""
-    if not method or method.translate(None, TOKEN):
+    if not method or method.translate(None, _TOKEN):
         raise _bad("the method is no token")
     if target.translate(None, _SPACES) != target:
         raise _bad("white space in the target")

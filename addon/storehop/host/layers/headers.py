@@ -6,16 +6,14 @@ from collections.abc import Iterable
 
 from mitmproxy import http
 
-from storehop.host.layers.head import TOKEN
-
 _FOLDING = b" \t"
-_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class QuickHeaders(http.Headers):
     """mitmproxy's Headers; the first look-up makes the index, and the first after a change makes it anew.
 
-    A request and its answer are asked some twenty times: that took 1,500 instructions of an answer's 13,700.
+    A request and its answer are asked some twenty times. Saves 530 instructions of an answer, 1,160 of a forwarded
+    request (see `lean`).
     """
 
     def __init__(self, fields: Iterable[tuple[bytes, bytes]] = ()) -> None:
@@ -25,16 +23,16 @@ class QuickHeaders(http.Headers):
         self._index: dict[bytes, list[bytes]] = {}
 
     def get_all(self, name: str | bytes) -> list[str]:
-        return [value.decode("utf-8", "surrogateescape") for value in self.values_of(name)]
+        return [value.decode("utf-8", "surrogateescape") for value in self._values_of(name)]
 
     def get(self, name: str | bytes, default: str | None = None) -> str | None:  # type: ignore[override]
-        values = self.values_of(name)
+        values = self._values_of(name)
         return b", ".join(values).decode("utf-8", "surrogateescape") if values else default
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str | bytes) and bool(self.values_of(name))
+        return isinstance(name, str | bytes) and bool(self._values_of(name))
 
-    def values_of(self, name: str | bytes) -> list[bytes]:
+    def _values_of(self, name: str | bytes) -> list[bytes]:
         """As they came."""
         wanted = (name.encode("utf-8", "surrogateescape") if isinstance(name, str) else name).lower()
         if self._indexed is not self.fields:
@@ -57,18 +55,3 @@ def read_fields(lines: Iterable[bytes]) -> QuickHeaders:
             raise ValueError("a line is no header field")
         fields.append((name, value.strip()))
     return QuickHeaders(fields)
-
-
-def is_plain(headers: http.Headers) -> bool:
-    """Whether all names are tokens, and nothing but one number says where the body ends: nothing can be smuggled.
-
-    False: mitmproxy's validate_headers has the say. Sources: RFC 9110 §5.1, RFC 9112 §6.3.
-    """
-    names = [name for name, _ in headers.fields]
-    if not all(names) or b"".join(names).translate(None, TOKEN):
-        return False
-    framing = [(name, value) for name, value in headers.fields if name.lower() in _FRAMING]
-    if not framing:
-        return True
-    (name, value), *others = framing
-    return not others and name.lower() == b"content-length" and (value == b"0" or value[:1] != b"0") and value.isdigit()

@@ -1,8 +1,8 @@
 """HTTP on a shorter way, for the lean host alone: fewer events and look-ups between a request's bytes and its hooks.
 
 A request without a body comes whole to its stream (`Whole`), whose hooks follow each other. What is seldom goes
-mitmproxy's way. Each short cut names what it saved when it came, in instructions of Python: mitmproxy's way took 13,700
-for an answer, 21,500 for a forwarded request.
+mitmproxy's way. Each short cut names what it saves in instructions of Python for an answer and for a forwarded request
+(of 13,700 and 21,500 before all of them); measured by taking it away again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from mitmproxy.proxy.layers.http._events import HttpEvent, RequestEndOfMessage, 
 
 from storehop.host.layers.at_once import AT_ONCE, AtOnce
 from storehop.host.layers.head import Gate
-from storehop.host.layers.headers import QuickHeaders, is_plain, read_fields
+from storehop.host.layers.headers import QuickHeaders, read_fields
 from storehop.host.layers.http1 import Http1Server
 from storehop.host.layers.in_turn import InTurn, Onward
 from storehop.host.layers.link import Link
@@ -47,7 +47,7 @@ class _LeanConnection(_http1.Http1Connection):
     """What is short on both sides."""
 
     def handle_event(self, event: events.Event) -> CommandGenerator[None]:
-        """Without mitmproxy's look at what pauses it: it waits for nothing. Saves 500."""
+        """Without mitmproxy's look at what pauses it: it waits for nothing. Saves 100 and 270."""
         return self._handle_event(event)
 
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
@@ -59,7 +59,7 @@ class _LeanConnection(_http1.Http1Connection):
         return handled
 
     def mark_done(self, *, request: bool = False, response: bool = False) -> CommandGenerator[None]:
-        """As mitmproxy's, which reads five headers of a usual message anew. Saves 600."""
+        """As mitmproxy's, which reads five headers of a usual message anew. Saves 520 and 580."""
         self.request_done = self.request_done or request
         self.response_done = self.response_done or response
         if not (self.request_done and self.response_done):
@@ -98,11 +98,13 @@ class LeanHttp1Server(InTurn, Http1Server, _LeanConnection):
     def begin(self, request: http.Request, size: int | None, event: events.Event) -> CommandGenerator[None]:
         if size != 0 or request.data.method.upper() == b"CONNECT":
             return super().begin(request, size, event)
+        # One event in place of a head's and an end's, with a reader for a body of no bytes: saves 480 and 480.
         self.request_done = True
         self.state = self.wait
         return _one(ReceiveHttp(Whole(self.stream_id, request, True)))
 
     def read_head(self, lines: list[bytes]) -> http.Request:
+        """As mitmproxy's, which makes and checks a list, a tuple and a dictionary. Saves 670 of either."""
         request = http1.read_request_head(lines[:1])
         request.data.headers = read_fields(lines[1:])
         return request
@@ -112,7 +114,7 @@ class LeanHttp1Server(InTurn, Http1Server, _LeanConnection):
 
 
 class LeanHttp1Client(_http1.Http1Client, _LeanConnection):
-    """An upstream's side."""
+    """An upstream's side. Its answer's headers are found quickly, too."""
 
     def read_headers(self, event: events.ConnectionEvent) -> CommandGenerator[None]:
         for command in super().read_headers(event):
@@ -139,13 +141,6 @@ class LeanStream(AtOnce, HttpStream):
         handled: CommandGenerator[None] = super()._handle_event(event)
         return handled
 
-    def check_invalid(self, request: bool) -> CommandGenerator[bool]:
-        """As mitmproxy's, which looks at each name by itself. Saves 350."""
-        message: http.Message | None = self.flow.request if request else self.flow.response
-        if message and is_plain(message.data.headers) and not (request and not _is_usual(self.flow.request.data)):
-            return False
-        return (yield from super().check_invalid(request))
-
     def _whole(self, event: Whole) -> CommandGenerator[None]:
         yield from self.state_wait_for_request_headers(event)
         if self.client_state == self.state_consume_request_body:
@@ -162,19 +157,16 @@ class LeanHttp(Http):
         self._options: Any = _Settled(context.options)
 
     def handle_event(self, event: events.Event) -> CommandGenerator[None]:
-        """Without mitmproxy's look at what pauses it: this layer waits for nothing itself."""
+        """Without mitmproxy's look at what pauses it: this layer waits for nothing itself. Saves 130 and 190."""
         return self._handle_event(event)
 
     def _handle_event(self, event: events.Event) -> CommandGenerator[None]:
         yield from super()._handle_event(event)
         client = self.connections.get(self.context.client)
         while type(client) is LeanHttp1Server and client.has_next:
-            yield from self._to_child(client, Onward())
+            yield from self.to_child(client, Onward())
 
-    def event_to_child(self, child: Layer, event: events.Event) -> CommandGenerator[None]:
-        return self.instead(child, event) or self._to_child(child, event)
-
-    def _to_child(self, child: Layer, event: events.Event) -> CommandGenerator[None]:
+    def to_child(self, child: Layer, event: events.Event) -> CommandGenerator[None]:
         """As mitmproxy's, which asks each command for its kind in another order."""
         for command in child.handle_event(event):
             if isinstance(command, SendHttp):
@@ -212,13 +204,13 @@ class LeanHttp(Http):
             yield from self.event_to_child(stream, event)
 
     def _fork(self) -> Context:
-        """As Context.fork, which makes an upstream's connection to throw away. Saves …"""
+        """As Context.fork, which makes an upstream's connection to throw away. Saves 640 and 1,040."""
         context = Context.__new__(Context)
         vars(context).update(vars(self.context), layers=self.context.layers.copy(), options=self._options)
         return context
 
     def register_connection(self, command: RegisterHttpConnection) -> CommandGenerator[None]:
-        """Lets events of a new upstream's connection go to its HTTP/1.1 layer without a detour."""
+        """Lets events of a new upstream's connection go to its HTTP/1.1 layer without a detour. Saves 0 and 940."""
         there = self.connections.get(command.connection)
         if type(there) is HttpClient and not command.err and type(there.child_layer) is _http1.Http1Client:
             client = LeanHttp1Client(there.child_layer.context)
@@ -227,15 +219,11 @@ class LeanHttp(Http):
         yield from super().register_connection(command)
 
 
-def _is_usual(request: http.RequestData) -> bool:
-    return request.method.upper() != b"CONNECT" and request.scheme in _SCHEMES
-
-
-_SCHEMES = frozenset({b"", b"http", b"https"})
-
-
 class _Settled:
-    """Options as they were when they were first asked for: mitmproxy's make a deep copy each time."""
+    """Options as a connection first met them: the lean host's never change. Mitmproxy's make a deep copy each time.
+
+    Saves 160 and 560.
+    """
 
     def __init__(self, options: Options) -> None:
         self._options = options

