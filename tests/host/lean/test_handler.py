@@ -103,6 +103,7 @@ async def test_nothing_is_sent_behind_an_end(handler):
 async def test_each_peer_gets_its_own(handler):
     """In the order in which it was sent."""
     server = Server(address=("127.0.0.1", 1))
+    server.state = ConnectionState.OPEN
     handler.transports[server] = ConnectionIO(writer=Writer())
 
     def act(_event):

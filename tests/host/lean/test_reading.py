@@ -2,7 +2,7 @@
 
 import types
 
-from storehop.host.lean.reading import Congestion, Reading
+from storehop.host.lean.reading import MOST_UNSENT_BYTES, Congestion, Reading
 
 
 class Transport:
@@ -11,6 +11,7 @@ class Transport:
     def __init__(self, waiting=0):
         self.waiting = waiting
         self.is_reading = True
+        self.is_ending = False
         self.told = []
         self.protocol = types.SimpleNamespace(
             pause_writing=lambda: self.told.append("pause"),
@@ -19,8 +20,11 @@ class Transport:
             connection_lost=self.told.append,
         )
 
-    def get_write_buffer_limits(self):
-        return 2, 10
+    def set_write_buffer_limits(self, high):
+        self.high = high
+
+    def is_closing(self):
+        return self.is_ending
 
     def get_write_buffer_size(self):
         return self.waiting
@@ -32,9 +36,11 @@ class Transport:
         self.protocol = protocol
 
     def pause_reading(self):
+        assert not self.is_ending  # uvloop's would raise
         self.is_reading = False
 
     def resume_reading(self):
+        assert not self.is_ending
         self.is_reading = True
 
 
@@ -110,9 +116,29 @@ def test_one_that_was_slow_before_counts():
     """Its streams were told before it was read so."""
     congestion = Congestion()
     client, _ = read(congestion)
-    upstream, _ = read(congestion, waiting=11)
+    upstream, _ = read(congestion, waiting=MOST_UNSENT_BYTES + 1)
     client.protocol.data_received(b"a")
 
     assert not client.is_reading
     upstream.protocol.resume_writing()
     assert client.is_reading
+
+
+def test_what_ends_is_left_alone():
+    """It is read no more; of the others one waits no longer."""
+    congestion = Congestion()
+    (ending, _), (client, _), (slow, _) = read(congestion), read(congestion), read(congestion)
+    slow.protocol.pause_writing()
+    client.protocol.data_received(b"a")
+    ending.protocol.data_received(b"a")
+    ending.is_ending = True
+    slow.protocol.resume_writing()
+
+    assert (True, False) == (client.is_reading, ending.is_reading)
+
+
+def test_the_marks_are_the_same_in_every_loop():
+    """Uvloop's own low mark is 16 bytes."""
+    transport, _ = read(Congestion())
+
+    assert transport.high == MOST_UNSENT_BYTES
