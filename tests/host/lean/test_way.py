@@ -8,7 +8,7 @@ import ssl
 import types
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given, reject, settings
 from hypothesis import strategies as st
 from mitmproxy import http
 from mitmproxy.exceptions import AddonHalt
@@ -614,6 +614,16 @@ async def answer_each(peer, _scene):
             peer.send(OK)
 
 
+def stock_outcome(story):
+    """Of mitmproxy's way, where it comes to an end: it waits for ever for a body that stops short behind a request that
+    was sent ahead.
+    """
+    try:
+        return come_of(STOCK, story)
+    except TimeoutError:
+        reject()
+
+
 @example([b"get http://a/x HTTP/1.1\r\nHost: a\r\n\r\n", GET])
 @example([POST + CHUNKED + CHUNKS + GET])
 @given(conversations())
@@ -623,7 +633,7 @@ def test_whatever_clients_send_to_addons(pieces):
     story = Story(say_and_finish(pieces), hooks={"request": answer})
     outcome = come_of(LEAN, story)
 
-    assert come_of(STOCK, story).is_as(outcome)
+    assert stock_outcome(story).is_as(outcome)
 
 
 @given(conversations())
@@ -633,7 +643,7 @@ def test_whatever_clients_send_to_the_upstream(pieces):
     story = Story(say_and_finish(pieces), answer_each)
     outcome = come_of(LEAN, story)
 
-    assert come_of(STOCK, story).is_as(outcome)
+    assert stock_outcome(story).is_as(outcome)
 
 
 # slow readers
