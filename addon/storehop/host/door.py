@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 PAUSE_S = 0.05
 """Between two looks for room."""
+AT_A_TURN = 2
+"""Connections that are accepted in one turn of the loop."""
 _OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -53,25 +55,35 @@ class Door:
         self.sockets = ()
 
     def _accept(self, listener: socket.socket) -> None:
-        """One each time that the loop turns: while this process sees to its client, others take the next."""
+        """A few each time that the loop turns: while this process sees to its clients, others take the next.
+
+        A turn of a busy process is long: with one at a time its queue would grow.
+        """
+        for _ in range(AT_A_TURN):
+            if not self._has_accepted(listener):
+                return
+
+    def _has_accepted(self, listener: socket.socket) -> bool:
+        """Whether one came in."""
         if not self._admission.has_room(len(self._tasks), listener.fileno()):
             self._pause(listener)
-            return
+            return False
         try:
             connection, _ = listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
+            return False
         except OSError as error:
             if error.errno not in _OUT_OF:
                 raise
             self._admission.failed(error)
             self._pause(listener)
-            return
+            return False
         connection.setblocking(False)
         keep_alive(connection)
         task = self._loop.create_task(self._loop.connect_accepted_socket(self._protocol_factory, connection))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return True
 
     def _pause(self, listener: socket.socket) -> None:
         """Accepts nobody until there is room: a socket that can't be accepted from would wake the loop for ever."""
