@@ -1,7 +1,7 @@
 """The outbox's thread: hands operations to the engine in batches, keeps its health, forgets no verdict.
 
 While one batch is under way the next operations collect: a batch is as long as the engine is slow. While clicks come
-densely it lasts COLLECT_S at the least; what comes alone never waits.
+densely it lasts COLLECT_S at the least; what comes alone waits so long at the most, right behind such a batch.
 """
 
 from __future__ import annotations

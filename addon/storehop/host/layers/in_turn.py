@@ -6,7 +6,7 @@ from mitmproxy.proxy import events
 from mitmproxy.proxy.layer import CommandGenerator
 from mitmproxy.proxy.layers.http import _http1
 
-_SWITCHING_PROTOCOLS = 101
+SWITCHING_PROTOCOLS = 101
 
 
 class Onward(events.Event):
@@ -31,7 +31,7 @@ class InTurn(_http1.Http1Connection):
 
     def mark_done(self, *, request: bool = False, response: bool = False) -> CommandGenerator[None]:
         is_done = (request or self.request_done) and (response or self.response_done)
-        if self.buf and is_done and self.response and self.response.status_code != _SWITCHING_PROTOCOLS:
+        if self.buf and is_done and self.response and self.response.status_code != SWITCHING_PROTOCOLS:
             self.has_next = True
             return _nothing()
         return super().mark_done(request=request, response=response)

@@ -33,7 +33,7 @@ from storehop.host.layers.at_once import AT_ONCE, AtOnce
 from storehop.host.layers.head import Gate
 from storehop.host.layers.headers import QuickHeaders, read_fields
 from storehop.host.layers.http1 import Http1Server
-from storehop.host.layers.in_turn import InTurn, Onward
+from storehop.host.layers.in_turn import SWITCHING_PROTOCOLS, InTurn, Onward
 from storehop.host.layers.link import Link
 from storehop.host.layers.stack import Http
 
@@ -80,16 +80,13 @@ class _LeanConnection(_http1.Http1Connection):
 
 def _keeps_open(request: http.RequestData, response: http.ResponseData) -> bool:
     """Whether a connection is surely kept behind this answer (RFC 9112 §9.3); False: mitmproxy finds out."""
-    if not request.http_version == response.http_version == b"HTTP/1.1" or response.status_code in _ENDS_OTHERWISE:
+    if not request.http_version == response.http_version == b"HTTP/1.1" or response.status_code == SWITCHING_PROTOCOLS:
         return False
     asked = {name.lower() for name, _ in request.headers.fields}
     said = {name.lower() for name, _ in response.headers.fields}
     if b"content-length" not in said or b"transfer-encoding" in said or b"connection" in said:
         return False
     return request.method.upper() != b"CONNECT" and b"connection" not in asked
-
-
-_ENDS_OTHERWISE = frozenset({101})
 
 
 class LeanHttp1Server(InTurn, Http1Server, _LeanConnection):
