@@ -88,8 +88,9 @@ CACHES = [
     value
     for module in pkgutil.iter_modules(package.__path__, "storehop.decide.")
     for value in vars(importlib.import_module(module.name)).values()
-    if hasattr(value, "cache_clear")
+    if hasattr(value, "cache_clear") and value.cache_parameters()["maxsize"]
 ]
+"""Of what clicks bring: each has a bound. What a process builds once, such as the parser of User-Agents, has none."""
 
 
 def decide_anew(known, clicked):

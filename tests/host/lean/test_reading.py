@@ -1,8 +1,9 @@
 """Bytes go to their handler as they come, and nobody is read while a peer takes too little."""
 
+import asyncio
 import types
 
-from storehop.host.lean.reading import MOST_UNSENT_BYTES, Congestion, Reading
+from storehop.host.lean.reading import MOST_A_TURN_BYTES, MOST_UNSENT_BYTES, Congestion, Reading
 
 
 class Transport:
@@ -122,6 +123,30 @@ def test_one_that_was_slow_before_counts():
     assert not client.is_reading
     upstream.protocol.resume_writing()
     assert client.is_reading
+
+
+async def test_one_who_sends_fast_is_read_once_a_turn():
+    """Then others have theirs: a loop may read one socket until it is empty."""
+    congestion = Congestion()
+    fast, _ = read(congestion)
+    fast.protocol.data_received(bytes(MOST_A_TURN_BYTES + 1))
+
+    assert not fast.is_reading
+    await asyncio.sleep(0)
+    assert fast.is_reading
+
+
+async def test_the_end_of_a_turn_is_not_the_end_of_a_slow_peer():
+    """Reading goes on when the peer does."""
+    congestion = Congestion()
+    (fast, _), (slow, _) = read(congestion), read(congestion)
+    slow.protocol.pause_writing()
+    fast.protocol.data_received(bytes(MOST_A_TURN_BYTES + 1))
+    await asyncio.sleep(0)
+
+    assert not fast.is_reading
+    slow.protocol.resume_writing()
+    assert fast.is_reading
 
 
 def test_what_ends_is_left_alone():
