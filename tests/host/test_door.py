@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import socket
+from collections import Counter
 from functools import partial
 
 from storehop.host.admission import Admission
@@ -32,13 +33,12 @@ class House:
 
 
 def in_house(scene):
-    """Runs `scene(house, door, connect)` at an open door."""
+    """Runs `scene(house, door, connect)` at a door that is still closed."""
     house, held = House(), socket.create_server(("127.0.0.1", 0))
     port = held.getsockname()[1]
 
     async def run():
         door = await asyncio.start_server(house.serve)
-        door.open()
         async with asyncio.timeout(SOON_S):
             await scene(house, door, partial(asyncio.open_connection, "127.0.0.1", port))
             door.close()
@@ -50,8 +50,9 @@ def in_house(scene):
 def test_who_finds_no_room_waits():
     """And is let in as soon as somebody leaves; nobody is turned away."""
 
-    async def scene(house, _door, connect):
+    async def scene(house, door, connect):
         clients = [await connect() for _ in range(5)]
+        door.open()
         reads = [asyncio.ensure_future(reader.read(7)) for reader, _ in clients]
         most = 0
         while len(done := [read for read in reads if read.done()]) < len(reads):
@@ -67,10 +68,41 @@ def test_who_finds_no_room_waits():
     in_house(scene)
 
 
+def test_a_few_come_in_at_each_turn(monkeypatch):
+    """So that others on the same queue get their share, and the queue of a busy process does not grow."""
+    turn, accepted = 0, Counter()
+    accept = socket.socket.accept
+
+    def counted(self):
+        came = accept(self)
+        accepted[turn] += 1
+        return came
+
+    def count_turns():
+        nonlocal turn
+        turn += 1
+        asyncio.get_running_loop().call_soon(count_turns)
+
+    monkeypatch.setattr(socket.socket, "accept", counted)
+
+    async def scene(house, door, connect):
+        house.admission.most = 100
+        clients = [await connect() for _ in range(10)]
+        count_turns()
+        door.open()
+        for reader, writer in clients:
+            await reader.readexactly(7)
+            writer.close()
+        assert [4, 4, 2] == list(accepted.values())
+
+    in_house(scene)
+
+
 def test_a_door_that_closes_meanwhile_stays_closed():
     """Nobody waits at it any more."""
 
     async def scene(_house, door, connect):
+        door.open()
         clients = [await connect() for _ in range(3)]
         await clients[0][0].readexactly(7)
         door.close()
@@ -93,7 +125,8 @@ def test_a_kernel_without_files_is_asked_again_soon(monkeypatch):
 
     monkeypatch.setattr(socket.socket, "accept", poor)
 
-    async def scene(house, _door, connect):
+    async def scene(house, door, connect):
+        door.open()
         reader, writer = await connect()
         assert b"welcome" == await reader.readexactly(7)
         assert house.admission.fault() is None

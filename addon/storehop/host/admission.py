@@ -45,7 +45,7 @@ class Admission:
         by_files = (files - reserved) // 2  # each may need one to the upstream, too
         self.places = Places(count, files - reserved)
         self.most = min(most or by_files, by_files)
-        self._last_file = files - reserved // 2
+        self._last_file = files - max(1, reserved // 8)  # beyond it others have taken more than is reserved for them
         self._count = count
         self._lack_of_files: str | None = None
         self._lines = Seldom(monotonic)

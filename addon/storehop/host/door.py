@@ -22,9 +22,7 @@ logger = logging.getLogger(__name__)
 PAUSE_S = 0.05
 """Between two looks for room."""
 AT_A_TURN = 4
-"""Connections that are accepted in one turn of the loop …"""
-WITH_ROOM_FOR = 32
-"""… where there is room for so many more: those that just came in are not counted yet."""
+"""Connections that are accepted in one turn of the loop. A busy process's turn is long: with one its queue would grow."""
 _OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -57,14 +55,9 @@ class Door:
         self.sockets = ()
 
     def _accept(self, listener: socket.socket) -> None:
-        """A few each time that the loop turns: while this process sees to its clients, others take the next.
-
-        A turn of a busy process is long: with one at a time its queue would grow.
-        """
-        turn = AT_A_TURN
-        while self._has_accepted(listener) and (turn := turn - 1):
-            if not self._admission.has_room(len(self._tasks) + WITH_ROOM_FOR, listener.fileno()):
-                self._admission.has_room(len(self._tasks), listener.fileno())  # what it lacks now, for /readyz
+        """A few each time that the loop turns: while this process sees to its clients, others take the next."""
+        for _ in range(AT_A_TURN):
+            if not self._has_accepted(listener):
                 return
 
     def _has_accepted(self, listener: socket.socket) -> bool:
