@@ -25,10 +25,13 @@ class Opening:
     async def running(self) -> None:
         for _ in range(TURNS):
             await asyncio.sleep(0)
-        if not self._storehop.is_serving or self._loop.door is None or self._leaving.has_begun:
-            return  # it could not start, and said why; or it was told to end meanwhile
-        self._loop.door.open()
-        if self._presence:
+        if not self._storehop.is_serving or self._loop.door is None:
+            return  # it could not start, and said why
+        is_told_to_end = self._leaving.has_begun
+        if is_told_to_end and self._presence and self._presence.takes_over:
+            return  # who served before goes on
+        self._loop.door.open()  # for who waits already: the kernel let clients in from the first moment on
+        if self._presence and not is_told_to_end:
             self._presence.begin()
 
     def done(self) -> None:

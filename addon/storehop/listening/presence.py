@@ -44,6 +44,11 @@ class Presence:
         self._tasks: set[asyncio.Task[None]] = set()
         self.replaced = asyncio.Event()
 
+    @property
+    def takes_over(self) -> bool:
+        """Whether another process has served before, and does until we `begin`."""
+        return self._taken is not None
+
     def begin(self) -> None:
         """Clients are served from now on."""
         if self._taken:
