@@ -70,6 +70,15 @@ async def test_a_worker_that_hangs_later_is_replaced(hung, monkeypatch):
     assert -signal.SIGKILL == first.returncode
 
 
+async def test_a_probe_that_meets_a_handover_hears_that_the_address_is_served(tmp_path):
+    """By the next process: no load balancer takes this host out meanwhile."""
+    supervisor = Supervisor(HANGS, 1, tmp_path, SqliteEngine(tmp_path / "outbox.db"))
+    before = await supervisor._readiness()
+    supervisor.retire(1)
+
+    assert (False, True) == (before.is_ready, (await supervisor._readiness()).is_ready)
+
+
 async def test_workers_that_end_before_they_are_ready_end_it(tmp_path, monkeypatch):
     """Where none can start, however long it takes to find out, the exit code is theirs."""
     monkeypatch.setattr(module, "YOUNG_S", 0.0)

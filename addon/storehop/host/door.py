@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 PAUSE_S = 0.05
 """Between two looks for room."""
 AT_A_TURN = 4
-"""Connections that are accepted in one turn of the loop. A busy process's turn is long: with one its queue would grow."""
+"""Connections that are accepted in one turn of the loop. A busy process's turns are long: one would be too few."""
 _OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 

@@ -75,6 +75,7 @@ class Supervisor:
         self._admin: AdminServer | None = None
         self._all_ready = asyncio.Event()
         self._over = asyncio.Event()
+        self._is_replaced = False
         self._restarting = asyncio.Lock()
 
     def _new(self, place: int) -> Worker:
@@ -116,15 +117,19 @@ class Supervisor:
         return [worker.socket for worker in self._all() if worker.is_ready]
 
     async def _readiness(self) -> Readiness:
-        """What the running workers say, or that there is none."""
+        readiness = await self._readiness_of_workers()
+        return Readiness() if self._is_replaced else readiness
+
+    async def _readiness_of_workers(self) -> Readiness:
+        """What the running ones say, or that there is none."""
         if self._over.is_set():
             return Readiness(("draining",))
         sockets = [place.worker.socket for place in self._places if place.worker.is_ready]
-        if not sockets:
-            return Readiness(("no worker is ready",))
         results = await asyncio.gather(*(ask(path, "/readyz") for path in sockets), return_exceptions=True)
         answers = [Readiness.from_text(one[1].decode()) for one in results if not isinstance(one, BaseException)]
-        return Readiness.of_several(answers) if answers else Readiness(("no worker answers",))
+        if answers:
+            return Readiness.of_several(answers)
+        return Readiness(("no worker answers" if sockets else "no worker is ready",))
 
     def _close_admin(self) -> None:
         if self._admin:
@@ -147,6 +152,7 @@ class Supervisor:
     def retire(self, seconds: float) -> None:
         """Another supervisor serves: the workers let their clients go, within so many seconds, and it ends."""
         self._over.set()
+        self._is_replaced = True  # a probe that is under way has to hear the same voice as the next one
         self._close_admin()
         asyncio.get_running_loop().call_later(seconds + END_S, self._kill)
         for worker in self._all():

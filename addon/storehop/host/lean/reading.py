@@ -16,7 +16,7 @@ MOST_A_TURN_BYTES = 131_072
 
 
 class Congestion:
-    """Why none of one client's connections is read now: each one with a peer that takes too little, and ends of turns."""
+    """Why none of one client's connections is read now: a peer takes too little, or it is the turn of others."""
 
     def __init__(self) -> None:
         self._reasons: set[object] = set()
