@@ -117,8 +117,8 @@ class Supervisor:
         return [worker.socket for worker in self._all() if worker.is_ready]
 
     async def _readiness(self) -> Readiness:
-        readiness = await self._readiness_of_workers()
-        return Readiness() if self._is_replaced else readiness
+        ours = await self._readiness_of_workers()
+        return Readiness() if self._is_replaced else ours
 
     async def _readiness_of_workers(self) -> Readiness:
         """What the running ones say, or that there is none."""
@@ -127,9 +127,8 @@ class Supervisor:
         sockets = [place.worker.socket for place in self._places if place.worker.is_ready]
         results = await asyncio.gather(*(ask(path, "/readyz") for path in sockets), return_exceptions=True)
         answers = [Readiness.from_text(one[1].decode()) for one in results if not isinstance(one, BaseException)]
-        if answers:
-            return Readiness.of_several(answers)
-        return Readiness(("no worker answers" if sockets else "no worker is ready",))
+        none = "no worker answers" if sockets else "no worker is ready"
+        return Readiness.of_several(answers) if answers else Readiness((none,))
 
     def _close_admin(self) -> None:
         if self._admin:
