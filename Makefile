@@ -9,7 +9,9 @@ INSTALL := -m pip install --quiet --disable-pip-version-check
 CONSTRAINTS := rules/packaging/constraints.txt
 # Old versions warn: typer of the newest click, mitmproxy's test helpers of event loops that they leave open.
 LOWEST_WARNINGS := -W ignore::DeprecationWarning -W ignore::ResourceWarning -W ignore::pytest.PytestUnraisableExceptionWarning
-QUICK_TESTS := -n auto -m "not process and not measures" --hypothesis-profile quick
+# A test that hangs ends its process, and fails by its name, instead of the whole run's time limit.
+NO_HANGS := -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
+QUICK_TESTS := $(NO_HANGS) -n auto -m "not process and not measures" --hypothesis-profile quick
 
 .PHONY: help demo test quick oldest lowest wheel constraints reliability reliability-fleet restarts agreement corpora hints canary-table bench bench-fleet bench-audit profile cost picture check format clean
 
@@ -20,7 +22,7 @@ demo: $(READY) ## a click before and after, on this machine
 	@$(BIN)/storehop demo
 
 test: $(READY) ## the whole test suite, against real processes on loopback
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest $(NO_HANGS) -n auto --dist loadfile
 
 quick: $(READY) ## all tests that start no process and measure no time: about a minute
 	$(BIN)/python -m pytest $(QUICK_TESTS)
