@@ -1,12 +1,19 @@
-"""Both transports, with and without TLS: what a test of the wire says of one holds for all four."""
+"""Both transports, with and without TLS, on both loops: what a test of the wire says of one holds for all of them."""
 
+import asyncio
 import socket
 import threading
 
 import pytest
+import uvloop
 
 from tests.deliver.wire.standins import SOON, listening, proxying, through
 from tests.support.certificates import Authority, server_context
+
+
+def pytest_asyncio_loop_factories():
+    """The loop of an addon in mitmdump, and the sidecar's."""
+    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="session")

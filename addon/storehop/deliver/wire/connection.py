@@ -31,10 +31,12 @@ class Patience:
         self._loop = asyncio.get_running_loop()
         self._waiting: set[Connection] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._next_look = 0.0
+        """Of the timer; uvloop's handles do not tell where their time is near."""
 
     def add(self, connection: Connection) -> None:
         self._waiting.add(connection)
-        if self._timer is None or connection.deadline < self._timer.when():
+        if self._timer is None or connection.deadline < self._next_look:
             self._look_at(connection.deadline)
 
     def discard(self, connection: Connection) -> None:
@@ -47,7 +49,7 @@ class Patience:
 
     def _look_at(self, when: float) -> None:
         self.end()
-        self._timer = self._loop.call_at(when, self._look)
+        self._timer, self._next_look = self._loop.call_at(when, self._look), when
 
     def _look(self) -> None:
         now, self._timer = self._loop.time(), None
@@ -88,10 +90,10 @@ class Connection(asyncio.Protocol):
         self._answer = self._loop.create_future()
         self._headers = []
         self._head = self._body = self._rest = 0
-        self._transport.write(request)
         self.deadline = deadline
         self._patience.add(self)
         try:
+            self._transport.write(request)
             return await self._answer
         except BaseException:
             self.close()
