@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import ip_network
 from urllib.parse import quote
 
@@ -169,7 +170,7 @@ def apply_limits(direct_click: DirectClick, causes: Mapping[Limit, str]) -> Limi
         rule = replace(rule, enrich=frozenset())
         click = replace(click, headers={"user-agent": USER_AGENT})
     if truncation and client and client.is_public:
-        client = address.Host.at(truncate(client.address))
+        client = _truncated(client)
     link = direct_click.link._replace(query="&".join(segments))
     return LimitedClick(direct_click._replace(click=click, link=link, rule=rule, client=client), omitted, truncation)
 
@@ -178,6 +179,12 @@ def _names_to_omit(causes: Mapping[Limit, str]) -> dict[str, str]:
     """The names of the link's parameters that the call must not have, each with the cause."""
     groups = ((Limit.OMIT_IDS, _PERSONAL_IDS), (Limit.OMIT_ENRICHMENT, _ENRICHMENT))
     return {name: causes[limit] for limit, group in groups if limit in causes for name in group}
+
+
+@lru_cache(maxsize=8192)
+def _truncated(client: address.Host) -> address.Host:
+    """Cached as hosts are: what we say of one is kept with it."""
+    return address.Host.at(truncate(client.address))
 
 
 def truncate(full: address.Address) -> address.Address:

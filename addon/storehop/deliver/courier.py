@@ -134,19 +134,19 @@ class Courier:
 
     def start(self, work: Coroutine[None, None, None], name: str) -> asyncio.Task[None]:
         """Begins what must be over before the courier is closed."""
-        task = self._loop.create_task(self._guarded(work), name=name)
+        task = self._loop.create_task(self._guarded(work, name), name=name)
         if not task.done():
             self._tasks.add(task)
         return task
 
-    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
+    async def _guarded(self, work: Coroutine[None, None, None], name: str) -> None:
         """A task's own end costs less than a callback."""
         task = asyncio.current_task()
         assert task  # noqa: S101  it runs in one
         try:
             await work
         except Exception:
-            logger.exception("%s failed in our own code", task.get_name())
+            logger.exception("%s failed in our own code", name)
         finally:
             self._tasks.discard(task)
 
