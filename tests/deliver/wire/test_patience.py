@@ -28,7 +28,7 @@ async def test_each_fails_at_its_own_deadline():
 
 
 async def test_one_may_come_while_the_time_of_another_is_over():
-    """uvloop makes no timer of less than half a millisecond: its handle does not know its time."""
+    """On uvloop there is no timer of less than half a millisecond: the handle does not know its time."""
     patience, over, new = Patience(), Waiting(0), Waiting(0.01)
     patience.add(over)
     patience.add(new)
