@@ -1,4 +1,4 @@
-"""Both transports, with and without TLS, on both loops: what a test of the wire says of one holds for all of them."""
+"""Both transports, with and without TLS, on the sidecar's loop: what a test of the wire says of one holds for all."""
 
 import asyncio
 import socket
@@ -11,9 +11,13 @@ from tests.deliver.wire.standins import SOON, listening, proxying, through
 from tests.support.certificates import Authority, server_context
 
 
-def pytest_asyncio_loop_factories():
-    """The loop of an addon in mitmdump, and the sidecar's."""
-    return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+ON_BOTH_LOOPS = ("test_connections.py", "test_patience.py")
+
+
+def pytest_asyncio_loop_factories(item):
+    """The sidecar's loop; where timers and ends of connections matter, also that of an addon in mitmdump."""
+    sidecar = {"uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop, **sidecar} if item.path.name in ON_BOTH_LOOPS else sidecar
 
 
 @pytest.fixture(scope="session")
