@@ -5,7 +5,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-DECLARED = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)(?:,<[\w.]+)?(; ?python_version < '[\d.]+')?$")
+DECLARED = re.compile(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)(?:,<[\w.]+)?(; ?\w+ (?:<|!=) '[\w.]+')?$")
 
 
 def main() -> None:

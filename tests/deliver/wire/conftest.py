@@ -10,7 +10,6 @@ import uvloop
 from tests.deliver.wire.standins import SOON, listening, proxying, through
 from tests.support.certificates import Authority, server_context
 
-
 ON_BOTH_LOOPS = ("test_connections.py", "test_patience.py")
 
 
