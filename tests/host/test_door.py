@@ -6,6 +6,8 @@ import socket
 from collections import Counter
 from functools import partial
 
+import pytest
+
 from storehop.host.admission import Admission
 from storehop.host.door import HeldPortLoop
 from tests.support.patience import SOON_S
@@ -68,8 +70,9 @@ def test_who_finds_no_room_waits():
     in_house(scene)
 
 
-def test_a_few_come_in_at_each_turn(monkeypatch):
-    """So that others on the same queue get their share, and the queue of a busy process does not grow."""
+@pytest.mark.parametrize(("inside", "expected"), [(0, [4, 4, 2]), (24, [6, 4]), (100, [10])])
+def test_a_few_come_in_at_each_turn(monkeypatch, inside, expected):
+    """So that others on the same queue get their share; more where many are in, whose turns are long."""
     turn, accepted = 0, Counter()
     accept = socket.socket.accept
 
@@ -86,14 +89,15 @@ def test_a_few_come_in_at_each_turn(monkeypatch):
     monkeypatch.setattr(socket.socket, "accept", counted)
 
     async def scene(house, door, connect):
-        house.admission.most = 100
+        house.admission.most, house.inside = 1000, inside
         clients = [await connect() for _ in range(10)]
         count_turns()
         door.open()
         for reader, writer in clients:
             await reader.readexactly(7)
             writer.close()
-        assert [4, 4, 2] == list(accepted.values())
+        assert expected == list(accepted.values())
+        house.inside -= inside
 
     in_house(scene)
 

@@ -50,6 +50,11 @@ class Admission:
         self._lack_of_files: str | None = None
         self._lines = Seldom(monotonic)
 
+    @property
+    def inside(self) -> int:
+        """How many are in."""
+        return self._count()
+
     def fault(self) -> str | None:
         """Why nobody is let in, or None."""
         if self._count() >= self.most:

@@ -22,7 +22,9 @@ logger = logging.getLogger(__name__)
 PAUSE_S = 0.05
 """Between two looks for room."""
 AT_A_TURN = 4
-"""Connections that are accepted in one turn of the loop. A busy process's turns are long: one would be too few."""
+"""Connections that are accepted in one turn of the loop, at least …"""
+AT_A_TURN_SHARE = 4
+"""… and the fourth part of those that are in: the more there are the longer is a turn, and new ones wait for each."""
 _OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -56,7 +58,7 @@ class Door:
 
     def _accept(self, listener: socket.socket) -> None:
         """A few each time that the loop turns: while this process sees to its clients, others take the next."""
-        for _ in range(AT_A_TURN):
+        for _ in range(max(AT_A_TURN, self._admission.inside // AT_A_TURN_SHARE)):
             if not self._has_accepted(listener):
                 return
 
