@@ -1,6 +1,7 @@
 """How many clients are let in: the rule."""
 
 import os
+from contextlib import ExitStack
 
 import pytest
 
@@ -45,6 +46,17 @@ def test_files_that_others_have_open_count(any_file):
     admission = Admission(lambda: 0, 1, any_file + 2)
 
     assert (False, "too few files are left") == (admission.has_room(0, any_file), admission.fault())
+
+
+def test_what_is_reserved_may_be_used():
+    """By S2S calls and the outbox, while all clients but one are in with their connections to the upstream."""
+    with ExitStack() as stack:
+        last = 0
+        while last < 50:
+            last = stack.enter_context(open(os.devnull)).fileno()  # noqa: PTH123  its number is what counts
+        admission = Admission(lambda: 15, 0, 64)  # 16 clients and 32 files for the rest of us
+
+        assert admission.has_room(0, last)
 
 
 async def test_connections_to_the_upstream_count(any_file):

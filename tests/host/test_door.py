@@ -70,8 +70,11 @@ def test_who_finds_no_room_waits():
     in_house(scene)
 
 
-@pytest.mark.parametrize(("inside", "expected"), [(0, [4, 4, 2]), (24, [6, 4]), (100, [10])])
-def test_a_few_come_in_at_each_turn(monkeypatch, inside, expected):
+@pytest.mark.parametrize(
+    ("inside", "coming", "expected"),
+    [(0, 10, [4, 4, 2]), (24, 10, [6, 4]), (100, 10, [10]), (9_000, 40, [32, 8])],
+)
+def test_a_few_come_in_at_each_turn(monkeypatch, inside, coming, expected):
     """So that others on the same queue get their share; more where many are in, whose turns are long."""
     turn, accepted = 0, Counter()
     accept = socket.socket.accept
@@ -89,8 +92,8 @@ def test_a_few_come_in_at_each_turn(monkeypatch, inside, expected):
     monkeypatch.setattr(socket.socket, "accept", counted)
 
     async def scene(house, door, connect):
-        house.admission.most, house.inside = 1000, inside
-        clients = [await connect() for _ in range(10)]
+        house.admission.most, house.inside = 10_000, inside
+        clients = [await connect() for _ in range(coming)]
         count_turns()
         door.open()
         for reader, writer in clients:

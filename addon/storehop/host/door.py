@@ -25,6 +25,8 @@ AT_A_TURN = 4
 """Connections that are accepted in one turn of the loop, at least …"""
 AT_A_TURN_SHARE = 4
 """… and the fourth part of those that are in: the more there are the longer is a turn, and new ones wait for each."""
+MOST_A_TURN = 32
+"""Those that are in may be idle, and then a turn is short."""
 _OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -58,7 +60,8 @@ class Door:
 
     def _accept(self, listener: socket.socket) -> None:
         """A few each time that the loop turns: while this process sees to its clients, others take the next."""
-        for _ in range(max(AT_A_TURN, self._admission.inside // AT_A_TURN_SHARE)):
+        share = self._admission.inside // AT_A_TURN_SHARE
+        for _ in range(min(max(AT_A_TURN, share), MOST_A_TURN)):
             if not self._has_accepted(listener):
                 return
 
