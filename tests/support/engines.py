@@ -147,8 +147,8 @@ class SqliteKit(EngineKit):
         return engine
 
     def crash(self, client):
-        """As a killed process: its connection is gone, and nothing else happens."""
-        client._drop()
+        """As a killed process: its files are closed, and nothing else happens."""
+        client.close()
         self._clients.remove(client)
 
     def reboot(self, seconds):

@@ -163,9 +163,9 @@ class RedisSet:
         self.settled()
         return took
 
-    def followed(self, old: RedisServer) -> RedisServer:
-        """Waits until there is another primary than this. Returns it."""
-        new = _wait(lambda: self._follower(old), f"another primary than {old.port}")
+    def followed(self, old: RedisServer, or_else: Callable[[RedisServer], None] = lambda _old: None) -> RedisServer:
+        """Waits until there is another primary than this, and calls `or_else` while there is none. Returns it."""
+        new = _wait(lambda: self._follower(old) or or_else(old), f"another primary than {old.port}")
         self._rested = time.monotonic() + 2 * FAILOVER_TIMEOUT_S
         return new
 
@@ -173,6 +173,11 @@ class RedisSet:
         """Whom most Sentinels name, if it is another one and knows it."""
         new = self._named()
         return new if new and new is not old and new.role == "master" else None
+
+    def _fail_over_again(self, old: RedisServer) -> None:
+        """A Sentinel gives a failover up where the replica that it chose does not answer in time."""
+        if self.sentinels[0].names() == old.address:
+            self.sentinels[0].failover()  # refused while one goes on
 
     def failover(self, *, settle: bool = True) -> float:
         """A planned one, by the Sentinels. How many seconds it took until there was another primary.
@@ -182,7 +187,7 @@ class RedisSet:
         old = self.primary()
         began = time.monotonic()
         _wait(self.sentinels[0].failover, "a failover that is not refused")
-        self.followed(old)
+        self.followed(old, or_else=self._fail_over_again)
         took = time.monotonic() - began
         if settle:
             self.settled()
