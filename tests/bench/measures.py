@@ -12,6 +12,7 @@ import json
 import shutil
 import statistics
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ from itertools import count
 from pathlib import Path
 from typing import Protocol
 
+from storehop.model import Reason
 from tests.bench.contestants import Neighbours, Proxy, fetch
 from tests.bench.generators import STALL, Answers, Crowd, at_rate, by_hand, by_wrk, one_by_one
 from tests.bench.machine import processor_seconds, resident_megabytes
 from tests.bench.traffic import Kind
+from tests.support.scrapes import scrape
 
 OLDEST = 2
 """The generation with which the collector looks at everything."""
@@ -188,6 +191,7 @@ async def half_load(proxy: Proxy, beside: Neighbours, rate: float, seconds: floa
     The latter may be negative: the call may leave beside the answer, and arrive before it.
     """
     await beside.ask("forget")
+    passed = await _passed(proxy)
     with without_collector():
         begin = time.monotonic()
         timed = await at_rate(proxy.port, Kind.ANSWER, _new_prefix(), rate, seconds)
@@ -202,11 +206,21 @@ async def half_load(proxy: Proxy, beside: Neighbours, rate: float, seconds: floa
         "end": end,
         "clicks": len(timed.asked),
         "failed": len(timed.asked) - len(timed.answered),
+        "why": {reason: number - passed[reason] for reason, number in (await _passed(proxy)).items()},
         "lost": len(timed.answered) - len(both),
         "answer": percentiles(timed.latencies),
         "click_to_arrival": percentiles([arrivals[name] - timed.asked[name] for name in both]),
         "answer_to_arrival": percentiles([arrivals[name] - timed.answered[name] for name in both]),
     }
+
+
+async def _passed(proxy: Proxy) -> Counter[Reason]:
+    """How many clicks storehop has let pass, by reason."""
+    found = Counter(dict.fromkeys(Reason, 0))
+    for (name, *labels), value in (await scrape(proxy.admin)).items():
+        if name == "storehop_clicks_total" and labels[0] == "pass":
+            found[Reason(labels[1])] += int(value)
+    return found
 
 
 @contextmanager
@@ -279,15 +293,18 @@ async def _arrived(beside: Neighbours, prefix: str, wanted: int) -> int:
 
 
 async def memory(proxy: Proxy, beside: Neighbours, plan: Plan, kind: Kind = Kind.ANSWER) -> dict[str, float | None]:
-    """Resident megabytes after few and after many delivered clicks, or after as many as came in time."""
+    """Resident megabytes after few, half of many and many delivered clicks, or after as many as came in time."""
     await beside.ask("forget")
     end = asyncio.get_running_loop().time() + plan.patience
     loading = asyncio.create_task(_load_for_ever(proxy, kind))
     try:
         few = await _delivered(beside, plan.few, loading, end)
         first = resident_megabytes(proxy.pid)
+        half = await _delivered(beside, plan.many // 2, loading, end)
+        middle = resident_megabytes(proxy.pid)
         many = await _delivered(beside, plan.many, loading, end)
-        return {"few": few, "many": many, "first_mb": first, "last_mb": resident_megabytes(proxy.pid)}
+        last = resident_megabytes(proxy.pid)
+        return {"few": few, "half": half, "many": many, "first_mb": first, "middle_mb": middle, "last_mb": last}
     finally:
         loading.cancel()
         with suppress(asyncio.CancelledError):

@@ -192,7 +192,10 @@ def doubts(part: dict) -> list[str]:
             bad = {what: measured[what] for what in FAULTS if measured.get(what)}
             if bad:
                 faults = ", ".join(f"{count:,} {what}" for what, count in bad.items())
-                lines.append(f"Round {number}, {name}: {faults}.")
+                reasons = ", ".join(
+                    f"{count:,} passed as {why}" for why, count in measured.get("why", {}).items() if count
+                )
+                lines.append(f"Round {number}, {name}: {faults}{f' ({reasons})' if reasons else ''}.")
     return lines
 
 

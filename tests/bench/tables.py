@@ -145,13 +145,13 @@ def _memory(part: dict) -> str:
     (figures,) = part["rounds"]
     words = {"answer": "usual clicks", "hostile": "clicks of which each header value is new"}
     rows = (
-        (words[kind], *(f"{_megabytes(held[mb])} after {held[number]:,}" for mb, number in _ENDS))
+        (words[kind], *(f"{_megabytes(held[mb])} after {held[number]:,}" for mb, number in _MOMENTS))
         for kind, held in figures.items()
     )
-    return _with_doubts(part, _table(("resident memory", "first", "last"), rows))
+    return _with_doubts(part, _table(("resident memory", "first", "half way", "last"), rows))
 
 
-_ENDS = (("first_mb", "few"), ("last_mb", "many"))
+_MOMENTS = (("first_mb", "few"), ("middle_mb", "half"), ("last_mb", "many"))
 
 
 def _megabytes(held: float | None) -> str:

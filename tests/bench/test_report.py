@@ -69,6 +69,16 @@ def test_what_a_perfect_run_has_none_of_is_said():
     ] == doubts(found["parts"]["connections"])
 
 
+def test_failures_are_told_with_why_clicks_passed():
+    """In each round for itself."""
+    rounds = ({"half": {"failed": failed, "why": {"outbox_down": down, "bot": 0}}} for failed, down in ((3, 2), (1, 0)))
+
+    assert [
+        "Round 1, half: 3 failed (2 passed as outbox_down).",
+        "Round 2, half: 1 failed.",
+    ] == doubts(with_ratios({"speed": part(*rounds)})["parts"]["speed"])
+
+
 def test_the_page_keeps_what_people_wrote():
     """Only what stands between the marks is made anew."""
     page = f"# Speed\n\nOurs.\n\n{BEGIN}\n\nold\n\n{END}\n\nOurs, too.\n"
