@@ -132,7 +132,8 @@ class Timed:
 async def at_rate(port: int, kind: Kind, prefix: str, rate: float, seconds: float) -> Timed:
     """Clicks at random moments, `rate` a second on average, however long the answers take (an open loop).
 
-    A connection carries one request at a time; where none is free another one is opened, as browsers would.
+    A connection carries one request at a time; where none is free another one is opened, as browsers would. A click
+    whose connection breaks has no answer.
     """
     asked, timed, free = requests(kind, prefix), Timed(), []
     under_way: dict[_Connection, str] = {}
@@ -151,6 +152,8 @@ async def at_rate(port: int, kind: Kind, prefix: str, rate: float, seconds: floa
         moment += chance.expovariate(rate)
         if (wait := moment - time.monotonic()) > 0:
             await asyncio.sleep(wait)
+        while free and free[-1].is_lost:  # idle for so long that the proxy closed it
+            free.pop()
         if not free:
             connections.append(await _connect(port, answered))
             free.append(connections[-1])
@@ -158,7 +161,7 @@ async def at_rate(port: int, kind: Kind, prefix: str, rate: float, seconds: floa
         under_way[connection], request = next(asked)
         timed.asked[under_way[connection]] = time.monotonic()
         connection.ask(request)
-    await until(lambda: not under_way, STALL)
+    await until(lambda: all(connection.is_lost for connection in under_way), STALL)
     for connection in connections:
         connection.close()
     return timed

@@ -43,6 +43,21 @@ async def test_the_clients_time_every_answer():
     assert percentiles(taken)["p50"] <= percentiles(taken)["p99"]
 
 
+async def test_a_connection_that_was_closed_while_idle_is_not_asked_again():
+    """As a proxy's own limit does in a long run: a click on it would look like one that storehop did not answer."""
+
+    async def serve(reader, writer):
+        with suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 302 Found\r\nLocation: https://play.google.com/\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        timed = await at_rate(server.sockets[0].getsockname()[1], Kind.ANSWER, "a", rate=50, seconds=1)
+
+    assert timed.asked.keys() == timed.answered.keys()
+
+
 @pytest.mark.parametrize("program", ["wrk", None])
 async def test_no_value_of_a_hostile_click_comes_twice(program):
     """Neither User-Agent nor address nor hints: each request's head is one of its own."""
