@@ -175,7 +175,7 @@ class RedisSet:
         return new if new and new is not old and new.role == "master" else None
 
     def _fail_over_again(self, old: RedisServer) -> None:
-        """A Sentinel gives a failover up where the replica that it chose does not answer in time."""
+        """A Sentinel may give a failover up, as where the replica that it chose does not answer in time."""
         if self.sentinels[0].names() == old.address:
             self.sentinels[0].failover()  # refused while one goes on
 
